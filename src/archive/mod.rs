@@ -1,0 +1,3 @@
+#![doc = include_str!("FORMAT.md")]
+
+pub mod name;

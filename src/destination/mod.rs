@@ -1,0 +1,185 @@
+//! Where archives are kept: folders (local disks and shares) and buckets (S3, Azure, Google).
+//!
+//! One small blocking trait serves both. It is blocking because everything around it is: the archive is made by
+//! threads joined by bounded channels, each destination is served by a thread of its own, and a slow destination is
+//! held back by its queue. Only the bucket knows that there is a runtime underneath.
+//!
+//! What the rest relies on, and what the conformance suite (`suite`) tests on every kind:
+//!
+//! * a key is visible only when its bytes are whole and durable; a killed process leaves at most a [`Leftover`],
+//! * nothing that exists is ever replaced: [`Destination::put_new`] and [`Upload::finish`] give
+//!   [`ErrorKind::AlreadyExists`],
+//! * deleting what is not there is no error,
+//! * errors say what a caller can decide: [`Error::kind`], [`Error::is_transient`].
+
+use std::fmt::{self, Debug};
+use std::io::Read;
+use std::ops::Range;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+/// Where archives are kept.
+///
+/// Keys are relative, with `/` between folder and file name, at most one folder deep: `XYZ/XYZ-20261122T235900Z.json`.
+pub trait Destination: Debug + Send + Sync {
+    /// The name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Path or URL for people, without secrets.
+    fn location(&self) -> String;
+
+    /// The names of the folders at the top, sorted.
+    fn folders(&self) -> Result<Vec<String>, Error>;
+
+    /// Files directly in `folder`, sorted by name. A folder that does not exist is empty. Leftovers are not listed.
+    fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
+
+    /// Size and time of one file.
+    fn stat(&self, key: &str) -> Result<Entry, Error>;
+
+    /// A whole small file. More than `limit` bytes is an error of kind [`ErrorKind::TooLarge`].
+    fn read(&self, key: &str, limit: u64) -> Result<Bytes, Error>;
+
+    /// Exactly these bytes. A range past the end is an error of kind [`ErrorKind::OutOfRange`].
+    fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, Error>;
+
+    /// The file from its first byte on, read sequentially, past any cache where that is possible.
+    fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// Begins a large file of about `expected_bytes`.
+    fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error>;
+
+    /// Writes a small file that must not exist yet, whole and durable or not at all.
+    fn put_new(&self, key: &str, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Deletes a file. No error when it is not there.
+    fn delete(&self, key: &str) -> Result<(), Error>;
+
+    /// What uploads that never finished left in `folder`. Only things with our own naming.
+    fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, Error>;
+
+    /// Removes such a thing.
+    fn remove_leftover(&self, leftover: &Leftover) -> Result<(), Error>;
+}
+
+/// A large file on its way. Dropped without [`Upload::finish`], it is aborted as well as that can be done.
+pub trait Upload: Send {
+    /// Appends a block. May wait until the destination can take it.
+    fn write(&mut self, block: Bytes) -> Result<(), Error>;
+
+    /// Makes the file durable and gives it its final name. Fails with [`ErrorKind::AlreadyExists`] rather than replace.
+    fn finish(self: Box<Self>) -> Result<(), Error>;
+
+    /// Removes what was written.
+    fn abort(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// A file on a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// File name without its folder.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// When it was last written, by the destination's clock.
+    pub modified: Timestamp,
+}
+
+/// What an upload that never finished left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Key of the partial file, or of the journal entry of a multipart upload.
+    pub key: String,
+    /// File name that the upload would have got: `XYZ-20261122T235900Z.tar.zst`.
+    pub of: String,
+    /// When it was last written, by the destination's clock.
+    pub modified: Timestamp,
+    /// Size in bytes, where known.
+    pub bytes: u64,
+}
+
+/// What a caller can decide from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such file, folder, share or bucket.
+    NotFound,
+    /// A file of that name is there already.
+    AlreadyExists,
+    /// We may not do that.
+    PermissionDenied,
+    /// The credentials were refused, or there are none.
+    Unauthenticated,
+    /// The disk or quota is full.
+    Full,
+    /// Retention of the storage itself (Object Lock, a legal hold) forbids it.
+    Locked,
+    /// The file is larger than asked for.
+    TooLarge,
+    /// The range ends after the file.
+    OutOfRange,
+    /// The destination cannot be reached or is overloaded: trying again may help.
+    Unavailable,
+    /// The destination did not answer in time: trying again may help.
+    TimedOut,
+    /// Anything else.
+    Other,
+}
+
+/// A failure on a destination: what, where, why, and for a caller, of which kind.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {subject}")]
+pub struct Error {
+    /// What a caller can decide from it.
+    pub kind: ErrorKind,
+    /// What was tried: `write`, `list`, `delete`.
+    pub operation: &'static str,
+    /// On what: path or URL.
+    pub subject: String,
+    /// Why, in the words of the system or server.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Error {
+    /// A failure of `operation` on `subject`.
+    pub fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        subject: impl fmt::Display,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, operation, subject: subject.to_string(), source: source.into() }
+    }
+
+    /// Could the same call succeed later without anybody doing anything?
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::TimedOut)
+    }
+
+    /// Is the thing not there?
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.kind == ErrorKind::NotFound
+    }
+
+    /// What an administrator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            ErrorKind::PermissionDenied => Some(
+                "give the account that runs afterbackup the right to read, write and delete there (on a share: the computer account DOMAIN\\SERVER$ when it runs as SYSTEM)",
+            ),
+            ErrorKind::Unauthenticated => Some("check the access key and secret of this destination"),
+            ErrorKind::Full => Some("free space there, or keep fewer archives with [retention]"),
+            ErrorKind::NotFound => Some("check the path or bucket of this destination in the configuration"),
+            ErrorKind::Unavailable | ErrorKind::TimedOut => {
+                Some("check that the server is up and can be reached from here")
+            }
+            ErrorKind::Locked => Some("the storage's own retention protects it; it can be removed when that ends"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What may be forgotten: a pure decision with reasons.
+
+pub mod policy;
