@@ -21,5 +21,6 @@ pub mod cancel;
 pub mod clock;
 pub mod config;
 pub mod destination;
+pub mod files;
 pub mod monitor;
 pub mod retention;

@@ -1,3 +1,20 @@
 #![doc = include_str!("FORMAT.md")]
 
+mod access;
+mod check;
+mod decode;
+pub mod extract;
+mod frames;
+pub mod index;
+pub mod manifest;
 pub mod name;
+mod outlet;
+pub mod paths;
+pub mod reader;
+pub mod seek_table;
+mod tar_header;
+pub mod verify;
+pub mod writer;
+
+pub use access::{AccessError, Identities};
+pub use outlet::{Output, OutputClosed};

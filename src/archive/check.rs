@@ -1,0 +1,172 @@
+//! One pass over an archive in which every file is compared with its SHA-256.
+//!
+//! `fetch` and `verify` are this pass with different sinks. Small files are dealt with on the thread that has
+//! decompressed their frame; files that span frames are written by those threads too, at their place, and hashed in the
+//! stage that sees the frames in order.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use super::index::Entry;
+use super::manifest::Sha256Hex;
+use super::reader::{ReadError, Reader};
+use crate::cancel::Cancel;
+use crate::monitor::Task;
+
+/// What becomes of the files.
+pub(super) trait Sink: Sync {
+    /// Some bytes of the file of this number that are not checked yet. Called on any thread, in any order.
+    fn piece(&self, file: usize, offset: u64, bytes: &[u8]) -> Result<(), ReadError>;
+    /// All bytes of a file have come, and its SHA-256 is right or not.
+    fn finished(&self, file: usize, sound: bool) -> Result<(), ReadError>;
+}
+
+/// Which part of the archive to read.
+pub(super) enum Extent {
+    /// The stored file from its first to its last byte; gives its SHA-256.
+    Everything,
+    /// The frames of the files, by ranges.
+    Selection,
+}
+
+/// What the pass found.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// Paths of files that are not what was archived.
+    pub(super) damaged: Vec<String>,
+    /// SHA-256 and size of the stored file, when everything was read.
+    pub(super) stored: Option<(Sha256Hex, u64)>,
+}
+
+/// Sends all bytes of `files` (in the order of the index, none empty) to `sink`.
+pub(super) fn check(
+    reader: &Reader<'_>,
+    files: &[&Entry],
+    extent: &Extent,
+    threads: usize,
+    sink: &impl Sink,
+    task: &dyn Task,
+    cancel: &Cancel,
+) -> Result<Checked, ReadError> {
+    let pass = Pass { files, sink, damaged: Mutex::new(Vec::new()), failed: Mutex::new(None) };
+    let mut current = None;
+    let in_order = |frame: usize, bytes: Option<&[u8]>| {
+        let range = reader.plain_range(frame);
+        task.advance(range.end - range.start);
+        // A thread of the stage before may have failed: that ends the pass.
+        if let Some(error) = lock(&pass.failed).take() {
+            return Err(error);
+        }
+        pass.hash_in_order(&range, bytes, &mut current)
+    };
+    let inspect = |frame: usize, bytes: Option<&[u8]>| {
+        if let Err(error) = pass.inspect(&reader.plain_range(frame), bytes) {
+            lock(&pass.failed).get_or_insert(error);
+        }
+    };
+    let stored = match extent {
+        Extent::Everything => Some(reader.decode_all(threads, cancel, inspect, in_order)?),
+        Extent::Selection => {
+            let frames = reader.frames_of(files.iter().copied());
+            reader.decode_frames(&frames, threads, cancel, inspect, in_order)?;
+            None
+        }
+    };
+    let mut damaged = pass.damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    damaged.sort_unstable();
+    Ok(Checked { damaged, stored })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Pass<'a, S> {
+    files: &'a [&'a Entry],
+    sink: &'a S,
+    damaged: Mutex<Vec<String>>,
+    failed: Mutex<Option<ReadError>>,
+}
+
+/// The large file that the ordered stage is in.
+struct Current {
+    file: usize,
+    sha256: Sha256,
+    whole: bool,
+}
+
+impl<S: Sink> Pass<'_, S> {
+    /// The wanted files of which a range of the tar holds something.
+    fn overlapping(&self, plain: &Range<u64>) -> Range<usize> {
+        let first = self.files.partition_point(|file| file.offset + file.size <= plain.start);
+        let last = self.files.partition_point(|file| file.offset < plain.end);
+        first..last.max(first)
+    }
+
+    fn inspect(&self, plain: &Range<u64>, bytes: Option<&[u8]>) -> Result<(), ReadError> {
+        for number in self.overlapping(plain) {
+            let file = self.files[number];
+            let (part, offset) = part_of(file, plain);
+            let part = bytes.map(|bytes| &bytes[part]);
+            if let Some(part) = part {
+                self.sink.piece(number, offset, part)?;
+            }
+            if is_within(file, plain) {
+                self.finish(number, part.is_some_and(|part| Some(sum(part)) == file.sha256))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_in_order(
+        &self,
+        plain: &Range<u64>,
+        bytes: Option<&[u8]>,
+        current: &mut Option<Current>,
+    ) -> Result<(), ReadError> {
+        for number in self.overlapping(plain) {
+            let file = self.files[number];
+            if is_within(file, plain) {
+                continue;
+            }
+            let fresh = || Current { file: number, sha256: Sha256::new(), whole: true };
+            let mut state = current.take().filter(|state| state.file == number).unwrap_or_else(fresh);
+            match bytes {
+                Some(bytes) if state.whole => state.sha256.update(&bytes[part_of(file, plain).0]),
+                _ => state.whole = false,
+            }
+            if file.offset + file.size <= plain.end {
+                let sum = Sha256Hex(state.sha256.finalize().into());
+                self.finish(number, state.whole && Some(sum) == file.sha256)?;
+            } else {
+                *current = Some(state);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, number: usize, sound: bool) -> Result<(), ReadError> {
+        if !sound {
+            lock(&self.damaged).push(self.files[number].path.clone());
+        }
+        self.sink.finished(number, sound)
+    }
+}
+
+fn is_within(file: &Entry, plain: &Range<u64>) -> bool {
+    plain.start <= file.offset && file.offset + file.size <= plain.end
+}
+
+/// Which bytes of a frame belong to a file, and where in the file they go.
+fn part_of(file: &Entry, plain: &Range<u64>) -> (Range<usize>, u64) {
+    let start = file.offset.max(plain.start);
+    let end = (file.offset + file.size).min(plain.end);
+    let within = |at: u64| usize::try_from(at - plain.start).expect("frames are small");
+    (within(start)..within(end), start - file.offset)
+}
+
+fn sum(bytes: &[u8]) -> Sha256Hex {
+    Sha256Hex(Sha256::digest(bytes).into())
+}

@@ -1,0 +1,347 @@
+//! The manifest: a small JSON file beside each archive, written last. It makes the archive exist.
+//!
+//! It tells what `list` and `prune` need without opening the archive, and where to find the index. It never holds what
+//! encryption should hide. Reading is strict about what would lead to a wrong restore (version, base, names) and
+//! lenient about everything else, so that newer programs can add fields.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::name::{ArchiveId, SiteCode, StoredFile};
+
+/// The version of the stored format that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// A manifest is refused when larger.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// What is known of an archive without opening it. Fields are described in FORMAT.md, section 4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manifest {
+    /// Major version of the format.
+    pub format: u32,
+    /// The archive's id.
+    pub id: ArchiveId,
+    /// Site code.
+    pub site: String,
+    /// Separate series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+    /// When the snapshot was completed.
+    pub completed: Timestamp,
+    /// What `completed` was taken from.
+    #[serde(default)]
+    pub completion_evidence: String,
+    /// When the archive was made.
+    pub archived: Timestamp,
+    /// Name and version of the writer.
+    #[serde(default)]
+    pub program: String,
+    /// Host that wrote it.
+    #[serde(default)]
+    pub host: String,
+    /// File name of the archive.
+    pub archive: String,
+    /// Size of that file in bytes.
+    pub bytes: u64,
+    /// SHA-256 of that file.
+    pub sha256: Sha256Hex,
+    /// Size before encryption.
+    pub compressed_bytes: u64,
+    /// Size of the tar.
+    pub uncompressed_bytes: u64,
+    /// Number of files.
+    pub files: u64,
+    /// How it is encrypted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// Where the index is.
+    pub index: IndexLocation,
+    /// The folders the snapshot was read from.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// Tells snapshots apart.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// Verdicts of the page checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
+}
+
+/// How an archive is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// age public keys.
+    pub recipients: Vec<String>,
+}
+
+/// Where the index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct IndexLocation {
+    /// Number of its first frame.
+    pub frame: u64,
+    /// How many frames.
+    pub frames: u64,
+    /// Where the first begins in the compressed archive, before encryption.
+    pub frame_offset: u64,
+    /// Where the JSON begins in the tar.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A folder the snapshot was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// `site` or `sql`.
+    pub kind: String,
+    /// Where it was.
+    pub path: String,
+}
+
+/// The verdict on one database file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Database {
+    /// Name of the database, or of the file where it is unknown.
+    pub name: String,
+    /// `sound`, `damaged`, `not-verifiable`, `not-checked`.
+    pub verdict: String,
+    /// Pages or blocks read.
+    #[serde(default)]
+    pub pages: u64,
+    /// How many of them are damaged.
+    #[serde(default)]
+    pub damaged_pages: u64,
+}
+
+impl Manifest {
+    /// Reads a manifest that lies on a destination under `file_name`.
+    ///
+    /// # Errors
+    /// When it is not a manifest, of another version, of a differential archive, or contradicts its name.
+    pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
+        let fault = |reason: Fault| ManifestError { file_name: file_name.to_owned(), reason };
+        // Version and base first: the rest of a newer manifest may well look different.
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(Fault::Json(error)))?;
+        if head.format != FORMAT {
+            return Err(fault(Fault::Version(head.format)));
+        }
+        if let Some(base) = head.base.filter(|base| !base.is_null()) {
+            return Err(fault(Fault::Base(base.to_string())));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| fault(Fault::Json(error)))?;
+        if manifest.id.manifest_name() != file_name {
+            return Err(fault(Fault::OtherId(manifest.id.to_string())));
+        }
+        let names_own_archive = matches!(
+            StoredFile::parse(&manifest.archive),
+            Some(StoredFile::Archive { id, encrypted }) if id == manifest.id && encrypted == manifest.encryption.is_some()
+        );
+        if !names_own_archive {
+            return Err(fault(Fault::OtherArchive(manifest.archive)));
+        }
+        let index = &manifest.index;
+        let tail_fits = index.frame_offset < manifest.compressed_bytes
+            && manifest.compressed_bytes <= manifest.bytes
+            && index.offset.checked_add(index.size).is_some_and(|end| end <= manifest.uncompressed_bytes);
+        if !tail_fits {
+            return Err(fault(Fault::Numbers));
+        }
+        Ok(manifest)
+    }
+
+    /// The manifest as it is stored.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("a manifest has only string keys");
+        json.push(b'\n');
+        json
+    }
+
+    /// The site.
+    #[must_use]
+    pub fn site(&self) -> SiteCode {
+        self.id.site()
+    }
+
+    /// Did all its databases pass, as far as they could be checked?
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.databases.iter().all(|database| database.verdict != "damaged")
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+    #[serde(default)]
+    base: Option<serde_json::Value>,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("manifest {file_name} cannot be used")]
+pub struct ManifestError {
+    /// Its file name.
+    pub file_name: String,
+    #[source]
+    reason: Fault,
+}
+
+impl ManifestError {
+    /// Is the archive probably fine, but from a newer version of the program?
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        matches!(self.reason, Fault::Version(version) if version > FORMAT) || matches!(self.reason, Fault::Base(_))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("it is truncated or no manifest: {0}")]
+    Json(serde_json::Error),
+    #[error("it has format {0}, this program reads format {FORMAT}: use a newer version of afterbackup")]
+    Version(u32),
+    #[error(
+        "the archive needs another archive ({0}) to be read, which this program cannot do: use a newer version of afterbackup"
+    )]
+    Base(String),
+    #[error("it says it belongs to {0}")]
+    OtherId(String),
+    #[error("it names '{0}' as its archive, which has not the same id")]
+    OtherArchive(String),
+    #[error("its sizes contradict each other")]
+    Numbers,
+}
+
+/// A SHA-256, written as 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256Hex(pub [u8; 32]);
+
+impl std::fmt::Display for Sha256Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for Sha256Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for Sha256Hex {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).expect("hex digits are ASCII"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hex {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let digits = text.as_bytes();
+        let mut bytes = [0; 32];
+        if digits.len() != 64 {
+            return Err(serde::de::Error::custom("a SHA-256 has 64 hex digits"));
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |d: u8| char::from(d).to_digit(16);
+            let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
+                return Err(serde::de::Error::custom("a SHA-256 has hex digits only"));
+            };
+            *byte = u8::try_from(high << 4 | low).expect("two hex digits are one byte");
+        }
+        Ok(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let id: ArchiveId = "XYZ-20261122T235900Z".parse().unwrap();
+        Manifest {
+            format: FORMAT,
+            site: "XYZ".into(),
+            series: None,
+            completed: id.stamp(),
+            completion_evidence: "status-message".into(),
+            archived: id.stamp(),
+            program: "afterbackup 0.1.0".into(),
+            host: "CM01".into(),
+            archive: id.archive_name(false),
+            bytes: 1000,
+            sha256: Sha256Hex([7; 32]),
+            compressed_bytes: 1000,
+            uncompressed_bytes: 10_240,
+            files: 3,
+            encryption: None,
+            index: IndexLocation { frame: 2, frames: 1, frame_offset: 700, offset: 8704, size: 512 },
+            parts: vec![Part { kind: "site".into(), path: r"E:\ConfigMgr_Backup\XYZBackup".into() }],
+            fingerprint: "00".into(),
+            databases: vec![],
+            id,
+        }
+    }
+
+    fn changed(field: &str, value: serde_json::Value) -> Result<Manifest, ManifestError> {
+        let mut json: serde_json::Value = serde_json::from_slice(&manifest().to_json()).unwrap();
+        json[field] = value;
+        Manifest::parse("XYZ-20261122T235900Z.json", json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn manifest_reads_back_as_written() {
+        let manifest = manifest();
+        assert_eq!(Manifest::parse("XYZ-20261122T235900Z.json", &manifest.to_json()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        assert_eq!(changed("colour", "blue".into()).unwrap(), manifest());
+    }
+
+    #[test]
+    fn other_versions_and_bases_are_refused() {
+        assert!(changed("format", 2.into()).unwrap_err().is_newer());
+        assert!(!changed("format", 0.into()).unwrap_err().is_newer());
+        assert!(changed("base", "XYZ-20261121T235900Z".into()).unwrap_err().is_newer());
+        assert!(changed("base", serde_json::Value::Null).is_ok());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(changed("id", "ABC-20261122T235900Z".into()).is_err());
+        assert!(changed("archive", "../../etc/passwd".into()).is_err());
+        assert!(changed("archive", "XYZ-20261122T235900Z.tar.zst.age".into()).is_err());
+        assert!(changed("compressed-bytes", 1001.into()).is_err());
+        assert!(changed("sha256", "abc".into()).is_err());
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let json = manifest().to_json();
+        for end in 0..json.len() - 2 {
+            assert!(Manifest::parse("XYZ-20261122T235900Z.json", &json[..end]).is_err(), "{end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_panic(bytes in any::<Vec<u8>>()) {
+            prop_assert!(Manifest::parse("XYZ-20261122T235900Z.json", &bytes).is_err());
+        }
+    }
+}

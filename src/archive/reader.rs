@@ -1,0 +1,321 @@
+//! Opens an archive where it lies: from manifest, index and seek table, with three requests.
+
+use std::ops::Range;
+
+use zstd::bulk::Decompressor;
+
+use super::access::{Access, AccessError, Identities};
+use super::decode::{Frame, decode, unpack};
+use super::index::{Entry, Index, IndexError};
+use super::manifest::{Manifest, Sha256Hex};
+use super::seek_table::{SeekTable, SeekTableError};
+use crate::cancel::Cancel;
+use crate::destination::{self, Destination};
+
+/// An index of more than this is refused: that would be tens of millions of files.
+const MAX_INDEX_BYTES: u64 = 4 << 30;
+/// Frames that lie together are read together, up to this size.
+const REQUEST_BYTES: u64 = 8 << 20;
+/// Two ranges with less than this between them are one request.
+const GAP_BYTES: u64 = 32 << 10;
+
+/// An open archive.
+pub struct Reader<'a> {
+    access: Access<'a>,
+    manifest: Manifest,
+    table: SeekTable,
+    index: Index,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("id", &self.manifest.id).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Opens the archive of a manifest on a destination.
+    ///
+    /// # Errors
+    /// When it cannot be read, cannot be decrypted, or its seek table or index is damaged.
+    pub fn open(
+        destination: &'a dyn Destination,
+        manifest: Manifest,
+        identities: &'a Identities,
+    ) -> Result<Self, ReadError> {
+        let access = Access::new(destination, &manifest, identities);
+        let location = manifest.index;
+        let tail = access.range(location.frame_offset..manifest.compressed_bytes)?;
+        let table = SeekTable::parse(&tail, manifest.compressed_bytes)?;
+        let first = usize::try_from(location.frame).ok().filter(|&frame| frame < table.len());
+        let Some(first) = first.filter(|&frame| table.compressed(frame).start == location.frame_offset) else {
+            return Err(ReadError::Contradiction("the place of the index"));
+        };
+        if table.total().1 != manifest.uncompressed_bytes {
+            return Err(ReadError::Contradiction("the size of the tar"));
+        }
+        let json = read_index(&tail, &table, first, location.offset, location.size)?;
+        let index = Index::parse(&json, &manifest.id, manifest.uncompressed_bytes)?;
+        Ok(Self { access, manifest, table, index })
+    }
+
+    /// What is known of the archive.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// How many bytes of the archive were read so far.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.access.read_bytes()
+    }
+
+    /// The frames that hold these entries, in order.
+    pub(super) fn frames_of<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Vec<usize> {
+        let mut frames: Vec<usize> = entries
+            .into_iter()
+            .flat_map(|entry| self.table.overlapping(entry.offset..entry.offset + entry.size))
+            .collect();
+        frames.sort_unstable();
+        frames.dedup();
+        frames
+    }
+
+    /// Where a frame lies in the tar.
+    pub(super) fn plain_range(&self, frame: usize) -> Range<u64> {
+        self.table.plain(frame)
+    }
+
+    /// Number of frames.
+    pub(super) fn frame_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Sizes of some frames: (compressed, decompressed).
+    pub(super) fn bytes_of(&self, frames: &[usize]) -> (u64, u64) {
+        frames.iter().fold((0, 0), |(compressed, plain), &frame| {
+            let (c, p) = (self.table.compressed(frame), self.table.plain(frame));
+            (compressed + c.end - c.start, plain + p.end - p.start)
+        })
+    }
+
+    /// Reads and decompresses some frames; see [`decode`] for the two stages. The first error of the destination ends it.
+    pub(super) fn decode_frames<E: Send + From<ReadError>>(
+        &self,
+        frames: &[usize],
+        threads: usize,
+        cancel: &Cancel,
+        inspect: impl Fn(usize, Option<&[u8]>) + Sync,
+        in_order: impl FnMut(usize, Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let requests = group(frames, &self.table);
+        let (read, passed) = decode(
+            threads,
+            |send| {
+                for request in requests {
+                    if cancel.is_cancelled() {
+                        return Err(ReadError::Cancelled);
+                    }
+                    if !self.send_request(&request, send)? {
+                        break;
+                    }
+                }
+                Ok(())
+            },
+            inspect,
+            in_order,
+        );
+        passed?;
+        read.map_err(E::from)
+    }
+
+    fn send_request(&self, request: &[usize], send: &mut dyn FnMut(Frame) -> bool) -> Result<bool, ReadError> {
+        let (Some(&first), Some(&last)) = (request.first(), request.last()) else { return Ok(true) };
+        let start = self.table.compressed(first).start;
+        let bytes = match self.access.range(start..self.table.compressed(last).end) {
+            Ok(bytes) => Some(bytes),
+            // Only these frames are lost.
+            Err(AccessError::Damaged(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        for &number in request {
+            let place = self.table.compressed(number);
+            let within = |at: u64| usize::try_from(at - start).expect("a request fits in memory");
+            let compressed = bytes.as_ref().map(|bytes| bytes.slice(within(place.start)..within(place.end)));
+            if !send(Frame { number, plain_bytes: self.plain_bytes(number), compressed }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn plain_bytes(&self, frame: usize) -> usize {
+        let plain = self.table.plain(frame);
+        usize::try_from(plain.end - plain.start).expect("frames were checked to be small")
+    }
+
+    /// Reads the whole archive from its first stored byte on, through both stages, and gives the SHA-256 of the stored
+    /// file and its size.
+    pub(super) fn decode_all<E: Send + From<ReadError>>(
+        &self,
+        threads: usize,
+        cancel: &Cancel,
+        inspect: impl Fn(usize, Option<&[u8]>) + Sync,
+        in_order: impl FnMut(usize, Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(Sha256Hex, u64), E> {
+        let (read, passed) = decode(threads, |send| self.stream_frames(cancel, send), inspect, in_order);
+        passed?;
+        read.map_err(E::from)
+    }
+
+    fn stream_frames(
+        &self,
+        cancel: &Cancel,
+        send: &mut dyn FnMut(Frame) -> bool,
+    ) -> Result<(Sha256Hex, u64), ReadError> {
+        let mut stream = self.access.stream()?;
+        let mut damaged = false;
+        for number in 0..self.table.len() {
+            if cancel.is_cancelled() {
+                return Err(ReadError::Cancelled);
+            }
+            let place = self.table.compressed(number);
+            let size = usize::try_from(place.end - place.start).expect("frames were checked to be small");
+            let mut compressed = vec![0; size];
+            // Behind the first gap nothing is in its place any more.
+            damaged = damaged || !read_whole(&mut stream.reader, &mut compressed)?;
+            let compressed = (!damaged).then(|| compressed.into());
+            if !send(Frame { number, plain_bytes: self.plain_bytes(number), compressed }) {
+                break;
+            }
+        }
+        // The seek table, and whatever should not be behind it.
+        let mut rest = vec![0; 64 << 10];
+        while !damaged {
+            match stream.reader.read(&mut rest) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => damaged = is_damage(error)?,
+            }
+        }
+        Ok(stream.seen())
+    }
+}
+
+fn is_damage(error: std::io::Error) -> Result<bool, ReadError> {
+    match AccessError::from_io(error) {
+        AccessError::Damaged(_) => Ok(true),
+        error => Err(error.into()),
+    }
+}
+
+/// Fills the buffer; false when the stored bytes end or are damaged before that.
+fn read_whole(stream: &mut dyn std::io::Read, buffer: &mut [u8]) -> Result<bool, ReadError> {
+    match stream.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) => is_damage(error).map(|_| false),
+    }
+}
+
+fn read_index(tail: &[u8], table: &SeekTable, first: usize, offset: u64, size: u64) -> Result<Vec<u8>, ReadError> {
+    let start = table.plain(first).start;
+    let damaged = || ReadError::Contradiction("the place of the index");
+    let end = offset.checked_add(size).ok_or_else(damaged)?;
+    if offset < start || end > table.total().1 || end - start > MAX_INDEX_BYTES {
+        return Err(damaged());
+    }
+    let mut decompressor = Decompressor::new().map_err(|_| damaged())?;
+    let mut json = Vec::new();
+    let mut buffer = Vec::new();
+    for frame in first..table.len() {
+        let place = table.compressed(frame);
+        let base = table.compressed(first).start;
+        let within = |at: u64| usize::try_from(at - base).ok();
+        let compressed = within(place.start).zip(within(place.end)).and_then(|(a, b)| tail.get(a..b));
+        let plain = table.plain(frame);
+        let plain_bytes = usize::try_from(plain.end - plain.start).map_err(|_| damaged())?;
+        let compressed = compressed.ok_or_else(damaged)?;
+        if !unpack(&mut decompressor, compressed, plain_bytes, &mut buffer) {
+            return Err(ReadError::FrameOfIndex(frame));
+        }
+        let from = usize::try_from(offset.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged())?;
+        let to = usize::try_from(end.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged())?;
+        json.extend_from_slice(&buffer[from..to]);
+    }
+    Ok(json)
+}
+
+/// Groups frames into requests.
+fn group(frames: &[usize], table: &SeekTable) -> Vec<Vec<usize>> {
+    let mut requests: Vec<Vec<usize>> = Vec::new();
+    for &frame in frames {
+        let place = table.compressed(frame);
+        if let Some(request) = requests.last_mut()
+            && let (Some(&first), Some(&last)) = (request.first(), request.last())
+            && place.start - table.compressed(last).end <= GAP_BYTES
+            && place.end - table.compressed(first).start <= REQUEST_BYTES
+        {
+            request.push(frame);
+        } else {
+            requests.push(vec![frame]);
+        }
+    }
+    requests
+}
+
+/// Why an archive cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not reachable, or not to be decrypted.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// No seek table, or a damaged one.
+    #[error("the archive is damaged")]
+    SeekTable(#[from] SeekTableError),
+    /// A frame of the index.
+    #[error("the archive is damaged: frame {0}, which holds its index, cannot be decompressed")]
+    FrameOfIndex(usize),
+    /// A damaged index.
+    #[error("the archive is damaged")]
+    Index(#[from] IndexError),
+    /// Manifest and archive disagree.
+    #[error("the archive is damaged or not the one of its manifest: they disagree about {0}")]
+    Contradiction(&'static str),
+    /// The disk that is unpacked to failed.
+    #[error("cannot write {path}", path = path.display())]
+    Write {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl ReadError {
+    /// Is the archive at fault, and not the way to it?
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Access(AccessError::Damaged(_))
+            | Self::SeekTable(_)
+            | Self::FrameOfIndex(_)
+            | Self::Index(_)
+            | Self::Contradiction(_) => true,
+            // Shorter than its manifest says, or gone although its manifest is there.
+            Self::Access(AccessError::Destination(error)) => {
+                matches!(error.kind, destination::ErrorKind::OutOfRange | destination::ErrorKind::NotFound)
+            }
+            Self::Access(_) | Self::Write { .. } | Self::Cancelled => false,
+        }
+    }
+}

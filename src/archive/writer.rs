@@ -1,0 +1,411 @@
+//! Writes an archive: one pass over the files, whatever the number of destinations.
+//!
+//! `read → {file SHA-256} → tar → cut into frames → compress on N threads → in order → {encrypt} → archive SHA-256 →
+//! output`. Files are opened one at a time, with full sharing, and closed at once, so that a backup task that begins
+//! again is never held up. Every file must be exactly what the walk before has seen; whoever calls the writer walks
+//! again afterwards, before the archive becomes visible.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
+use super::index::{Attributes, Entry, INDEX_PATH, Index, Skipped};
+use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
+use super::name::ArchiveId;
+use super::outlet::{Outlet, Output, OutputClosed};
+use super::seek_table::SeekTable;
+use super::tar_header::{self, header, padding};
+use crate::cancel::Cancel;
+use crate::monitor::Task;
+
+/// A file or folder that goes into the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Where it is.
+    pub source: PathBuf,
+    /// Its path in the archive, with `/`.
+    pub path: String,
+    /// Is it a folder?
+    pub folder: bool,
+    /// Its size when the walk saw it.
+    pub size: u64,
+    /// Its time when the walk saw it.
+    pub modified: Timestamp,
+    /// Its Windows attributes.
+    pub attributes: Attributes,
+}
+
+/// How to write.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// zstd level.
+    pub level: i32,
+    /// Compressing threads, at least 1.
+    pub threads: usize,
+    /// Encrypt to these, if any.
+    pub recipients: Vec<age::x25519::Recipient>,
+}
+
+/// What was written.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// Size of the archive as it left.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: Sha256Hex,
+    /// Size before encryption.
+    pub compressed_bytes: u64,
+    /// Size of the tar.
+    pub uncompressed_bytes: u64,
+    /// Where the index is.
+    pub location: IndexLocation,
+    /// The index itself.
+    pub index: Index,
+    /// Tells snapshots apart.
+    pub fingerprint: String,
+}
+
+/// Writes the archive `id` of these members to `output`.
+///
+/// # Errors
+/// When a file cannot be read or is not what the walk saw, when nobody takes the archive, or when cancelled. What
+/// `output` got until then is to be thrown away.
+pub fn write(
+    id: &ArchiveId,
+    members: Vec<Member>,
+    skipped: Vec<Skipped>,
+    options: &Options,
+    output: &mut Output<'_>,
+    task: &dyn Task,
+    cancel: &Cancel,
+) -> Result<Written, WriteError> {
+    let mut outlet = Outlet::new(&options.recipients, output).map_err(out_error)?;
+    let mut table = SeekTable::default();
+    let (produced, emitted) = compress(
+        options.level,
+        options.threads.max(1),
+        |cutter| Tarring { cutter, task, cancel, fingerprint: Sha256::new() }.run(id, members, skipped),
+        |frame, plain| {
+            let compressed = u32::try_from(frame.len()).expect("a frame of 4 MiB stays far below 4 GiB");
+            table.push(compressed, plain);
+            outlet.send(frame)
+        },
+    );
+    // The reading side stops because of the other side, or knows a reason of its own; that one counts.
+    let tarred = match (produced, emitted) {
+        (Ok(tarred), Ok(())) => tarred,
+        (Err(WriteError::Stopped) | Ok(_), Err(CompressError::Compress(error))) => {
+            return Err(WriteError::Compress(error));
+        }
+        (Err(WriteError::Stopped) | Ok(_), Err(CompressError::Emit(error))) => return Err(out_error(error)),
+        (Err(error), _) => return Err(error),
+    };
+    let (compressed_frames, uncompressed_bytes) = table.total();
+    let frame_offset = table.compressed(tarred.index_frame).start;
+    outlet.send(Bytes::from(table.to_bytes())).map_err(out_error)?;
+    let out = outlet.finish().map_err(out_error)?;
+    Ok(Written {
+        bytes: out.bytes,
+        sha256: out.sha256,
+        compressed_bytes: compressed_frames + table.stored_bytes(),
+        uncompressed_bytes,
+        location: IndexLocation {
+            frame: tarred.index_frame as u64,
+            frames: (table.len() - tarred.index_frame) as u64,
+            frame_offset,
+            offset: tarred.index_offset,
+            size: tarred.index_size,
+        },
+        index: tarred.index,
+        fingerprint: tarred.fingerprint,
+    })
+}
+
+fn out_error(error: io::Error) -> WriteError {
+    if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<OutputClosed>) {
+        WriteError::Output(OutputClosed)
+    } else {
+        WriteError::Encrypt(error)
+    }
+}
+
+/// What the reading thread made.
+struct Tarred {
+    index: Index,
+    index_frame: usize,
+    index_offset: u64,
+    index_size: u64,
+    fingerprint: String,
+}
+
+/// The reading thread: files to tar.
+struct Tarring<'a> {
+    cutter: Cutter,
+    task: &'a dyn Task,
+    cancel: &'a Cancel,
+    fingerprint: Sha256,
+}
+
+impl Tarring<'_> {
+    fn run(mut self, id: &ArchiveId, members: Vec<Member>, skipped: Vec<Skipped>) -> Result<Tarred, WriteError> {
+        let mut entries = Vec::with_capacity(members.len());
+        for member in members {
+            if self.cancel.is_cancelled() {
+                return Err(WriteError::Cancelled);
+            }
+            entries.push(self.member(member)?);
+        }
+        let index = Index { format: FORMAT, id: id.clone(), entries, skipped };
+        self.index(index)
+    }
+
+    fn member(&mut self, member: Member) -> Result<Entry, WriteError> {
+        let head = header(&member.path, member.folder, member.size, member.modified, member.attributes);
+        let mut entry = Entry {
+            path: member.path,
+            folder: member.folder,
+            size: member.size,
+            modified: member.modified,
+            sha256: None,
+            offset: 0,
+            attributes: member.attributes,
+            database: None,
+        };
+        if member.folder {
+            self.cutter.reserve(head.len())?;
+            self.cutter.append(&head)?;
+            return Ok(entry);
+        }
+        let line = format!("{}\0{}\0{}\n", entry.path, entry.size, entry.modified.as_nanosecond());
+        self.fingerprint.update(line.as_bytes());
+        let padding = padding(member.size);
+        let whole = usize::try_from(member.size).ok().and_then(|size| size.checked_add(head.len() + padding));
+        let large = whole.is_none_or(|whole| whole > SMALL_FRAME);
+        // A large file begins a frame with its data, and its end ends one.
+        self.cutter.reserve(if large { head.len() } else { whole.unwrap_or(0) })?;
+        self.cutter.append(&head)?;
+        if large {
+            self.cutter.cut()?;
+        }
+        entry.offset = self.cutter.position();
+        entry.sha256 = Some(self.data(&member.source, member.size, member.modified)?);
+        self.cutter.append(&[0; tar_header::BLOCK][..padding])?;
+        if large {
+            self.cutter.cut()?;
+        }
+        Ok(entry)
+    }
+
+    fn data(&mut self, path: &Path, size: u64, modified: Timestamp) -> Result<Sha256Hex, WriteError> {
+        let mut file = open_unchanged(path, size, modified)?;
+        let hints = ReadHints::new(&file, size);
+        let mut sha256 = Sha256::new();
+        let mut left = size;
+        while left > 0 {
+            if self.cancel.is_cancelled() {
+                return Err(WriteError::Cancelled);
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let mut outcome = Ok(());
+            let read = self.cutter.with_room(most, |room| match read_full(&mut file, room) {
+                Ok(read) => {
+                    sha256.update(&room[..read]);
+                    outcome = if read == room.len() { Ok(()) } else { Err(None) };
+                    read
+                }
+                Err(error) => {
+                    outcome = Err(Some(error));
+                    0
+                }
+            })?;
+            outcome.map_err(|error| match error {
+                None => WriteError::changed(path, "it became shorter while it was read"),
+                Some(error) => WriteError::read(path, error),
+            })?;
+            left -= read as u64;
+            hints.done(&file, size - left);
+            self.task.advance(read as u64);
+        }
+        Ok(Sha256Hex(sha256.finalize().into()))
+    }
+
+    fn index(mut self, index: Index) -> Result<Tarred, WriteError> {
+        let mut count = Counter(0);
+        serde_json::to_writer(&mut count, &index).expect("an index has only string keys");
+        self.cutter.cut()?;
+        let index_frame = self.cutter.frame();
+        // No time of its own: the same snapshot gives the same bytes.
+        let head = header(INDEX_PATH, false, count.0, index.id.stamp(), Attributes::default());
+        self.cutter.append(&head)?;
+        let index_offset = self.cutter.position();
+        let mut buffered = io::BufWriter::with_capacity(64 << 10, &mut self.cutter);
+        let written = serde_json::to_writer(&mut buffered, &index)
+            .map_err(io::Error::from)
+            .and_then(|()| io::Write::flush(&mut buffered));
+        drop(buffered);
+        // The cutter fails only when the other side has stopped.
+        written.map_err(|_| WriteError::Stopped)?;
+        self.cutter.append(&[0; tar_header::BLOCK][..padding(count.0)])?;
+        self.cutter.append(&tar_header::END)?;
+        self.cutter.cut()?;
+        let digest: [u8; 32] = self.fingerprint.finalize().into();
+        let fingerprint = Sha256Hex(digest).to_string();
+        Ok(Tarred { index, index_frame, index_offset, index_size: count.0, fingerprint })
+    }
+}
+
+struct Counter(u64);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn read_full(file: &mut File, mut room: &mut [u8]) -> io::Result<usize> {
+    let wanted = room.len();
+    while !room.is_empty() {
+        match file.read(room) {
+            Ok(0) => break,
+            Ok(read) => room = &mut room[read..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(wanted - room.len())
+}
+
+/// Opens a file if it is still what the walk saw.
+fn open_unchanged(path: &Path, size: u64, modified: Timestamp) -> Result<File, WriteError> {
+    let file = open_shared(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => WriteError::changed(path, "it vanished"),
+        _ => WriteError::read(path, error),
+    })?;
+    let metadata = file.metadata().map_err(|error| WriteError::read(path, error))?;
+    if !metadata.is_file() {
+        return Err(WriteError::changed(path, "it is no file any more"));
+    }
+    if metadata.len() != size {
+        return Err(WriteError::changed(path, "its size changed"));
+    }
+    let now = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    if now.is_some_and(|now| now != modified) {
+        return Err(WriteError::changed(path, "its time changed"));
+    }
+    Ok(file)
+}
+
+/// Opens for reading and nothing else. Windows: Rust's default shares for reading, writing and deleting, so we never
+/// stand in the way of the backup task.
+fn open_shared(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        // What became a link or a pipe since the walk must neither be followed nor waited for.
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.custom_flags(i32::try_from(flags.bits()).expect("open flags fit in an int"));
+    }
+    options.open(path)
+}
+
+/// Tells the system that data of large files is read once.
+struct ReadHints {
+    #[cfg(target_os = "linux")]
+    large: bool,
+}
+
+impl ReadHints {
+    #[cfg(target_os = "linux")]
+    fn new(file: &File, size: u64) -> Self {
+        use rustix::fs::{Advice, fadvise};
+        let large = size > 64 << 20;
+        if large {
+            // A hint: a file system that does not know it loses nothing.
+            drop(fadvise(file, 0, None, Advice::Sequential));
+        }
+        Self { large }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn done(&self, file: &File, read: u64) {
+        use rustix::fs::{Advice, fadvise};
+        const STEP: u64 = 32 << 20;
+        if self.large && read.is_multiple_of(STEP) {
+            drop(fadvise(file, read - STEP, std::num::NonZeroU64::new(STEP), Advice::DontNeed));
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new(_file: &File, _size: u64) -> Self {
+        Self {}
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self, reason = "the same shape as on Linux")]
+    fn done(&self, _file: &File, _read: u64) {}
+}
+
+/// Why no archive was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The snapshot is not what it was: the attempt is to be dropped.
+    #[error("{path} changed while it was archived: {what}", path = path.display())]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+        /// What happened to it.
+        what: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}", path = path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody takes it.
+    #[error(transparent)]
+    Output(OutputClosed),
+    /// zstd failed.
+    #[error("cannot compress")]
+    Compress(#[source] io::Error),
+    /// age failed.
+    #[error("cannot encrypt")]
+    Encrypt(#[source] io::Error),
+    /// Asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The other side of the pipeline stopped; replaced by its reason.
+    #[error("the pipeline stopped")]
+    Stopped,
+}
+
+impl WriteError {
+    fn changed(path: &Path, what: &'static str) -> Self {
+        Self::Changed { path: path.to_owned(), what }
+    }
+
+    fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+}
+
+impl From<Stopped> for WriteError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
