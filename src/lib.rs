@@ -18,9 +18,12 @@
 
 pub mod archive;
 pub mod cancel;
+pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod destination;
+pub mod engine;
 pub mod files;
+pub mod lock;
 pub mod monitor;
 pub mod retention;

@@ -191,7 +191,9 @@ mod tests {
 
     fn table(sizes: &[(u32, u32)]) -> SeekTable {
         let mut table = SeekTable::default();
-        sizes.iter().for_each(|&(compressed, plain)| table.push(compressed, plain));
+        for &(compressed, plain) in sizes {
+            table.push(compressed, plain);
+        }
         table
     }
 

@@ -334,7 +334,7 @@ impl ReadHints {
         let large = size > 64 << 20;
         if large {
             // A hint: a file system that does not know it loses nothing.
-            drop(fadvise(file, 0, None, Advice::Sequential));
+            fadvise(file, 0, None, Advice::Sequential).ok();
         }
         Self { large }
     }
@@ -344,7 +344,7 @@ impl ReadHints {
         use rustix::fs::{Advice, fadvise};
         const STEP: u64 = 32 << 20;
         if self.large && read.is_multiple_of(STEP) {
-            drop(fadvise(file, read - STEP, std::num::NonZeroU64::new(STEP), Advice::DontNeed));
+            fadvise(file, read - STEP, std::num::NonZeroU64::new(STEP), Advice::DontNeed).ok();
         }
     }
 

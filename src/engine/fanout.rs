@@ -1,0 +1,324 @@
+//! One stream of blocks to several destinations at once.
+//!
+//! Every destination has a thread and a bounded queue. A slow one may lag by the length of its queue; then everybody
+//! waits for it, but no longer than its `stall-timeout`. One that fails drops out and the others go on. Nothing gets its
+//! final name before [`Fanout::commit`]; a dropped fan-out aborts every upload.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use sha2::{Digest, Sha256};
+
+use crate::archive::OutputClosed;
+use crate::archive::manifest::{MAX_BYTES, Manifest, Sha256Hex};
+use crate::cancel::Cancel;
+use crate::config::Verify;
+use crate::destination::{self, Destination, ErrorKind};
+
+/// Blocks that may wait for one destination; a block has at most 4 MiB.
+const QUEUE_BLOCKS: usize = 8;
+/// How often somebody who waits looks up.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A destination of a run.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// Where to.
+    pub destination: Arc<dyn Destination>,
+    /// How to check what was pushed.
+    pub verify: Verify,
+    /// How long it may make no progress.
+    pub stall_timeout: Duration,
+}
+
+/// What became of one destination.
+#[derive(Debug)]
+pub struct Pushed {
+    /// Which.
+    pub name: String,
+    /// Its archive is visible, or why not.
+    pub result: Result<(), PushError>,
+}
+
+/// Why an archive is not on a destination.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The destination failed.
+    #[error(transparent)]
+    Destination(#[from] destination::Error),
+    /// What lies there is not what was sent.
+    #[error("what was read back from {key} is not what was written: {what}")]
+    Verify {
+        /// The archive.
+        key: String,
+        /// The difference.
+        what: String,
+    },
+    /// It took blocks no more.
+    #[error("no progress for {} s", .0.as_secs())]
+    Stalled(Duration),
+    /// Dropped before it was complete.
+    #[error("the attempt was dropped")]
+    Dropped,
+    /// A fault of this program.
+    #[error("the thread of this destination ended unexpectedly")]
+    Panicked,
+}
+
+enum Message {
+    Block(Bytes),
+    Commit(Arc<Manifest>),
+}
+
+struct Running {
+    name: String,
+    stall_timeout: Duration,
+    queue: Option<Sender<Message>>,
+    outcome: Receiver<Result<(), PushError>>,
+    progress: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+    stalled: bool,
+}
+
+/// Sends blocks to all destinations.
+pub struct Fanout {
+    running: Vec<Running>,
+    cancel: Cancel,
+}
+
+impl Fanout {
+    /// Begins an upload of `key` on every lane.
+    #[must_use]
+    pub fn begin(lanes: &[Lane], key: &str, expected_bytes: u64, cancel: &Cancel) -> Self {
+        let running = lanes.iter().map(|lane| start(lane, key.to_owned(), expected_bytes)).collect();
+        Self { running, cancel: cancel.clone() }
+    }
+
+    /// Gives a block to every destination that is still there.
+    ///
+    /// # Errors
+    /// When none is, or on cancellation.
+    pub fn send(&mut self, block: &Bytes) -> Result<(), OutputClosed> {
+        for lane in &mut self.running {
+            lane.send(Message::Block(block.clone()), &self.cancel);
+        }
+        let alive = self.running.iter().any(|lane| lane.queue.is_some());
+        if alive && !self.cancel.is_cancelled() { Ok(()) } else { Err(OutputClosed) }
+    }
+
+    /// Makes the archive visible wherever all of it arrived: durable, read back, manifest last.
+    #[must_use]
+    pub fn commit(mut self, manifest: &Arc<Manifest>) -> Vec<Pushed> {
+        for lane in &mut self.running {
+            lane.send(Message::Commit(Arc::clone(manifest)), &self.cancel);
+        }
+        self.finish()
+    }
+
+    /// Removes what was written everywhere and says what each destination said.
+    #[must_use]
+    pub fn abort(self) -> Vec<Pushed> {
+        self.finish()
+    }
+
+    fn finish(mut self) -> Vec<Pushed> {
+        // All queues end first, so that destinations finish side by side.
+        for lane in &mut self.running {
+            lane.queue = None;
+        }
+        self.running.drain(..).map(|lane| Pushed { name: lane.name.clone(), result: lane.wait() }).collect()
+    }
+}
+
+impl Running {
+    fn send(&mut self, message: Message, cancel: &Cancel) {
+        let Some(queue) = &self.queue else { return };
+        let mut message = message;
+        let mut watch = Watch::new(&self.progress, self.stall_timeout);
+        loop {
+            match queue.send_timeout(message, LOOK) {
+                Ok(()) => return,
+                Err(SendTimeoutError::Disconnected(_)) => break,
+                Err(SendTimeoutError::Timeout(back)) => {
+                    if cancel.is_cancelled() {
+                        break;
+                    }
+                    if watch.is_stalled() {
+                        self.stalled = true;
+                        break;
+                    }
+                    message = back;
+                }
+            }
+        }
+        self.queue = None;
+    }
+
+    fn wait(mut self) -> Result<(), PushError> {
+        if self.stalled {
+            // The thread hangs in the operating system and cannot be ended; it holds nothing that others need.
+            return Err(PushError::Stalled(self.stall_timeout));
+        }
+        let mut watch = Watch::new(&self.progress, self.stall_timeout);
+        let result = loop {
+            match self.outcome.recv_timeout(LOOK) {
+                Ok(result) => break result,
+                Err(RecvTimeoutError::Disconnected) => break Err(PushError::Panicked),
+                Err(RecvTimeoutError::Timeout) if watch.is_stalled() => {
+                    return Err(PushError::Stalled(self.stall_timeout));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(PushError::Panicked),
+            _ => result,
+        }
+    }
+}
+
+/// Tells slow from stuck.
+struct Watch<'a> {
+    progress: &'a AtomicU64,
+    last: u64,
+    since: Instant,
+    limit: Duration,
+}
+
+impl<'a> Watch<'a> {
+    fn new(progress: &'a AtomicU64, limit: Duration) -> Self {
+        Self { progress, last: progress.load(Ordering::Relaxed), since: Instant::now(), limit }
+    }
+
+    fn is_stalled(&mut self) -> bool {
+        let now = self.progress.load(Ordering::Relaxed);
+        if now != self.last {
+            self.last = now;
+            self.since = Instant::now();
+        }
+        self.since.elapsed() > self.limit
+    }
+}
+
+fn start(lane: &Lane, key: String, expected_bytes: u64) -> Running {
+    let (queue, blocks) = bounded(QUEUE_BLOCKS);
+    let (result, outcome) = bounded(1);
+    let progress = Arc::new(AtomicU64::new(0));
+    let (destination, verify) = (Arc::clone(&lane.destination), lane.verify);
+    let counted = Arc::clone(&progress);
+    let thread = std::thread::spawn(move || {
+        let push = Push { destination: &*destination, key: &key, verify, progress: &counted };
+        // Nobody waits for a destination that was given up.
+        drop(result.send(push.run(&blocks, expected_bytes)));
+    });
+    Running {
+        name: lane.destination.name().to_owned(),
+        stall_timeout: lane.stall_timeout,
+        queue: Some(queue),
+        outcome,
+        progress,
+        thread: Some(thread),
+        stalled: false,
+    }
+}
+
+/// The thread of one destination.
+struct Push<'a> {
+    destination: &'a dyn Destination,
+    key: &'a str,
+    verify: Verify,
+    progress: &'a AtomicU64,
+}
+
+impl Push<'_> {
+    fn run(&self, blocks: &Receiver<Message>, expected_bytes: u64) -> Result<(), PushError> {
+        let mut upload = self.destination.upload(self.key, expected_bytes)?;
+        for message in blocks {
+            match message {
+                Message::Block(block) => {
+                    if let Err(error) = upload.write(block) {
+                        // The first error is the one to tell; what cannot be removed now is swept later.
+                        drop(upload.abort());
+                        return Err(error.into());
+                    }
+                    self.progress.fetch_add(1, Ordering::Relaxed);
+                }
+                Message::Commit(manifest) => {
+                    upload.finish()?;
+                    return self.publish(&manifest);
+                }
+            }
+        }
+        upload.abort()?;
+        Err(PushError::Dropped)
+    }
+
+    fn publish(&self, manifest: &Manifest) -> Result<(), PushError> {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.read_back(manifest) {
+            // Without a manifest it is no archive: leave nothing that looks like one.
+            drop(self.destination.delete(self.key));
+            return Err(error);
+        }
+        let key = manifest.id.key(&manifest.id.manifest_name());
+        let json = manifest.to_json();
+        match self.destination.put_new(&key, &json) {
+            Ok(()) => Ok(()),
+            // A lost answer and a second try look like this.
+            Err(error) if error.kind == ErrorKind::AlreadyExists => {
+                let stored = self.destination.read(&key, MAX_BYTES)?;
+                if stored == json { Ok(()) } else { Err(error.into()) }
+            }
+            Err(error) => {
+                // It may have arrived all the same: the manifest has to go before the archive may.
+                if self.destination.delete(&key).is_ok() {
+                    drop(self.destination.delete(self.key));
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn read_back(&self, manifest: &Manifest) -> Result<(), PushError> {
+        let differs = |what: String| PushError::Verify { key: self.key.to_owned(), what };
+        if self.verify == Verify::None {
+            return Ok(());
+        }
+        let stat = self.destination.stat(self.key)?;
+        if stat.bytes != manifest.bytes {
+            return Err(differs(format!("{} bytes instead of {}", stat.bytes, manifest.bytes)));
+        }
+        if self.verify == Verify::Full {
+            let sum = self.sum()?;
+            if sum != manifest.sha256 {
+                return Err(differs(format!("SHA-256 {sum} instead of {}", manifest.sha256)));
+            }
+        }
+        Ok(())
+    }
+
+    fn sum(&self) -> Result<Sha256Hex, PushError> {
+        let mut file = self.destination.open(self.key)?;
+        let mut sha256 = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => sha256.update(&buffer[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let error = error.downcast::<destination::Error>().unwrap_or_else(|error| {
+                        destination::Error::new(ErrorKind::Other, "read back", self.key, error)
+                    });
+                    return Err(error.into());
+                }
+            }
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Sha256Hex(sha256.finalize().into()))
+    }
+}

@@ -1,0 +1,3 @@
+//! Carries out what the other modules decide.
+
+pub mod fanout;

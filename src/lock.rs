@@ -1,0 +1,66 @@
+//! One run at a time on this host, by a lock of the operating system.
+//!
+//! The kernel releases it when the process ends, however it ends, so there is never a stale lock to remove by hand.
+//! Nothing is locked on destinations. The file stays; only its lock counts.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunLock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] when another run holds it.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let open = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            File::options().create(true).write(true).truncate(false).open(path)
+        };
+        let file = open().map_err(|source| LockError::Open { path: path.to_owned(), source })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Busy(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(LockError::Open { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run holds it.
+    #[error("another run is at work (it holds the lock {path})", path = .0.display())]
+    Busy(PathBuf),
+    /// The file cannot be opened or locked.
+    #[error("cannot lock {path}", path = path.display())]
+    Open {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_that_the_first_is_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/on/demand.lock");
+        let first = RunLock::take(&path).unwrap();
+        assert!(matches!(RunLock::take(&path), Err(LockError::Busy(_))));
+        drop(first);
+        RunLock::take(&path).unwrap();
+    }
+}
