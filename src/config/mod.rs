@@ -1,12 +1,35 @@
 //! The configuration, checked: no options left to guess.
 //!
-//! `raw` reads the TOML as written, `validate` turns it into a [`Config`] and reports all faults at once.
+//! `raw` reads the TOML as written, `validate` turns it into a [`Config`] and reports all faults at once, `secrets`
+//! keeps secrets out of the file and of every message, `init` writes first configurations.
+//!
+//! What holds for every key:
+//! * Relative paths start at the folder of the configuration file, not at the working directory: AfterBackup.bat runs
+//!   with one that nobody has documented.
+//! * Environment variables in values (`%ProgramData%`, `$HOME`) are not expanded: Local System, under which the backup
+//!   task runs us, has other values than the administrator who wrote the file. A path that seems to hold one is warned about.
+//! * Paths are compared by their text only. Asking the file system would open the snapshot's folder, and an
+//!   unreachable share would hold up every command for a minute.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::name::SiteCode;
 use crate::retention::policy::Policy;
+
+pub use self::error::{ConfigError, Fault};
+
+mod bucket;
+mod error;
+pub mod init;
+mod paths;
+mod raw;
+mod secrets;
+mod validate;
+mod values;
+
+/// Looks up an environment variable. The real one is `|name| std::env::var(name).ok()`; tests bring their own.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Everything a command needs to know.
 #[derive(Debug, Clone)]
@@ -22,7 +45,90 @@ pub struct Config {
     /// Where archives go. At least one.
     pub destinations: Vec<Destination>,
     /// The file whose OS lock keeps two runs on this host apart.
+    ///
+    /// By default `%ProgramData%\afterbackup\afterbackup.lock`, on Unix `/run/lock/afterbackup.lock` for root and
+    /// `/tmp/afterbackup-<uid>.lock` for others. Not `$XDG_RUNTIME_DIR`: cron jobs have none, and a lock
+    /// that depends on how a run was started keeps nothing apart.
     pub lock_file: PathBuf,
+    /// What works but should be looked at. For the log, once a run.
+    pub warnings: Vec<String>,
+}
+
+/// Larger files are no configuration.
+const MAX_BYTES: usize = 1 << 20;
+
+impl Config {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it.
+    pub fn load(path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
+        let whole =
+            |message: String, hint: Option<&str>| ConfigError::whole(Some(path), message, hint.map(str::to_owned));
+        let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                whole("there is no such file".to_owned(), Some("run 'afterbackup init' to write one"))
+            }
+            _ => whole(format!("cannot read: {error}"), None),
+        })?;
+        if bytes.len() > MAX_BYTES {
+            return Err(whole("larger than 1 MiB, this is no configuration".to_owned(), None));
+        }
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(whole("is UTF-16 text".to_owned(), Some("save it as UTF-8")));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let line = bytes.iter().take(error.valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+            whole(format!("line {line} is not UTF-8 text"), Some("save it as UTF-8"))
+        })?;
+        Self::from_text(text, path, env)
+    }
+
+    /// Checks a configuration that would lie at `path`.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it.
+    pub fn from_text(text: &str, path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
+        validate::validate(text, path, env)
+    }
+}
+
+/// Finds the configuration: `--config`, then `AFTERBACKUP_CONFIG`, then `%ProgramData%\afterbackup\afterbackup.toml`,
+/// then (not on Windows, where anybody may create such a folder) `/etc/afterbackup/afterbackup.toml`.
+///
+/// What is named by option or variable is taken even if it does not exist: falling back would run with the wrong settings.
+///
+/// # Errors
+/// When there is none, with the places looked at.
+pub fn locate(option: Option<&Path>, env: Env<'_>) -> Result<PathBuf, ConfigError> {
+    // What cannot be told from missing (access denied) is for `load` to report.
+    locate_with(option, env, &|path| path.try_exists().unwrap_or(true))
+}
+
+fn locate_with(option: Option<&Path>, env: Env<'_>, exists: &dyn Fn(&Path) -> bool) -> Result<PathBuf, ConfigError> {
+    if let Some(path) = option {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = env("AFTERBACKUP_CONFIG").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let mut places = Vec::new();
+    if let Some(data) = env("ProgramData").filter(|data| !data.is_empty()) {
+        places.push(Path::new(&data).join("afterbackup").join("afterbackup.toml"));
+    }
+    if cfg!(not(windows)) {
+        places.push(PathBuf::from("/etc/afterbackup/afterbackup.toml"));
+    }
+    if let Some(found) = places.iter().find(|path| exists(path)) {
+        return Ok(found.clone());
+    }
+    let mut message =
+        "no configuration found; looked at\n  --config\n  AFTERBACKUP_CONFIG in the environment".to_owned();
+    for path in &places {
+        message.push_str("\n  ");
+        message.push_str(&path.to_string_lossy());
+    }
+    Err(ConfigError::whole(None, message, Some("run 'afterbackup init' to write one".to_owned())))
 }
 
 /// Where the backup task writes.
@@ -122,3 +228,6 @@ pub enum Verify {
     /// Do not check.
     None,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Secrets: recognised by name so that they are refused in the file, and read from where they may live.
+//!
+//! A configuration gets mailed, pasted into tickets and checked in. So it names the environment variable or the file
+//! that has the secret, and nothing here ever puts a value into a message. Somebody may well write the secret itself
+//! where its variable or file should be named: therefore even those names are only printed when they look like one.
+
+use std::path::Path;
+
+/// May a key of this name be expected to hold a secret in clear?
+pub(super) fn looks_secret(name: &str) -> bool {
+    const SUSPICIOUS: [&str; 16] = [
+        "secret",
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "token",
+        "access_key",
+        "accesskey",
+        "account_key",
+        "master_key",
+        "sas_key",
+        "service_account_key",
+        "encryption_key",
+        "customer_key",
+        "private_key",
+        "api_key",
+    ];
+    // These name a place or a kind, not the secret: aws_web_identity_token_file, fabric_token_service_url …
+    const HARMLESS: [&str; 6] = ["_file", "_env", "_url", "_uri", "_path", "_type"];
+    let name = name.to_lowercase().replace('-', "_");
+    SUSPICIOUS.iter().any(|part| name.contains(part)) && !HARMLESS.iter().any(|end| name.ends_with(end))
+}
+
+/// Can this name of an environment variable be printed, or might somebody have pasted the secret itself?
+pub(super) fn printable_variable(name: &str) -> bool {
+    name.contains('_')
+        && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// The content of a secret file: UTF-8 or what PowerShell's `>` writes, without the line end behind it.
+pub(super) fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "access denied".to_owned(),
+        kind => kind.to_string(),
+    })?;
+    if bytes.len() > 64 * 1024 {
+        return Err("it is larger than 64 KiB, which no secret is".to_owned());
+    }
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).ok()
+    };
+    let text = match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        bytes => std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).ok().map(str::to_owned),
+    };
+    let text = text.ok_or("it is neither UTF-8 nor UTF-16 text")?;
+    clean(&text, many_lines)
+}
+
+/// Without the white space around it; not empty, and one line unless the secret is a whole document.
+pub(super) fn clean(text: &str, many_lines: bool) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("it is empty".to_owned())
+    } else if !many_lines && text.contains(['\n', '\r']) {
+        Err("it has several lines".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// May accounts besides the owner and its group read the file?
+#[cfg(unix)]
+pub(super) fn readable_by_everyone(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
+}
+
+/// Access lists are not judged on this system.
+#[cfg(not(unix))]
+pub(super) fn readable_by_everyone(_path: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_told_from_names_of_their_places() {
+        for name in [
+            "password",
+            "secret-access-key",
+            "aws_secret_access_key",
+            "AWS_SESSION_TOKEN",
+            "access-key",
+            "aws_access_key_id",
+            "azure_storage_account_key",
+            "azure_storage_sas_key",
+            "aws_sse_customer_key_base64",
+            "google_service_account_key",
+            "bearer_token",
+            "client_secret",
+        ] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in [
+            "secret-key-env",
+            "password-file",
+            "azure_federated_token_file",
+            "fabric_token_service_url",
+            "google_application_credentials",
+            "azure_credential_type",
+            "aws_virtual_hosted_style_request",
+            "account_name",
+        ] {
+            assert!(!looks_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secret_files_are_read_in_the_encodings_windows_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let utf16: Vec<u8> = "\u{feff}hunter2\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [b"hunter2".as_slice(), b"hunter2\n", b"\xef\xbb\xbfhunter2\r\n", &utf16] {
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(read_file(&file, false).as_deref(), Ok("hunter2"));
+        }
+        for bytes in [b"".as_slice(), b" \r\n", b"two\nlines", b"\xff\xff"] {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(read_file(&file, false).is_err());
+        }
+    }
+}
