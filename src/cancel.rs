@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// A shared flag, set once.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,21 @@ impl Cancel {
     /// Asks everything that holds a copy to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
+    }
+
+    /// Waits, but not after somebody has asked to stop; tells whether somebody has.
+    #[must_use]
+    pub fn wait(&self, time: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(100);
+        let end = Instant::now() + time;
+        while !self.is_cancelled() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(LOOK));
+        }
+        self.is_cancelled()
     }
 
     /// Has somebody asked to stop?

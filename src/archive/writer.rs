@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -26,10 +27,12 @@ use crate::monitor::Task;
 /// A file or folder that goes into the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Where it is.
-    pub source: PathBuf,
+    /// The folder it was found below, or the file itself.
+    pub root: Arc<Path>,
     /// Its path in the archive, with `/`.
     pub path: String,
+    /// So many bytes at the end of `path` are its path below `root`: one string serves both, for 100,000 files.
+    pub below: usize,
     /// Is it a folder?
     pub folder: bool,
     /// Its size when the walk saw it.
@@ -38,6 +41,17 @@ pub struct Member {
     pub modified: Timestamp,
     /// Its Windows attributes.
     pub attributes: Attributes,
+}
+
+impl Member {
+    /// Where it is.
+    #[must_use]
+    pub fn source(&self) -> PathBuf {
+        let below = self.path.len().checked_sub(self.below).and_then(|start| self.path.get(start..)).unwrap_or_default();
+        let mut source = self.root.to_path_buf();
+        source.extend(below.split('/').filter(|name| !name.is_empty()));
+        source
+    }
 }
 
 /// How to write.
@@ -166,6 +180,7 @@ impl Tarring<'_> {
 
     fn member(&mut self, member: Member) -> Result<Entry, WriteError> {
         let head = header(&member.path, member.folder, member.size, member.modified, member.attributes);
+        let source = member.source();
         let mut entry = Entry {
             path: member.path,
             folder: member.folder,
@@ -193,7 +208,7 @@ impl Tarring<'_> {
             self.cutter.cut()?;
         }
         entry.offset = self.cutter.position();
-        entry.sha256 = Some(self.data(&member.source, member.size, member.modified)?);
+        entry.sha256 = Some(self.data(&source, member.size, member.modified)?);
         self.cutter.append(&[0; tar_header::BLOCK][..padding])?;
         if large {
             self.cutter.cut()?;

@@ -1,0 +1,414 @@
+//! One run: find the snapshot, archive it to every destination, prune.
+//!
+//! What must happen in which order is in FORMAT.md, section 2. Nothing becomes visible before the snapshot was looked at
+//! a second time and found unchanged; no failure of one destination keeps the archive from the others.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::fanout::{Fanout, Lane};
+use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
+use crate::archive::OutputClosed;
+use crate::archive::index::{Attributes, Skipped};
+use crate::archive::manifest::{Encryption, FORMAT, Manifest, Part};
+use crate::archive::name::ArchiveId;
+use crate::archive::writer::{self, Member, WriteError, Written};
+use crate::cancel::Cancel;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::destination::{self, Destination};
+use crate::monitor::{Event, Level, Monitor};
+use crate::source::complete::{self, By, Completion, State};
+use crate::source::walk::{Kind, Walk, compare};
+use crate::source::{self, Gathered, PartKind, Snapshot};
+
+/// What a run works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Its destinations, opened, in the same order.
+    pub destinations: &'a [Arc<dyn Destination>],
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who is told.
+    pub monitor: &'a dyn Monitor,
+    /// The request to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl Context<'_> {
+    pub(super) fn tell(&self, event: &Event) {
+        self.monitor.event(event);
+    }
+}
+
+/// Archives every completed snapshot that the configuration names, and prunes.
+///
+/// # Errors
+/// When no snapshot can be looked for at all. What happens to each site is an outcome.
+pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
+    let found = match source::discover(&context.config.snapshot) {
+        Ok(found) => found,
+        Err(error) if error.is_no_snapshot() => {
+            let reasons = vec![error.to_string()];
+            return Ok(Outcome { sites: vec![SiteOutcome::new(None, SiteResult::NotComplete { reasons })] });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut outcome = Outcome::default();
+    for folder in &found.unfinished {
+        let reasons = vec![format!("the task is at work in {}", folder.display())];
+        outcome.sites.push(SiteOutcome::new(None, SiteResult::NotComplete { reasons }));
+    }
+    for snapshot in &found.snapshots {
+        if context.cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
+        outcome.sites.push(site(context, snapshot)?);
+    }
+    Ok(outcome)
+}
+
+fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunError> {
+    let site = Some(snapshot.site);
+    let (gathered, completion) = match settle(context, snapshot) {
+        Ok(settled) => settled,
+        Err(source::Error::Walk(error)) if error.is_cancelled() => return Err(RunError::Cancelled),
+        Err(error) if error.is_no_snapshot() => {
+            return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: vec![error.to_string()] }));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let State::Complete { completed, by } = completion.state else {
+        return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
+    };
+    let id = ArchiveId::new(snapshot.site, completed);
+    let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by };
+    let mut outcome = attempt.archive(&gathered)?;
+    super::prune::after_run(context, snapshot.site, &mut outcome);
+    Ok(outcome)
+}
+
+/// Looks at a snapshot until it is complete or known not to be. Waits for the quiet period where only that can tell.
+fn settle(context: &Context<'_>, snapshot: &Snapshot) -> Result<(Gathered, Completion), source::Error> {
+    let quiet = context.config.snapshot.quiet;
+    let look = || source::gather(snapshot, source::read_log(&context.config.snapshot), context.cancel);
+    let mut gathered = look()?;
+    let mut completion = complete::decide(&gathered.evidence, quiet, context.clock.now());
+    if completion.state == State::Incomplete && !quiet.is_zero() {
+        // Only time can tell: complete if nothing changes for as long as configured.
+        gathered.evidence.unchanged_for = Some(quiet);
+        let after_quiet = complete::decide(&gathered.evidence, quiet, context.clock.now());
+        if after_quiet.completed().is_some() {
+            let message = format!("Waiting {} for changes in the snapshot", humantime::format_duration(quiet));
+            context.tell(&Event::new("waiting", Level::Info, message));
+            if !context.cancel.wait(quiet) {
+                let mut again = look()?;
+                let same = gathered.walks.iter().zip(&again.walks).all(|(old, new)| compare(old, new).is_empty());
+                again.evidence.unchanged_for = same.then_some(quiet);
+                completion = complete::decide(&again.evidence, quiet, context.clock.now());
+                gathered = again;
+            }
+        }
+    }
+    Ok((gathered, completion))
+}
+
+struct Attempt<'a> {
+    context: &'a Context<'a>,
+    snapshot: &'a Snapshot,
+    completion: &'a Completion,
+    id: &'a ArchiveId,
+    by: By,
+}
+
+impl Attempt<'_> {
+    fn archive(&self, gathered: &Gathered) -> Result<SiteOutcome, RunError> {
+        let mut outcome = SiteOutcome::new(Some(self.snapshot.site), SiteResult::AlreadyArchived);
+        outcome.archive = Some(self.id.clone());
+        let mut lanes = Vec::new();
+        for (destination, config) in self.context.destinations.iter().zip(&self.context.config.destinations) {
+            let result = match self.prepare(&**destination) {
+                Ok(true) => DestinationResult::AlreadyThere,
+                Ok(false) => {
+                    lanes.push(Lane {
+                        destination: Arc::clone(destination),
+                        verify: config.verify,
+                        stall_timeout: config.stall_timeout,
+                    });
+                    DestinationResult::Pending
+                }
+                Err(error) => DestinationResult::failed(&error, error.hint()),
+            };
+            outcome.destinations.push(DestinationOutcome::new(destination.name(), result));
+        }
+        if lanes.is_empty() {
+            if outcome.destinations.iter().all(|one| !matches!(one.result, DestinationResult::AlreadyThere)) {
+                outcome.result = SiteResult::Failed { reason: "no destination can be used".to_owned() };
+            }
+            self.tell_results(&outcome);
+            return Ok(outcome);
+        }
+        self.write(gathered, &lanes, &mut outcome)?;
+        self.tell_results(&outcome);
+        Ok(outcome)
+    }
+
+    /// Is the archive there already? If not, removes what a killed run has left of it.
+    fn prepare(&self, destination: &dyn Destination) -> Result<bool, destination::Error> {
+        let site = self.id.site();
+        let names: Vec<String> = destination.list(site.as_str())?.into_iter().map(|entry| entry.name).collect();
+        if names.contains(&self.id.manifest_name()) {
+            return Ok(true);
+        }
+        for encrypted in [false, true] {
+            let name = self.id.archive_name(encrypted);
+            if names.contains(&name) {
+                destination.delete(&self.id.key(&name))?;
+            }
+            for leftover in destination.leftovers(site.as_str())?.iter().filter(|leftover| leftover.of == name) {
+                destination.remove_leftover(leftover)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn write(&self, gathered: &Gathered, lanes: &[Lane], outcome: &mut SiteOutcome) -> Result<(), RunError> {
+        let Context { config, monitor, cancel, .. } = *self.context;
+        let (members, skipped, bytes) = self.members(gathered)?;
+        outcome.skipped = skipped.iter().filter(|skipped| skipped.1).map(|(skipped, _)| skipped.clone()).collect();
+        let skipped = skipped.into_iter().map(|(skipped, _)| skipped).collect();
+        let message = format!("Archiving {} to {} destination(s)", self.id, lanes.len());
+        self.context.tell(
+            &Event::new("started", Level::Info, message)
+                .with("archive", self.id.to_string())
+                .with("snapshot-bytes", bytes)
+                .with("evidence", self.completion.reasons.clone()),
+        );
+        let encrypted = !config.archive.recipients.is_empty();
+        let options = writer::Options {
+            level: config.archive.level,
+            threads: config.archive.threads,
+            recipients: recipients(&config.archive.recipients)?,
+        };
+        let key = self.id.key(&self.id.archive_name(encrypted));
+        let mut fanout = Fanout::begin(lanes, &key, bytes, cancel);
+        let task = monitor.task(&format!("Archiving {}", self.id), Some(bytes));
+        let result =
+            writer::write(self.id, members, skipped, &options, &mut |block| fanout.send(&block), &*task, cancel);
+        drop(task);
+        let written = match result {
+            Ok(written) => written,
+            Err(error) => return self.give_up(fanout, error, outcome),
+        };
+        // The second look: the archive may exist only if the snapshot is still what it was.
+        if let Some(changes) = self.changed_since(gathered)? {
+            drop(fanout.abort());
+            outcome.result = SiteResult::Changed { changes };
+            outcome.forget_pending();
+            return Ok(());
+        }
+        let task = monitor.task(&format!("Verifying {}", self.id), None);
+        let manifest = Arc::new(self.manifest(&written, encrypted));
+        let pushed = fanout.commit(&manifest);
+        drop(task);
+        for one in pushed {
+            let result = match &one.result {
+                Ok(()) => DestinationResult::Pushed { bytes: manifest.bytes },
+                Err(error) => DestinationResult::failed(error, error.hint()),
+            };
+            outcome.set(&one.name, result);
+        }
+        let anywhere = outcome.destinations.iter().any(|one| one.result.has_archive());
+        outcome.result = if anywhere {
+            SiteResult::Archived
+        } else {
+            SiteResult::Failed { reason: "no destination took the archive".to_owned() }
+        };
+        outcome.manifest = Some(manifest);
+        Ok(())
+    }
+
+    fn give_up(&self, fanout: Fanout, error: WriteError, outcome: &mut SiteOutcome) -> Result<(), RunError> {
+        let pushed = fanout.abort();
+        if self.context.cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
+        match error {
+            WriteError::Changed { .. } => {
+                outcome.result = SiteResult::Changed { changes: vec![error.to_string()] };
+                outcome.forget_pending();
+                Ok(())
+            }
+            WriteError::Output(OutputClosed) => {
+                for one in pushed {
+                    if let Err(error) = &one.result {
+                        outcome.set(&one.name, DestinationResult::failed(error, error.hint()));
+                    }
+                }
+                outcome.result = SiteResult::Failed { reason: "no destination took the archive".to_owned() };
+                Ok(())
+            }
+            WriteError::Cancelled => Err(RunError::Cancelled),
+            error => Err(RunError::Write(error)),
+        }
+    }
+
+    /// What changed since `before`, if anything did.
+    fn changed_since(&self, before: &Gathered) -> Result<Option<Vec<String>>, RunError> {
+        let context = self.context;
+        let log = source::read_log(&context.config.snapshot);
+        let mut now = match source::gather(self.snapshot, log, context.cancel) {
+            Ok(now) => now,
+            Err(source::Error::Walk(error)) if error.is_cancelled() => return Err(RunError::Cancelled),
+            Err(error) if error.is_no_snapshot() => return Ok(Some(vec![error.to_string()])),
+            Err(error) => return Err(error.into()),
+        };
+        let mut changes: Vec<String> = before
+            .walks
+            .iter()
+            .zip(&now.walks)
+            .flat_map(|(old, new)| {
+                compare(old, new).into_iter().map(|change| format!("{}: {change}", new.root.display()))
+            })
+            .collect();
+        now.evidence.unchanged_for = before.evidence.unchanged_for;
+        let quiet = context.config.snapshot.quiet;
+        let again = complete::decide(&now.evidence, quiet, context.clock.now());
+        if changes.is_empty() && (again.run != self.completion.run || again.completed() != self.completion.completed()) {
+            changes.extend(again.reasons);
+        }
+        Ok((!changes.is_empty()).then_some(changes))
+    }
+
+    /// Everything that goes into the archive; what does not, and whether that is a loss; and its size.
+    #[allow(clippy::type_complexity, reason = "three lists that are made in one pass")]
+    fn members(&self, gathered: &Gathered) -> Result<(Vec<Member>, Vec<(Skipped, bool)>, u64), RunError> {
+        let mut members = Vec::new();
+        let mut skipped = Vec::new();
+        for (part, walk) in self.snapshot.parts.iter().zip(&gathered.walks) {
+            let folder = self.snapshot.site.backup_folder();
+            let prefix = match part.kind {
+                PartKind::Site => folder,
+                PartKind::Sql => format!("SQL/{folder}"),
+            };
+            if let Some(parent) = prefix.split_once('/').map(|(parent, _)| parent) {
+                members.push(root_member(&walk.root, parent.to_owned(), self.id.stamp()));
+            }
+            members.push(root_member(&walk.root, prefix.clone(), root_time(walk, self.id.stamp())));
+            members_of(walk, &prefix, &mut members, &mut skipped);
+        }
+        super::extra::add(self.context, &mut members, &mut skipped)?;
+        let bytes = members.iter().map(|member| member.size).sum();
+        Ok((members, skipped, bytes))
+    }
+
+    fn manifest(&self, written: &Written, encrypted: bool) -> Manifest {
+        let recipients = self.context.config.archive.recipients.clone();
+        let parts = self.snapshot.parts.iter().map(|part| Part {
+            kind: match part.kind {
+                PartKind::Site => "site".to_owned(),
+                PartKind::Sql => "sql".to_owned(),
+            },
+            path: part.path.display().to_string(),
+        });
+        Manifest {
+            format: FORMAT,
+            id: self.id.clone(),
+            site: self.id.site().to_string(),
+            series: self.id.series().map(str::to_owned),
+            completed: self.id.stamp(),
+            completion_evidence: match self.by {
+                By::Log => "status-message".to_owned(),
+                By::Metadata => "metadata".to_owned(),
+            },
+            archived: self.context.clock.now(),
+            program: format!("afterbackup {}", env!("CARGO_PKG_VERSION")),
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            archive: self.id.archive_name(encrypted),
+            bytes: written.bytes,
+            sha256: written.sha256,
+            compressed_bytes: written.compressed_bytes,
+            uncompressed_bytes: written.uncompressed_bytes,
+            files: written.index.files(),
+            encryption: encrypted.then_some(Encryption { recipients }),
+            index: written.location,
+            parts: parts.collect(),
+            fingerprint: written.fingerprint.clone(),
+            databases: vec![],
+        }
+    }
+
+    fn tell_results(&self, outcome: &SiteOutcome) {
+        for event in outcome.events() {
+            self.context.tell(&event);
+        }
+    }
+}
+
+fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError> {
+    texts.iter().map(|text| text.parse().map_err(|_| RunError::Recipient(text.clone()))).collect()
+}
+
+fn root_member(root: &Path, path: String, modified: Timestamp) -> Member {
+    Member {
+        root: Arc::from(root),
+        path,
+        below: 0,
+        folder: true,
+        size: 0,
+        modified,
+        attributes: Attributes::default(),
+    }
+}
+
+/// The folder's own time is not part of the walk's items; the newest change below it is as good, and as reproducible.
+fn root_time(walk: &Walk, otherwise: Timestamp) -> Timestamp {
+    walk.newest_change.unwrap_or(otherwise)
+}
+
+pub(super) fn members_of(
+    walk: &Walk,
+    prefix: &str,
+    members: &mut Vec<Member>,
+    skipped: &mut Vec<(Skipped, bool)>,
+) {
+    let root: Arc<Path> = Arc::from(walk.root.as_path());
+    members.extend(walk.items.iter().map(|item| Member {
+        root: Arc::clone(&root),
+        path: format!("{prefix}/{}", item.name),
+        below: item.name.len(),
+        folder: item.kind == Kind::Folder,
+        size: item.bytes,
+        modified: item.modified,
+        attributes: item.attributes,
+    }));
+    skipped.extend(walk.skipped.iter().map(|skip| {
+        let below = skip.path.strip_prefix(&walk.root).unwrap_or(&skip.path);
+        let path = format!("{prefix}/{}", below.to_string_lossy().replace('\\', "/"));
+        (Skipped { path, reason: skip.why.to_string() }, skip.why.loses_data())
+    }));
+}
+
+/// Why a run ended without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The snapshot cannot be looked at.
+    #[error("cannot look at the snapshot")]
+    Source(#[from] source::Error),
+    /// The archive cannot be written, through no fault of a destination.
+    #[error("cannot archive the snapshot")]
+    Write(#[source] WriteError),
+    /// Two supplemental files would have the same place.
+    #[error("cannot add the supplemental files")]
+    Supplemental(#[source] source::supplemental::Error),
+    /// Not an age public key.
+    #[error("'{0}' is no age public key")]
+    Recipient(String),
+    /// Asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
