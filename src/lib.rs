@@ -4,7 +4,7 @@
 //! completed snapshot into an archive, puts a verified copy on every destination, keeps the history that the
 //! retention policy asks for, and gets it back. The life of an archive:
 //!
-//! 1. source finds the snapshot and decides from evidence whether it is complete,
+//! 1. [`source`] finds the snapshot and decides from evidence whether it is complete,
 //! 2. [`archive`] reads it once and writes a tar of independent zstd frames with an index,
 //! 3. engine sends those bytes to every [`destination`] at the same time,
 //! 4. the snapshot is compared with what it was when reading began: any change drops the attempt,
@@ -27,3 +27,4 @@ pub mod files;
 pub mod lock;
 pub mod monitor;
 pub mod retention;
+pub mod source;
