@@ -73,6 +73,8 @@ pub struct Orphan {
 /// What a destination holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
+    /// The sites whose folders were read.
+    pub sites: BTreeSet<SiteCode>,
     /// Archives by id, oldest of each site first.
     pub archives: BTreeMap<ArchiveId, Stored>,
     /// What is not right.
@@ -90,8 +92,8 @@ pub fn read(destination: &dyn Destination, site: Option<SiteCode>) -> Result<Cat
         Some(site) => BTreeSet::from([site]),
         None => destination.folders()?.iter().filter_map(|name| site_folder(name)).collect(),
     };
-    let mut catalog = Catalog::default();
-    for site in sites {
+    let mut catalog = Catalog { sites, ..Catalog::default() };
+    for site in catalog.sites.clone() {
         read_site(destination, site, &mut catalog)?;
     }
     Ok(catalog)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::extra;
 use super::fanout::{Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
 use crate::archive::OutputClosed;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::destination::{self, Destination};
 use crate::monitor::{Event, Level, Monitor};
 use crate::source::complete::{self, By, Completion, State};
+use crate::source::supplemental::Expansion;
 use crate::source::walk::{Kind, Walk, compare};
 use crate::source::{self, Gathered, PartKind, Snapshot};
 
@@ -126,6 +128,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Archives to every destination that does not have it.
     fn archive(&self, gathered: &Gathered) -> Result<SiteOutcome, RunError> {
         let mut outcome = SiteOutcome::new(Some(self.snapshot.site), SiteResult::AlreadyArchived);
         outcome.archive = Some(self.id.clone());
@@ -178,9 +181,12 @@ impl Attempt<'_> {
 
     fn write(&self, gathered: &Gathered, lanes: &[Lane], outcome: &mut SiteOutcome) -> Result<(), RunError> {
         let Context { config, monitor, cancel, .. } = *self.context;
-        let (members, skipped, bytes) = self.members(gathered)?;
-        outcome.skipped = skipped.iter().filter(|skipped| skipped.1).map(|(skipped, _)| skipped.clone()).collect();
-        let skipped = skipped.into_iter().map(|(skipped, _)| skipped).collect();
+        let extra = extra::find(self.context)?;
+        extra::warn_of_nothing(self.context, &extra);
+        let (members, gaps) = self.members(gathered, &extra);
+        let bytes = members.iter().map(|member| member.size).sum();
+        outcome.skipped = gaps.iter().filter(|gap| gap.loses_data).map(|gap| gap.skipped.clone()).collect();
+        let skipped = gaps.into_iter().map(|gap| gap.skipped).collect();
         let message = format!("Archiving {} to {} destination(s)", self.id, lanes.len());
         self.context.tell(
             &Event::new("started", Level::Info, message)
@@ -205,7 +211,7 @@ impl Attempt<'_> {
             Err(error) => return self.give_up(fanout, error, outcome),
         };
         // The second look: the archive may exist only if the snapshot is still what it was.
-        if let Some(changes) = self.changed_since(gathered)? {
+        if let Some(changes) = self.changed_since(gathered, &extra)? {
             drop(fanout.abort());
             outcome.result = SiteResult::Changed { changes };
             outcome.forget_pending();
@@ -258,7 +264,7 @@ impl Attempt<'_> {
     }
 
     /// What changed since `before`, if anything did.
-    fn changed_since(&self, before: &Gathered) -> Result<Option<Vec<String>>, RunError> {
+    fn changed_since(&self, before: &Gathered, extra_before: &[Expansion]) -> Result<Option<Vec<String>>, RunError> {
         let context = self.context;
         let log = source::read_log(&context.config.snapshot);
         let mut now = match source::gather(self.snapshot, log, context.cancel) {
@@ -275,6 +281,7 @@ impl Attempt<'_> {
                 compare(old, new).into_iter().map(|change| format!("{}: {change}", new.root.display()))
             })
             .collect();
+        changes.extend(extra::changes(extra_before, &extra::find(context)?));
         now.evidence.unchanged_for = before.evidence.unchanged_for;
         let quiet = context.config.snapshot.quiet;
         let again = complete::decide(&now.evidence, quiet, context.clock.now());
@@ -284,26 +291,25 @@ impl Attempt<'_> {
         Ok((!changes.is_empty()).then_some(changes))
     }
 
-    /// Everything that goes into the archive; what does not, and whether that is a loss; and its size.
-    #[allow(clippy::type_complexity, reason = "three lists that are made in one pass")]
-    fn members(&self, gathered: &Gathered) -> Result<(Vec<Member>, Vec<(Skipped, bool)>, u64), RunError> {
-        let mut members = Vec::new();
-        let mut skipped = Vec::new();
+    /// Everything that goes into the archive, and what does not.
+    fn members(&self, gathered: &Gathered, extra: &[Expansion]) -> (Vec<Member>, Vec<Gap>) {
+        let (mut members, mut gaps) = (Vec::new(), Vec::new());
         for (part, walk) in self.snapshot.parts.iter().zip(&gathered.walks) {
             let folder = self.snapshot.site.backup_folder();
             let prefix = match part.kind {
                 PartKind::Site => folder,
                 PartKind::Sql => format!("SQL/{folder}"),
             };
-            if let Some(parent) = prefix.split_once('/').map(|(parent, _)| parent) {
-                members.push(root_member(&walk.root, parent.to_owned(), self.id.stamp()));
+            if let Some((parent, _)) = prefix.split_once('/') {
+                members.push(folder_member(&walk.root, parent.to_owned(), self.id.stamp()));
             }
-            members.push(root_member(&walk.root, prefix.clone(), root_time(walk, self.id.stamp())));
-            members_of(walk, &prefix, &mut members, &mut skipped);
+            // The folder's own time is not in the walk; the newest below it is as good, and as reproducible.
+            let modified = walk.newest_change.unwrap_or(self.id.stamp());
+            members.push(folder_member(&walk.root, prefix.clone(), modified));
+            add_walk(walk, &prefix, &mut members, &mut gaps);
         }
-        super::extra::add(self.context, &mut members, &mut skipped)?;
-        let bytes = members.iter().map(|member| member.size).sum();
-        Ok((members, skipped, bytes))
+        extra::add(extra, self.id.stamp(), &mut members, &mut gaps);
+        (members, gaps)
     }
 
     fn manifest(&self, written: &Written, encrypted: bool) -> Manifest {
@@ -353,7 +359,7 @@ fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError>
     texts.iter().map(|text| text.parse().map_err(|_| RunError::Recipient(text.clone()))).collect()
 }
 
-fn root_member(root: &Path, path: String, modified: Timestamp) -> Member {
+pub(super) fn folder_member(root: &Path, path: String, modified: Timestamp) -> Member {
     Member {
         root: Arc::from(root),
         path,
@@ -365,17 +371,14 @@ fn root_member(root: &Path, path: String, modified: Timestamp) -> Member {
     }
 }
 
-/// The folder's own time is not part of the walk's items; the newest change below it is as good, and as reproducible.
-fn root_time(walk: &Walk, otherwise: Timestamp) -> Timestamp {
-    walk.newest_change.unwrap_or(otherwise)
+/// Something that does not go into the archive.
+pub(super) struct Gap {
+    pub(super) skipped: Skipped,
+    /// Is the archive poorer for it?
+    pub(super) loses_data: bool,
 }
 
-pub(super) fn members_of(
-    walk: &Walk,
-    prefix: &str,
-    members: &mut Vec<Member>,
-    skipped: &mut Vec<(Skipped, bool)>,
-) {
+fn add_walk(walk: &Walk, prefix: &str, members: &mut Vec<Member>, gaps: &mut Vec<Gap>) {
     let root: Arc<Path> = Arc::from(walk.root.as_path());
     members.extend(walk.items.iter().map(|item| Member {
         root: Arc::clone(&root),
@@ -386,10 +389,10 @@ pub(super) fn members_of(
         modified: item.modified,
         attributes: item.attributes,
     }));
-    skipped.extend(walk.skipped.iter().map(|skip| {
+    gaps.extend(walk.skipped.iter().map(|skip| {
         let below = skip.path.strip_prefix(&walk.root).unwrap_or(&skip.path);
         let path = format!("{prefix}/{}", below.to_string_lossy().replace('\\', "/"));
-        (Skipped { path, reason: skip.why.to_string() }, skip.why.loses_data())
+        Gap { skipped: Skipped { path, reason: skip.why.to_string() }, loses_data: skip.why.loses_data() }
     }));
 }
 

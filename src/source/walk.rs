@@ -21,6 +21,7 @@ use std::{fmt, vec};
 
 use jiff::Timestamp;
 
+pub use crate::archive::index::Attributes;
 use crate::cancel::Cancel;
 
 /// What lies below a folder.
@@ -68,17 +69,6 @@ pub enum Kind {
     File,
     /// A folder.
     Folder,
-}
-
-/// Attributes of Windows. Elsewhere only `read_only` is known: nobody may write.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// Read-only.
-    pub read_only: bool,
-    /// Hidden.
-    pub hidden: bool,
-    /// System.
-    pub system: bool,
 }
 
 /// Something that is there but was not taken.

@@ -1,0 +1,251 @@
+//! What became of a run: per site and per destination; the worst decides the exit code.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::prune::Pruned;
+use crate::archive::index::Skipped;
+use crate::archive::manifest::Manifest;
+use crate::archive::name::{ArchiveId, SiteCode};
+use crate::monitor::{Event, Level};
+use crate::units;
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// One for each site, and one without site when there was nothing at all.
+    pub sites: Vec<SiteOutcome>,
+}
+
+/// What became of a site.
+#[derive(Debug)]
+pub struct SiteOutcome {
+    /// Which, if known.
+    pub site: Option<SiteCode>,
+    /// The archive, if it came to that.
+    pub archive: Option<ArchiveId>,
+    /// In one word.
+    pub result: SiteResult,
+    /// What became of each destination.
+    pub destinations: Vec<DestinationOutcome>,
+    /// Files that should be in the archive and are not.
+    pub skipped: Vec<Skipped>,
+    /// The manifest, when an archive was written.
+    pub manifest: Option<Arc<Manifest>>,
+    /// What became of pruning, per destination.
+    pub pruned: Vec<Pruned>,
+}
+
+/// What became of a site, in one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SiteResult {
+    /// A new archive is on at least one destination.
+    Archived,
+    /// Every destination that can be reached has it already.
+    AlreadyArchived,
+    /// There is no completed snapshot.
+    NotComplete {
+        /// Why not.
+        reasons: Vec<String>,
+    },
+    /// The snapshot changed while it was read; nothing was kept.
+    Changed {
+        /// What changed.
+        changes: Vec<String>,
+    },
+    /// No destination has it.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What became of a destination.
+#[derive(Debug)]
+pub struct DestinationOutcome {
+    /// Its name.
+    pub name: String,
+    /// In one word.
+    pub result: DestinationResult,
+}
+
+/// What became of a destination, in one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DestinationResult {
+    /// Under way; in a finished outcome: the attempt was dropped.
+    Pending,
+    /// The archive is there, and was checked as configured.
+    Pushed {
+        /// Its size.
+        bytes: u64,
+    },
+    /// It was there before.
+    AlreadyThere,
+    /// It is not there.
+    Failed {
+        /// Why, with all causes.
+        reason: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl DestinationOutcome {
+    pub(super) fn new(name: &str, result: DestinationResult) -> Self {
+        Self { name: name.to_owned(), result }
+    }
+}
+
+impl DestinationResult {
+    pub(super) fn failed(error: &dyn std::error::Error, hint: Option<&str>) -> Self {
+        Self::Failed { reason: chain(error), hint: hint.map(str::to_owned) }
+    }
+
+    /// Does the destination have the archive?
+    #[must_use]
+    pub fn has_archive(&self) -> bool {
+        matches!(self, Self::Pushed { .. } | Self::AlreadyThere)
+    }
+}
+
+/// An error with all its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// What an exit code says; see `cli::exit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Done, or there was nothing to do.
+    Done,
+    /// No completed snapshot.
+    NoSnapshot,
+    /// Archived, but not everywhere, or pruning failed, or something is missing from it.
+    Partial,
+    /// Archived, and damaged.
+    Damage,
+    /// Nothing new is safe.
+    Failed,
+}
+
+impl Outcome {
+    /// The worst of all sites.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.sites.iter().map(SiteOutcome::severity).max().unwrap_or(Severity::NoSnapshot)
+    }
+}
+
+impl SiteOutcome {
+    pub(super) fn new(site: Option<SiteCode>, result: SiteResult) -> Self {
+        Self { site, archive: None, result, destinations: vec![], skipped: vec![], manifest: None, pruned: vec![] }
+    }
+
+    pub(super) fn set(&mut self, name: &str, result: DestinationResult) {
+        if let Some(one) = self.destinations.iter_mut().find(|one| one.name == name) {
+            one.result = result;
+        }
+    }
+
+    /// The attempt was dropped: destinations that were under way have nothing.
+    pub(super) fn forget_pending(&mut self) {
+        self.destinations.retain(|one| one.result != DestinationResult::Pending);
+    }
+
+    /// Does this destination have the archive?
+    #[must_use]
+    pub fn has_archive(&self, destination: &str) -> bool {
+        self.destinations.iter().any(|one| one.name == destination && one.result.has_archive())
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match &self.result {
+            SiteResult::NotComplete { .. } | SiteResult::Changed { .. } => Severity::NoSnapshot,
+            SiteResult::Failed { .. } => Severity::Failed,
+            SiteResult::Archived | SiteResult::AlreadyArchived => {
+                let missed = self.destinations.iter().any(|one| !one.result.has_archive());
+                let unpruned = self.pruned.iter().any(Pruned::is_failure);
+                if self.manifest.as_ref().is_some_and(|manifest| !manifest.is_good()) {
+                    Severity::Damage
+                } else if missed || unpruned || !self.skipped.is_empty() {
+                    Severity::Partial
+                } else {
+                    Severity::Done
+                }
+            }
+        }
+    }
+
+    /// What to tell about it: one event for the site and one for each destination.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let name = self.archive.as_ref().map_or_else(String::new, ToString::to_string);
+        let event = |kind, level, message: String| Event::new(kind, level, message).with("archive", name.clone());
+        for one in &self.destinations {
+            let at = |event: Event| event.with("destination", one.name.clone());
+            match &one.result {
+                DestinationResult::Pushed { bytes } => {
+                    let message = format!("{name} is on {} ({})", one.name, units::bytes(*bytes));
+                    events.push(at(event("pushed", Level::Info, message).with("bytes", *bytes)));
+                }
+                DestinationResult::AlreadyThere => {
+                    events.push(at(event("already-there", Level::Info, format!("{name} was already on {}", one.name))));
+                }
+                DestinationResult::Failed { reason, hint } => {
+                    let message = format!("{name} is not on {}: {reason}", one.name);
+                    let failed = event("push-failed", Level::Error, message).with("reason", reason.clone());
+                    events.push(at(failed.with("hint", hint.clone())));
+                }
+                DestinationResult::Pending => {}
+            }
+        }
+        for skipped in &self.skipped {
+            let message = format!("{} is not in the archive: {}", skipped.path, skipped.reason);
+            events.push(event("skipped", Level::Error, message).with("path", skipped.path.clone()));
+        }
+        events.push(match &self.result {
+            SiteResult::Archived => {
+                let manifest = self.manifest.as_deref();
+                let (files, plain, bytes) =
+                    manifest.map_or((0, 0, 0), |m| (m.files, m.uncompressed_bytes, m.bytes));
+                let message =
+                    format!("Archived {name}: {files} files, {} in {}", units::bytes(plain), units::bytes(bytes));
+                event("archived", Level::Info, message)
+                    .with("files", files)
+                    .with("uncompressed-bytes", plain)
+                    .with("bytes", bytes)
+                    .with("sha256", manifest.map(|manifest| manifest.sha256.to_string()))
+            }
+            SiteResult::AlreadyArchived => event("already-archived", Level::Info, format!("{name} is already archived")),
+            SiteResult::NotComplete { reasons } => {
+                event("not-complete", Level::Warn, format!("no completed snapshot: {}", reasons.join("; ")))
+                    .with("reasons", reasons.clone())
+            }
+            SiteResult::Changed { changes } => {
+                let first = changes.first().map_or("", String::as_str);
+                let message = format!("dropped {name}: the snapshot changed while it was read: {first}");
+                event("changed", Level::Warn, message).with("changes", changes.clone())
+            }
+            SiteResult::Failed { reason } => {
+                event("failed", Level::Error, format!("{name} is not archived: {reason}")).with("reason", reason.clone())
+            }
+        });
+        events
+    }
+}
