@@ -684,6 +684,24 @@ mod tests {
     }
 
     #[test]
+    fn folder_is_no_file() {
+        let (_scratch, folder) = folder();
+        folder.put_new("XYZ/a", b"").unwrap();
+        assert!(folder.stat("XYZ").unwrap_err().is_not_found());
+        assert!(folder.read("XYZ", 1).unwrap_err().is_not_found());
+        assert!(folder.list("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn folder_is_no_file() {
+        let (_scratch, folder) = folder();
+        folder.put_new("XYZ/a", b"").unwrap();
+        assert!(folder.stat("XYZ").unwrap_err().is_not_found());
+        assert!(folder.read("XYZ", 1).unwrap_err().is_not_found());
+        assert!(folder.list("").unwrap().is_empty());
+    }
+
+    #[test]
     fn every_way_to_rename_refuses_to_replace() {
         for way in [rename_new, link_new, check_and_rename] {
             let scratch = tempfile::tempdir().unwrap();
