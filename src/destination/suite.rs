@@ -1,7 +1,6 @@
 //! The contract of a destination as tests: every kind of destination has to pass all of them.
 
 #![allow(clippy::unwrap_used, reason = "a failed check is a panic")]
-#![allow(clippy::unwrap_used, reason = "a failed check is a panic")]
 
 use std::collections::BTreeSet;
 use std::io::Read;

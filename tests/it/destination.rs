@@ -62,8 +62,8 @@ impl Settings {
             verify: config::Verify::Size,
             bandwidth: None,
             retry_for: self.retry_for,
-            stall_timeout: Duration::from_secs(600),
-            sweep_after: Duration::from_secs(86_400),
+            stall_timeout: Duration::from_mins(10),
+            sweep_after: Duration::from_hours(24),
         };
         destination::open(&destination, &self.cancel).unwrap()
     }
@@ -159,7 +159,7 @@ fn assert_refused(destination: &dyn Destination) {
 fn server_that_goes_away_in_the_middle_costs_time_and_nothing_else() {
     let server = server();
     let proxy = Proxy::start(server.address());
-    let settings = Settings { retry_for: Duration::from_secs(60), ..Settings::new(&proxy.endpoint(), "s3://bucket") };
+    let settings = Settings { retry_for: Duration::from_mins(1), ..Settings::new(&proxy.endpoint(), "s3://bucket") };
     let destination = settings.open();
     let bytes = sample(40 * MIB, 1);
     push(&*destination, KEY, &bytes, |n| {
@@ -178,7 +178,7 @@ fn server_that_goes_away_in_the_middle_costs_time_and_nothing_else() {
 fn every_request_survives_a_short_outage() {
     let server = server();
     let proxy = Proxy::start(server.address());
-    let settings = Settings { retry_for: Duration::from_secs(60), ..Settings::new(&proxy.endpoint(), "s3://bucket") };
+    let settings = Settings { retry_for: Duration::from_mins(1), ..Settings::new(&proxy.endpoint(), "s3://bucket") };
     let destination = settings.open();
     let away = || proxy.away_for_connections(2);
     away();
@@ -237,7 +237,7 @@ fn server_that_never_comes_back_fails_cleanly_and_is_swept_later() {
 fn cancelled_upload_stops_soon_and_leaves_nothing() {
     let server = server();
     let proxy = Proxy::start(server.address());
-    let settings = Settings { retry_for: Duration::from_secs(600), ..Settings::new(&proxy.endpoint(), "s3://bucket") };
+    let settings = Settings { retry_for: Duration::from_mins(10), ..Settings::new(&proxy.endpoint(), "s3://bucket") };
     let destination = settings.open();
     let mut upload = destination.upload(KEY, 0).unwrap();
     upload.write(Bytes::from(vec![0; 20 * MIB])).unwrap();
@@ -256,7 +256,7 @@ fn cancelled_upload_stops_soon_and_leaves_nothing() {
 #[test]
 fn hanging_server_can_be_cancelled() {
     let server = Canned::start(|_, _| Answer::Hang);
-    let settings = Settings { retry_for: Duration::from_secs(600), ..Settings::new(&server.endpoint(), "s3://bucket") };
+    let settings = Settings { retry_for: Duration::from_mins(10), ..Settings::new(&server.endpoint(), "s3://bucket") };
     let destination = settings.open();
     let cancel = settings.cancel.clone();
     let began = Instant::now();
@@ -298,7 +298,7 @@ fn overloaded_server_is_asked_again() {
         2 => Answer::Http("500 Internal Server Error", String::new()),
         _ => Answer::Http("200 OK", EMPTY.into()),
     });
-    let settings = Settings { retry_for: Duration::from_secs(60), ..Settings::new(&server.endpoint(), "s3://bucket") };
+    let settings = Settings { retry_for: Duration::from_mins(1), ..Settings::new(&server.endpoint(), "s3://bucket") };
     assert!(settings.open().list("XYZ").unwrap().is_empty());
     assert_eq!(server.requests(), 4);
 }
@@ -308,7 +308,7 @@ fn refusal_is_final_and_says_why() {
     let body = "<Error><Code>AccessDenied</Code><Message>Not you.</Message></Error>";
     let server = Canned::start(move |_, _| Answer::Http("403 Forbidden", body.into()));
     let settings =
-        Settings { retry_for: Duration::from_secs(60), ..Settings::new(&server.endpoint(), "s3://bucket/cm") };
+        Settings { retry_for: Duration::from_mins(1), ..Settings::new(&server.endpoint(), "s3://bucket/cm") };
     let error = settings.open().list("XYZ").unwrap_err();
     assert_eq!(error.kind, ErrorKind::PermissionDenied);
     assert_eq!(words(&error), "cannot list s3://bucket/cm/XYZ: the server answered 403 AccessDenied: Not you.");
@@ -382,7 +382,7 @@ fn put_whose_answer_was_lost_is_recognised_as_ours() {
               content-length: 4\r\nconnection: close\r\n\r\nmine",
         ),
     });
-    let settings = Settings { retry_for: Duration::from_secs(60), ..Settings::new(&server.endpoint(), "s3://bucket") };
+    let settings = Settings { retry_for: Duration::from_mins(1), ..Settings::new(&server.endpoint(), "s3://bucket") };
     settings.open().put_new("XYZ/a", b"mine").unwrap();
 }
 
@@ -517,7 +517,7 @@ fn ceph_away_for_a_minute_costs_a_minute_and_nothing_else() {
     let proxy = Proxy::start(settings.endpoint.strip_prefix("http://").unwrap().parse().unwrap());
     let through = Settings {
         endpoint: proxy.endpoint(),
-        retry_for: Duration::from_secs(300),
+        retry_for: Duration::from_mins(5),
         ..ceph(&settings.url["s3://".len()..])
     };
     let destination = through.open();
@@ -525,11 +525,11 @@ fn ceph_away_for_a_minute_costs_a_minute_and_nothing_else() {
     let began = Instant::now();
     push(&*destination, KEY, &bytes, |n| {
         if n == 50 {
-            proxy.away_for(Duration::from_secs(60));
+            proxy.away_for(Duration::from_mins(1));
         }
     })
     .unwrap();
-    assert!(began.elapsed() >= Duration::from_secs(60));
+    assert!(began.elapsed() >= Duration::from_mins(1));
     eprintln!("went on after {:?}, with {} connections dropped", began.elapsed(), proxy.connections().1);
     assert_holds(&*destination, KEY, &bytes);
     let (_, uploads) = request(&settings, "GET", "?uploads", &[], "");

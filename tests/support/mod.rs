@@ -1,7 +1,6 @@
 //! Servers for tests, all in this process and on 127.0.0.1.
 
 #![allow(unreachable_pub, dead_code, reason = "every test binary uses its part")]
-#![allow(unreachable_pub, dead_code, reason = "every test binary uses its part")]
 
 pub mod canned;
 pub mod proxy;

@@ -61,9 +61,10 @@ fn judge_transport(error: &object_store::Error, http: &HttpError) -> (ErrorKind,
         // A certificate does not become valid by trying again.
         _ if text.contains("certificate") => ErrorKind::Other,
         HttpErrorKind::Timeout => ErrorKind::TimedOut,
-        HttpErrorKind::Connect | HttpErrorKind::Request | HttpErrorKind::Interrupted => ErrorKind::Unavailable,
-        // The body ended early. What is no HTTP at all has the kind "unknown".
-        HttpErrorKind::Decode => ErrorKind::Unavailable,
+        // "Decode" is a body that ended early. What is no HTTP at all has the kind "unknown".
+        HttpErrorKind::Connect | HttpErrorKind::Request | HttpErrorKind::Interrupted | HttpErrorKind::Decode => {
+            ErrorKind::Unavailable
+        }
         _ => ErrorKind::Other,
     };
     (kind, Reason(text))

@@ -54,10 +54,10 @@ use crate::config;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A request without much data.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A listing is one request for every thousand keys, and counted as one.
-const LIST_TIMEOUT: Duration = Duration::from_secs(300);
+const LIST_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A line slower than this is no line for backups.
 const SLOWEST_BYTES_PER_SECOND: u64 = 128 << 10;
@@ -230,7 +230,7 @@ impl Core {
                 "Trying again"
             );
             // Whether it was cancelled shows at the top of the loop.
-            drop(select(pin!(tokio::time::sleep(wait)), pin!(cancelled(cancel))).await);
+            select(pin!(tokio::time::sleep(wait)), pin!(cancelled(cancel))).await;
         }
     }
 
