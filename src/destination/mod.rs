@@ -11,6 +11,25 @@
 //!   [`ErrorKind::AlreadyExists`],
 //! * deleting what is not there is no error,
 //! * errors say what a caller can decide: [`Error::kind`], [`Error::is_transient`].
+//!
+//! On a bucket the second promise has a limit: stores know no "complete this upload unless the key exists", and some
+//! ignore the condition even on a small object. Two hosts that complete the same key within the same moment both
+//! succeed. Names are unique by construction, and the manifest is read back after it was put, so that the loser
+//! notices; see `bucket`.
+//!
+//! [`open`] builds what the configuration names. `throttle` limits the rate of uploads, `faulty` fails on order and
+//! counts calls for tests; both wrap the same trait.
+
+mod bucket;
+mod folder;
+mod key;
+mod retry;
+mod throttle;
+
+#[doc(hidden)]
+pub mod faulty;
+#[doc(hidden)]
+pub mod suite;
 
 use std::fmt::{self, Debug};
 use std::io::Read;
@@ -19,7 +38,35 @@ use std::ops::Range;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::cancel::Cancel;
+use crate::config;
+
+pub use bucket::in_memory;
+
+/// Opens the destination that the configuration names. Nothing is asked of it yet: a folder that is not mounted or a
+/// bucket that refuses us is an error of the first call.
+///
+/// Everything that waits (for a server that is away, for its share of the bandwidth) ends with
+/// [`ErrorKind::Cancelled`] when `cancel` is set; only the removal of what an upload left does not.
+///
+/// # Errors
+/// When the settings make no sense: an unknown option, a certificate that cannot be read.
+pub fn open(destination: &config::Destination, cancel: &Cancel) -> Result<Box<dyn Destination>, Error> {
+    let opened: Box<dyn Destination> = match &destination.target {
+        config::Target::Folder(path) => Box::new(folder::Folder::new(&destination.name, path)),
+        config::Target::Bucket(settings) => {
+            Box::new(bucket::Bucket::open(&destination.name, settings, destination.retry_for, cancel)?)
+        }
+    };
+    Ok(match destination.bandwidth {
+        Some(bytes_per_second) => Box::new(throttle::Throttled::new(opened, bytes_per_second, cancel)),
+        None => opened,
+    })
+}
+
 /// Where archives are kept.
+///
+/// Calls block. They must not be made from within an async runtime, since a bucket enters one of its own.
 ///
 /// Keys are relative, with `/` between folder and file name, at most one folder deep: `XYZ/XYZ-20261122T235900Z.json`.
 pub trait Destination: Debug + Send + Sync {
@@ -123,6 +170,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The destination did not answer in time: trying again may help.
     TimedOut,
+    /// Somebody asked to stop while we waited.
+    Cancelled,
     /// Anything else.
     Other,
 }
@@ -172,7 +221,9 @@ impl Error {
             ErrorKind::PermissionDenied => Some(
                 "give the account that runs afterbackup the right to read, write and delete there (on a share: the computer account DOMAIN\\SERVER$ when it runs as SYSTEM)",
             ),
-            ErrorKind::Unauthenticated => Some("check the access key and secret of this destination"),
+            ErrorKind::Unauthenticated => {
+                Some("check the access key and secret of this destination (for a share: the account and its password)")
+            }
             ErrorKind::Full => Some("free space there, or keep fewer archives with [retention]"),
             ErrorKind::NotFound => Some("check the path or bucket of this destination in the configuration"),
             ErrorKind::Unavailable | ErrorKind::TimedOut => {

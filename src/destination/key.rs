@@ -1,0 +1,108 @@
+//! Keys, and the names of what is not finished yet.
+//!
+//! Every kind of destination accepts the same keys, the ones that every file system and store can hold, so that an
+//! archive can move from any of them to any other.
+//!
+//! A file on its way is called `.<name>.partial-<pid>`, or `.<name>.partial-<pid>-<n>` when that exists already: process
+//! ids come back, in a container they are always the same, and a stale file must not stop a new run. Only such names
+//! whose `<name>` is one of our own stored files are ever swept.
+
+use super::{Error, ErrorKind};
+use crate::archive::name::StoredFile;
+
+/// Leaves room for the decoration of partial names within the 255 bytes of ordinary file systems.
+const LONGEST_NAME: usize = 200;
+
+/// Splits a key into folder (may be empty) and file name, after checking that every destination can hold it.
+pub(super) fn split<'a>(operation: &'static str, key: &'a str) -> Result<(&'a str, &'a str), Error> {
+    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let folder_ok = if folder.is_empty() { !key.starts_with('/') } else { is_name(folder) };
+    if folder_ok && is_name(name) {
+        Ok((folder, name))
+    } else {
+        Err(Error::new(ErrorKind::Other, operation, key, "not a key that every destination can hold"))
+    }
+}
+
+/// The same for the key of a leftover, whose name is longer.
+pub(super) fn split_unfinished<'a>(operation: &'static str, key: &'a str) -> Result<(&'a str, &'a str), Error> {
+    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let of = partial_of(name).or_else(|| journal_of(name)).unwrap_or_default();
+    check_folder(operation, folder)?;
+    if is_name(of) { Ok((folder, name)) } else { Err(Error::new(ErrorKind::Other, operation, key, "not a leftover")) }
+}
+
+/// Checks the name of a folder; the empty one is the top.
+pub(super) fn check_folder(operation: &'static str, folder: &str) -> Result<(), Error> {
+    if folder.is_empty() || is_name(folder) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Other, operation, folder, "not a folder that every destination can hold"))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= LONGEST_NAME
+        && name != "."
+        && name != ".."
+        && !name.ends_with(['.', ' '])
+        && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
+}
+
+/// The name of the `n`-th attempt of process `pid` to write `name`.
+pub(super) fn partial(name: &str, pid: u32, n: u32) -> String {
+    if n == 0 { format!(".{name}.partial-{pid}") } else { format!(".{name}.partial-{pid}-{n}") }
+}
+
+/// The name that something called `partial` would have got.
+pub(super) fn partial_of(partial: &str) -> Option<&str> {
+    let (name, tail) = partial.strip_prefix('.')?.rsplit_once(".partial-")?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbered = match tail.split_once('-') {
+        None => is_number(tail),
+        Some((pid, n)) => is_number(pid) && is_number(n),
+    };
+    (numbered && !name.is_empty()).then_some(name)
+}
+
+/// The same for the journal entry of a multipart upload.
+pub(super) fn journal_of(journal: &str) -> Option<&str> {
+    partial_of(journal.strip_suffix(".json")?)
+}
+
+/// Is it a file of ours, so that its leftovers may be removed?
+pub(super) fn is_ours(name: &str) -> bool {
+    StoredFile::parse(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_at_most_one_folder_deep_and_portable() {
+        assert_eq!(split("read", "XYZ/a.json").unwrap(), ("XYZ", "a.json"));
+        assert_eq!(split("read", "a.json").unwrap(), ("", "a.json"));
+        for key in ["", "/", "/a", "a/", "a/b/c", "../a", "a/..", "a/.", "a\\b", "a:b", "a/b ", "a/b.", "a\0", "a//b"] {
+            assert_eq!(split("read", key).unwrap_err().kind, ErrorKind::Other, "{key}");
+        }
+        assert!(split("read", &format!("XYZ/{}", "a".repeat(201))).is_err());
+        assert!(check_folder("list", "").is_ok());
+        assert!(check_folder("list", "a/b").is_err());
+    }
+
+    #[test]
+    fn partial_names_read_back() {
+        assert_eq!(partial("X.json", 12, 0), ".X.json.partial-12");
+        assert_eq!(partial_of(&partial("X.json", 12, 0)), Some("X.json"));
+        assert_eq!(partial_of(&partial("X.json", 12, 7)), Some("X.json"));
+        assert_eq!(journal_of(".X.tar.zst.partial-12-3.json"), Some("X.tar.zst"));
+        for foreign in
+            ["X.json", ".X.json", ".X.partial-", ".X.partial-1x", ".X.partial-1-", ".partial-1", "X.partial-1"]
+        {
+            assert_eq!(partial_of(foreign), None, "{foreign}");
+        }
+        assert_eq!(journal_of(".X.json.partial-12"), None);
+    }
+}
