@@ -1,0 +1,37 @@
+//! A command that could not be done: what, why, what to do, and the exit code.
+
+use super::exit::Exit;
+use crate::config::ConfigError;
+use crate::engine::outcome::chain;
+
+/// Why a command could not be done.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    /// An error with all its causes.
+    pub(super) fn new(exit: Exit, error: &dyn std::error::Error) -> Self {
+        Self { exit, message: chain(error), hint: None }
+    }
+
+    /// A failure in words.
+    pub(super) fn words(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub(super) fn hint(mut self, hint: Option<&str>) -> Self {
+        self.hint = hint.map(str::to_owned);
+        self
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::words(Exit::Usage, error.to_string())
+    }
+}

@@ -1,0 +1,235 @@
+//! `afterbackup fetch`
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::place::Place;
+use super::{Program, threads};
+use crate::archive::extract::{ExtractError, Fetched, Options, extract};
+use crate::archive::index::{Entry, Index};
+use crate::archive::manifest::{Manifest, Sha256Hex};
+use crate::archive::name::ArchiveId;
+use crate::archive::reader::{ReadError, Reader};
+use crate::archive::{AccessError, Identities};
+use crate::catalog::Selector;
+use crate::destination::Destination;
+use crate::files::rename_new;
+use crate::monitor::Monitor;
+use crate::units;
+
+/// Get files back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    archive: Selector,
+    /// Unpack into this folder; never outside it
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Only these paths: XYZBackup/SiteDBServer/**, '**/*.ini'; a folder means all it holds [default: everything]
+    #[arg(value_name = "GLOB")]
+    patterns: Vec<String>,
+    /// Get the archive file and its manifest themselves, checked but not unpacked
+    #[arg(long, conflicts_with = "patterns")]
+    raw: bool,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// The secret key for encrypted archives.
+#[derive(Debug, clap::Args)]
+pub(super) struct Key {
+    /// File with the secret key (AGE-SECRET-KEY-…) for encrypted archives
+    #[arg(long, short, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+impl Key {
+    pub(super) fn identities(&self) -> Result<Identities, Failure> {
+        let Some(path) = &self.identity else { return Ok(Identities::default()) };
+        Identities::from_file(path).map_err(|error| {
+            Failure::words(Exit::Usage, format!("cannot use {} as a key: {error}", path.display()))
+                .hint(Some("it is the file that age-keygen wrote, with a line AGE-SECRET-KEY-1..."))
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report<'a> {
+    archive: &'a ArchiveId,
+    destination: &'a str,
+    to: String,
+    #[serde(flatten)]
+    fetched: &'a Fetched,
+}
+
+pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    let (destination, manifest) = args.place.find(program, &args.archive)?;
+    if args.raw {
+        return raw(program, &*destination, &manifest, &args.to);
+    }
+    let identities = args.key.identities()?;
+    let reader = Reader::open(&*destination, manifest, &identities).map_err(|error| read_failure(&error))?;
+    let entries = select(reader.index(), &args.patterns)?;
+    if entries.is_empty() {
+        let hint = format!("'afterbackup show {} --files' lists what is in it", args.archive);
+        return Err(Failure::words(Exit::Failed, "no file of the archive matches").hint(Some(&hint)));
+    }
+    let options = Options { target: args.to.clone(), force: args.force, threads: threads() };
+    let fetched = extract(&reader, &entries, &options, program.console, program.cancel)
+        .map_err(|error| extract_failure(&error))?;
+    if program.console.is_json() {
+        program.console.document(&Report {
+            archive: &reader.manifest().id,
+            destination: destination.name(),
+            to: args.to.display().to_string(),
+            fetched: &fetched,
+        });
+    } else {
+        report(program, &fetched, &args.to);
+    }
+    Ok(if fetched.damaged.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
+    let console = program.console;
+    let mut message =
+        format!("Fetched {} files, {}, to {}", fetched.files, units::bytes(fetched.bytes), to.display());
+    if fetched.already_there > 0 {
+        message.push_str(&format!("; {} were there already", fetched.already_there));
+    }
+    console.result(&format!("{message}\n"));
+    if fetched.attributes_lost > 0 {
+        console.warn(&format!(
+            "{} files are hidden or system files, which cannot be set on this system",
+            fetched.attributes_lost
+        ));
+    }
+    for path in &fetched.damaged {
+        console.warn(&format!("not written, because it is damaged in the archive: {path}"));
+    }
+}
+
+/// The archive file and its manifest, as they lie on the destination.
+fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Failure> {
+    let failed = |what: &str, path: &Path, error: &std::io::Error| {
+        Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", path.display()))
+    };
+    fs::create_dir_all(to).map_err(|error| failed("create", to, &error))?;
+    let place = to.join(&manifest.archive);
+    if place.exists() {
+        return Err(Failure::words(Exit::Failed, format!("{} is already there", place.display())));
+    }
+    let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
+    let copied = copy_raw(program, destination, manifest, &partial);
+    let sum = match copied {
+        Ok(sum) => sum,
+        Err(failure) => {
+            drop(fs::remove_file(&partial));
+            return Err(failure);
+        }
+    };
+    if sum != manifest.sha256 {
+        drop(fs::remove_file(&partial));
+        return Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)));
+    }
+    rename_new(&partial, &place).map_err(|error| failed("write", &place, &error))?;
+    let json = to.join(manifest.id.manifest_name());
+    fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
+    program.console.result(&format!("Fetched {}\n", place.display()));
+    Ok(Exit::Done)
+}
+
+fn copy_raw(
+    program: &Program<'_>,
+    destination: &dyn Destination,
+    manifest: &Manifest,
+    partial: &Path,
+) -> Result<Sha256Hex, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
+    let key = manifest.id.key(&manifest.archive);
+    let mut source = destination.open(&key).map_err(|error| failed(&error).hint(error.hint()))?;
+    let mut file = fs::File::create(partial).map_err(|error| failed(&error))?;
+    let task = program.console.task(&format!("Fetching {}", manifest.archive), Some(manifest.bytes));
+    let mut sha256 = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        if program.cancel.is_cancelled() {
+            return Err(Failure::words(Exit::Cancelled, "cancelled"));
+        }
+        let read = source.read(&mut buffer).map_err(|error| failed(&error))?;
+        if read == 0 {
+            break;
+        }
+        sha256.update(&buffer[..read]);
+        file.write_all(&buffer[..read]).map_err(|error| failed(&error))?;
+        task.advance(read as u64);
+    }
+    file.sync_all().map_err(|error| failed(&error))?;
+    Ok(Sha256Hex(sha256.finalize().into()))
+}
+
+/// The entries that match a pattern, or lie in a folder that does. Without patterns, all.
+pub(super) fn select<'a>(index: &'a Index, patterns: &[String]) -> Result<Vec<&'a Entry>, Failure> {
+    if patterns.is_empty() {
+        return Ok(index.entries.iter().collect());
+    }
+    let globs = globs(patterns)?;
+    // A folder is matched by itself, and takes along what is below it.
+    let matches = |path: &str| {
+        globs.is_match(path) || path.match_indices('/').any(|(slash, _)| path.get(..slash).is_some_and(|above| globs.is_match(above)))
+    };
+    Ok(index.entries.iter().filter(|entry| matches(&entry.path)).collect())
+}
+
+fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
+    let fault = |pattern: &str, error: &globset::Error| {
+        Failure::words(Exit::Usage, format!("'{pattern}' is no pattern: {}", error.kind()))
+    };
+    let mut globs = GlobSetBuilder::new();
+    for pattern in patterns {
+        // Administrators write paths of Windows; archives have slashes only.
+        let slashed = pattern.replace('\\', "/");
+        let glob = GlobBuilder::new(slashed.trim_end_matches('/'))
+            .literal_separator(true)
+            .case_insensitive(true)
+            .build()
+            .map_err(|error| fault(pattern, &error))?;
+        globs.add(glob);
+    }
+    globs.build().map_err(|error| fault(&patterns.join(" "), &error))
+}
+
+pub(super) fn read_failure(error: &ReadError) -> Failure {
+    let exit = if error.is_damage() { Exit::Damage } else { Exit::Failed };
+    let hint = match error {
+        ReadError::Access(AccessError::Destination(error)) => error.hint(),
+        _ if error.is_damage() => Some("try another destination with --destination, or another archive"),
+        _ => None,
+    };
+    Failure::new(exit, error).hint(hint)
+}
+
+fn extract_failure(error: &ExtractError) -> Failure {
+    match error {
+        ExtractError::Read(error) => read_failure(error),
+        ExtractError::Exists { .. } => {
+            Failure::new(Exit::Failed, error).hint(Some("fetch into an empty folder, or replace files with --force"))
+        }
+        ExtractError::Path(_) => Failure::new(Exit::Failed, error)
+            .hint(Some("fetch other files by pattern, or all on a system that allows such names")),
+        _ => Failure::new(Exit::Failed, error),
+    }
+}

@@ -1,0 +1,32 @@
+//! `afterbackup completions` and `afterbackup man`
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+
+/// Print a completion script.
+#[derive(Debug, clap::Args)]
+pub(super) struct Completions {
+    /// For which shell
+    shell: clap_complete::Shell,
+}
+
+/// Print the manual page.
+#[derive(Debug, clap::Args)]
+pub(super) struct Man {}
+
+#[allow(clippy::unnecessary_wraps, reason = "all commands have the same shape")]
+pub(super) fn completions(program: &Program<'_>, args: &Completions) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::command(), "afterbackup", &mut script);
+    program.console.result(&String::from_utf8_lossy(&script));
+    Ok(Exit::Done)
+}
+
+pub(super) fn man(program: &Program<'_>, _args: &Man) -> Result<Exit, Failure> {
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(super::command()).render(&mut page);
+    rendered.map_err(|error| Failure::new(Exit::Failed, &error))?;
+    program.console.result(&String::from_utf8_lossy(&page));
+    Ok(Exit::Done)
+}

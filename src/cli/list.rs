@@ -1,0 +1,173 @@
+//! `afterbackup list`
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::place::{Held, Place};
+use super::table::{Align, render};
+use crate::archive::manifest::{Database, Manifest};
+use crate::archive::name::ArchiveId;
+use crate::catalog::{Pin, Problem};
+use crate::engine::outcome::chain;
+use crate::units;
+
+/// SQL Server keeps changes for so many days by default; a newer archive can catch up with its hierarchy.
+/// (Microsoft's documentation of backup and recovery for Configuration Manager.)
+const CHANGE_TRACKING_DAYS: i64 = 5;
+
+/// List archives.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Listing {
+    archives: Vec<Row>,
+    destinations: Vec<Read>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Row {
+    id: ArchiveId,
+    completed: Timestamp,
+    age_seconds: i64,
+    bytes: u64,
+    uncompressed_bytes: u64,
+    files: u64,
+    encrypted: bool,
+    destinations: Vec<String>,
+    incomplete_on: Vec<String>,
+    databases: Vec<Database>,
+    good: bool,
+    within_change_tracking: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<Pin>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Read {
+    name: String,
+    location: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    problems: Vec<Problem>,
+}
+
+pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    let held = args.place.read(program)?;
+    let now = program.clock.now();
+    let listing = listing(&held, now);
+    if program.console.is_json() {
+        program.console.document(&listing);
+    } else if listing.archives.is_empty() {
+        program.console.note("No archives.");
+    } else {
+        program.console.result(&table(&listing.archives, now));
+    }
+    let partial = held.iter().any(|one| one.catalog.is_err());
+    Ok(if partial { Exit::Partial } else { Exit::Done })
+}
+
+fn listing(held: &[Held], now: Timestamp) -> Listing {
+    let mut rows: BTreeMap<ArchiveId, Row> = BTreeMap::new();
+    let mut destinations = Vec::new();
+    for one in held {
+        let name = one.destination.name().to_owned();
+        let (error, problems) = match &one.catalog {
+            Ok(catalog) => (None, catalog.problems.clone()),
+            Err(error) => (Some(chain(error)), vec![]),
+        };
+        destinations.push(Read { name: name.clone(), location: one.destination.location(), error, problems });
+        for (id, stored) in one.catalog.iter().flat_map(|catalog| &catalog.archives) {
+            let row = rows.entry(id.clone()).or_insert_with(|| row(&stored.manifest, now));
+            if stored.whole {
+                row.destinations.push(name.clone());
+                row.good |= stored.is_good();
+            } else {
+                row.incomplete_on.push(name.clone());
+            }
+            row.pin = row.pin.take().or_else(|| stored.pin.clone());
+        }
+    }
+    Listing { archives: rows.into_values().collect(), destinations }
+}
+
+fn row(manifest: &Manifest, now: Timestamp) -> Row {
+    let age = now.duration_since(manifest.completed);
+    Row {
+        id: manifest.id.clone(),
+        completed: manifest.completed,
+        age_seconds: age.as_secs(),
+        bytes: manifest.bytes,
+        uncompressed_bytes: manifest.uncompressed_bytes,
+        files: manifest.files,
+        encrypted: manifest.encryption.is_some(),
+        destinations: vec![],
+        incomplete_on: vec![],
+        databases: manifest.databases.clone(),
+        good: false,
+        within_change_tracking: age.as_secs() <= CHANGE_TRACKING_DAYS * 86_400,
+        pin: None,
+    }
+}
+
+fn table(rows: &[Row], now: Timestamp) -> String {
+    let columns = [
+        ("Archive", Align::Left),
+        ("Age", Align::Right),
+        ("Size", Align::Right),
+        ("Unpacked", Align::Right),
+        ("Databases", Align::Left),
+        ("Change tracking", Align::Left),
+        ("Destinations", Align::Left),
+        ("Pin", Align::Left),
+    ];
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.id.to_string(),
+                units::age(row.completed, now),
+                units::bytes(row.bytes),
+                units::bytes(row.uncompressed_bytes),
+                databases(&row.databases),
+                if row.within_change_tracking { "within" } else { "outside" }.to_owned(),
+                destinations(row),
+                row.pin.as_ref().map_or_else(String::new, |pin| format!("pinned: {}", pin.reason)),
+            ]
+        })
+        .collect();
+    render(&columns, &rows)
+}
+
+/// The worst of the databases, in a few words.
+pub(super) fn databases(databases: &[Database]) -> String {
+    let count = |verdict: &str| databases.iter().filter(|database| database.verdict == verdict).count();
+    let damaged_pages: u64 = databases.iter().map(|database| database.damaged_pages).sum();
+    let pages: u64 = databases.iter().map(|database| database.pages).sum();
+    if databases.is_empty() {
+        "not checked".to_owned()
+    } else if count("damaged") > 0 {
+        format!("DAMAGED {damaged_pages} pages")
+    } else if count("sound") == databases.len() {
+        format!("ok {pages} pages")
+    } else {
+        "not verifiable".to_owned()
+    }
+}
+
+fn destinations(row: &Row) -> String {
+    let mut words = row.destinations.clone();
+    words.extend(row.incomplete_on.iter().map(|name| format!("{name} (INCOMPLETE)")));
+    words.join(", ")
+}

@@ -1,0 +1,87 @@
+//! `afterbackup pin` and `afterbackup unpin`
+
+use serde::Serialize;
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::place::{Held, Place};
+use crate::archive::name::ArchiveId;
+use crate::catalog::{Pin, Selector};
+use crate::destination::ErrorKind;
+
+/// Exempt an archive from pruning.
+#[derive(Debug, clap::Args)]
+pub(super) struct PinArgs {
+    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    archive: Selector,
+    /// Why, for whoever looks at it in a year
+    #[arg(long, short, default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Make an archive subject to pruning again.
+#[derive(Debug, clap::Args)]
+pub(super) struct UnpinArgs {
+    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    archive: Selector,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    archive: ArchiveId,
+    pinned: bool,
+    destinations: Vec<String>,
+}
+
+pub(super) fn pin(program: &Program<'_>, args: &PinArgs) -> Result<Exit, Failure> {
+    let user = std::env::var("USERNAME").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let by = if user.is_empty() { host } else { format!("{user}@{host}") };
+    let pin = Pin { reason: args.reason.clone(), by, when: Some(program.clock.now()) };
+    let json = serde_json::to_vec(&pin).expect("a pin has only string keys");
+    change(program, &args.place, &args.archive, true, |one, key| match one.destination.put_new(key, &json) {
+        Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    })
+}
+
+pub(super) fn unpin(program: &Program<'_>, args: &UnpinArgs) -> Result<Exit, Failure> {
+    change(program, &args.place, &args.archive, false, |one, key| one.destination.delete(key))
+}
+
+fn change(
+    program: &Program<'_>,
+    place: &Place,
+    archive: &Selector,
+    pinned: bool,
+    apply: impl Fn(&Held, &str) -> Result<(), crate::destination::Error>,
+) -> Result<Exit, Failure> {
+    let held = place.read(program)?;
+    let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
+    let known = catalogs().flat_map(|(_, catalog)| catalog.archives.iter().map(|(id, stored)| (id, stored.is_good())));
+    let id = archive.choose(known).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    let mut destinations = Vec::new();
+    let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
+    for (one, _) in catalogs().filter(|(_, catalog)| catalog.archives.contains_key(&id)) {
+        match apply(one, &id.key(&id.pin_name())) {
+            Ok(()) => destinations.push(one.destination.name().to_owned()),
+            Err(error) => {
+                program.console.failure(&Failure::new(Exit::Partial, &error).hint(error.hint()));
+                exit = Exit::Partial;
+            }
+        }
+    }
+    let done = if pinned { "Pinned" } else { "Unpinned" };
+    if program.console.is_json() {
+        program.console.document(&Report { archive: id, pinned, destinations });
+    } else {
+        program.console.result(&format!("{done} {id} on {}\n", destinations.join(", ")));
+    }
+    Ok(exit)
+}

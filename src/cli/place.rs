@@ -1,0 +1,126 @@
+//! Where a command reads archives: the configured destinations, one of them, or any folder or bucket without configuration.
+//!
+//! After a disaster there is no configuration. `--destination` therefore takes a folder or URL too, and everything that
+//! is needed lies there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::archive::manifest::Manifest;
+use crate::archive::name::{ArchiveId, SiteCode};
+use crate::catalog::{self, Catalog, Selector};
+use crate::config::{self, Bucket, Target, Verify};
+use crate::destination::{self, Destination};
+use crate::engine::outcome::chain;
+use crate::retention::policy::Policy;
+
+/// Which destinations, and which site.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Place {
+    /// Only this destination: a name of the configuration, or without one a folder or URL (s3://bucket/prefix)
+    #[arg(long, short, value_name = "NAME|PATH|URL")]
+    pub(super) destination: Option<String>,
+    /// Only this site
+    #[arg(long, short, value_name = "XYZ")]
+    pub(super) site: Option<SiteCode>,
+}
+
+/// A destination with what it holds.
+pub(super) struct Held {
+    pub(super) destination: Arc<dyn Destination>,
+    pub(super) catalog: Result<Catalog, destination::Error>,
+}
+
+impl Place {
+    /// Opens the destinations.
+    pub(super) fn open(&self, program: &Program<'_>) -> Result<Vec<Arc<dyn Destination>>, Failure> {
+        if let Some(place) = self.destination.as_deref().filter(|name| is_place(name)) {
+            let usage = |error: &dyn std::error::Error| Failure::new(Exit::Usage, error);
+            let config = unconfigured(place).map_err(|error| usage(&error))?;
+            let opened = destination::open(&config, program.cancel).map_err(|error| usage(&error))?;
+            return Ok(vec![Arc::from(opened)]);
+        }
+        let loaded = program.load()?;
+        let Some(name) = &self.destination else { return Ok(loaded.destinations) };
+        let names: Vec<&str> = loaded.destinations.iter().map(|one| one.name()).collect();
+        let missing = || {
+            Failure::words(Exit::Usage, format!("there is no destination '{name}'"))
+                .hint(Some(&format!("the configuration has {}; a folder needs a / or \\ in it", names.join(", "))))
+        };
+        let one = loaded.destinations.iter().find(|one| one.name() == name).ok_or_else(missing)?;
+        Ok(vec![Arc::clone(one)])
+    }
+
+    /// Opens the destinations and reads what they hold. At least one can be read.
+    pub(super) fn read(&self, program: &Program<'_>) -> Result<Vec<Held>, Failure> {
+        let held: Vec<Held> = self
+            .open(program)?
+            .into_iter()
+            .map(|destination| Held { catalog: catalog::read(&*destination, self.site), destination })
+            .collect();
+        if held.iter().all(|one| one.catalog.is_err()) {
+            let errors = held.iter().filter_map(|one| one.catalog.as_ref().err());
+            let hint = errors.clone().find_map(destination::Error::hint);
+            let words: Vec<String> = errors.map(|error| chain(error)).collect();
+            return Err(Failure::words(Exit::Failed, words.join("; ")).hint(hint));
+        }
+        for one in &held {
+            match &one.catalog {
+                Err(error) => program.console.warn(&format!("{} is left out: {}", one.destination.name(), chain(error))),
+                Ok(catalog) => {
+                    for problem in &catalog.problems {
+                        let name = one.destination.name();
+                        program.console.warn(&format!("{name}: {}: {}", problem.key, problem.problem));
+                    }
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    /// Finds an archive: the first destination that has it whole, in the order of the configuration.
+    pub(super) fn find(&self, program: &Program<'_>, selector: &Selector) -> Result<(Arc<dyn Destination>, Manifest), Failure> {
+        let held = self.read(program)?;
+        let mut known: BTreeMap<&ArchiveId, bool> = BTreeMap::new();
+        for (id, stored) in held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|c| &c.archives) {
+            *known.entry(id).or_default() |= stored.is_good();
+        }
+        let id = selector.choose(known).map_err(|error| {
+            Failure::new(Exit::Failed, &error).hint(Some("'afterbackup list' shows which archives there are"))
+        })?;
+        let of = |one: &Held| one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(&id).cloned());
+        let mut having = held.iter().filter_map(|one| of(one).map(|stored| (&one.destination, stored)));
+        let best = having.clone().find(|(_, stored)| stored.whole).or_else(|| having.next());
+        let (destination, stored) = best.expect("the selector chose among what these destinations hold");
+        Ok((Arc::clone(destination), stored.manifest))
+    }
+}
+
+fn is_place(text: &str) -> bool {
+    text.contains(['/', '\\']) || text == "." || text == ".."
+}
+
+/// A destination that no configuration describes.
+fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
+    let target = if place.contains("://") {
+        // Keys and endpoint come from where the provider's own tools look for them.
+        Target::Bucket(Bucket { url: place.parse()?, endpoint: None, options: vec![], ca_file: None })
+    } else {
+        Target::Folder(std::path::absolute(Path::new(place)).unwrap_or_else(|_| PathBuf::from(place)))
+    };
+    Ok(config::Destination {
+        name: place.to_owned(),
+        target,
+        retention: Policy::default(),
+        verify: Verify::Size,
+        bandwidth: None,
+        retry_for: Duration::from_secs(60),
+        stall_timeout: Duration::from_secs(600),
+        sweep_after: Duration::MAX,
+    })
+}

@@ -1,0 +1,57 @@
+//! `afterbackup prune`
+
+use serde::Serialize;
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::place::Place;
+use crate::engine::prune::{self, Pruned};
+use crate::lock::RunLock;
+use crate::retention::table;
+
+/// Apply retention.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only show what would be done, with reasons
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    dry_run: bool,
+    destinations: Vec<Pruned>,
+}
+
+pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    let loaded = program.load()?;
+    let only = args.place.destination.as_deref();
+    if let Some(name) = only.filter(|name| loaded.destinations.iter().all(|one| one.name() != *name)) {
+        return Err(Failure::words(Exit::Usage, format!("there is no destination '{name}' in the configuration")));
+    }
+    // A plan reads only; carrying it out is a run.
+    let _lock = if args.dry_run {
+        None
+    } else {
+        Some(RunLock::take(&loaded.config.lock_file).map_err(|error| Failure::new(Exit::Busy, &error))?)
+    };
+    let pruned = prune::prune(&program.context(&loaded), args.place.site, only, args.dry_run);
+    let failed = pruned.iter().any(Pruned::is_failure);
+    if program.console.is_json() {
+        program.console.document(&Report { dry_run: args.dry_run, destinations: pruned });
+    } else {
+        for one in &pruned {
+            program.console.result(&format!("{}\n", one.destination));
+            if let Some(plan) = &one.plan {
+                let config = loaded.config.destinations.iter().find(|config| config.name == one.destination);
+                let policy = config.map(|config| &config.retention);
+                program.console.result(&policy.map_or_else(String::new, |policy| table::render(plan, policy)));
+            }
+        }
+    }
+    Ok(if failed { Exit::Partial } else { Exit::Done })
+}

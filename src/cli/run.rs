@@ -1,0 +1,39 @@
+//! `afterbackup run`
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::Program;
+use crate::engine::run::{self, RunError};
+use crate::lock::{LockError, RunLock};
+use crate::monitor::{Event, Level, Monitor};
+
+/// Archive the completed snapshot.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> {
+    let loaded = program.load()?;
+    let _lock = RunLock::take(&loaded.config.lock_file).map_err(|error| match &error {
+        LockError::Busy(_) => {
+            Failure::new(Exit::Busy, &error).hint(Some("wait until it has ended; the lock goes with its process"))
+        }
+        LockError::Open { .. } => Failure::new(Exit::Failed, &error)
+            .hint(Some("set lock-file in the configuration to a path that this account can write")),
+    })?;
+    let outcome = run::run(&program.context(&loaded)).map_err(|error| match &error {
+        RunError::Cancelled => Failure::words(Exit::Cancelled, "cancelled; nothing was archived"),
+        RunError::Recipient(_) => Failure::new(Exit::Usage, &error),
+        _ => Failure::new(Exit::Failed, &error),
+    })?;
+    for site in outcome.sites.iter().filter(|site| site.archive.is_none()) {
+        for event in site.events() {
+            program.console.event(&event);
+        }
+    }
+    let exit = Exit::from(outcome.severity());
+    if program.console.is_json() {
+        let event = Event::new("finished", Level::Info, "Finished").with("exit-code", exit as u8);
+        program.console.event(&event);
+    }
+    Ok(exit)
+}

@@ -1,0 +1,97 @@
+//! `afterbackup show`
+
+use serde::Serialize;
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::fetch::{Key, read_failure, select};
+use super::list::databases;
+use super::place::Place;
+use super::table::{Align, render};
+use crate::archive::index::{Entry, Skipped};
+use crate::archive::manifest::Manifest;
+use crate::archive::reader::Reader;
+use crate::catalog::Selector;
+use crate::units;
+
+/// Show an archive.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    archive: Selector,
+    /// List the files, all or those that match the pattern
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, default_missing_value = "**")]
+    files: Option<String>,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Shown<'a> {
+    destination: &'a str,
+    manifest: &'a Manifest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<&'a Entry>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'a [Skipped]>,
+}
+
+pub(super) fn show(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    let (destination, manifest) = args.place.find(program, &args.archive)?;
+    let identities = args.key.identities()?;
+    let reader = match &args.files {
+        None => None,
+        Some(_) => Some(Reader::open(&*destination, manifest.clone(), &identities).map_err(|e| read_failure(&e))?),
+    };
+    let patterns: Vec<String> = args.files.iter().cloned().collect();
+    let files = reader.as_ref().map(|reader| select(reader.index(), &patterns)).transpose()?;
+    if program.console.is_json() {
+        let skipped = reader.as_ref().map(|reader| reader.index().skipped.as_slice());
+        program.console.document(&Shown { destination: destination.name(), manifest: &manifest, files, skipped });
+        return Ok(Exit::Done);
+    }
+    match files {
+        None => program.console.result(&describe(destination.name(), &manifest)),
+        Some(files) => program.console.result(&file_table(&files)),
+    }
+    Ok(Exit::Done)
+}
+
+fn describe(destination: &str, manifest: &Manifest) -> String {
+    let mut lines = vec![
+        ("Archive", manifest.id.to_string()),
+        ("Completed", format!("{} ({})", manifest.completed, manifest.completion_evidence)),
+        ("Archived", format!("{} on {} by {}", manifest.archived, manifest.host, manifest.program)),
+        ("Read from", destination.to_owned()),
+        ("File", manifest.archive.clone()),
+        ("Size", format!("{} ({} bytes)", units::bytes(manifest.bytes), manifest.bytes)),
+        ("Unpacked", format!("{}, {} files", units::bytes(manifest.uncompressed_bytes), manifest.files)),
+        ("SHA-256", manifest.sha256.to_string()),
+        ("Databases", databases(&manifest.databases)),
+    ];
+    if let Some(encryption) = &manifest.encryption {
+        lines.push(("Encrypted to", encryption.recipients.join(", ")));
+    }
+    for part in &manifest.parts {
+        lines.push(("Snapshot", format!("{} ({})", part.path, part.kind)));
+    }
+    lines.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect()
+}
+
+fn file_table(files: &[&Entry]) -> String {
+    let columns = [("Size", Align::Right), ("Modified (UTC)", Align::Left), ("Path", Align::Left)];
+    let rows: Vec<Vec<String>> = files
+        .iter()
+        .map(|entry| {
+            let size = if entry.folder { String::new() } else { entry.size.to_string() };
+            let slash = if entry.folder { "/" } else { "" };
+            let modified = entry.modified.strftime("%Y-%m-%d %H:%M:%S").to_string();
+            vec![size, modified, format!("{}{slash}", entry.path)]
+        })
+        .collect();
+    render(&columns, &rows)
+}

@@ -1,0 +1,137 @@
+//! `afterbackup verify`
+
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::fetch::{Key, read_failure};
+use super::place::Place;
+use super::{Program, threads};
+use crate::archive::name::ArchiveId;
+use crate::archive::verify::{self, Verified};
+use crate::catalog::Selector;
+use crate::units;
+
+/// Verify archives.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which: ids, latest, latest~2, latest-good, XYZ@2026-11-20 [default: all]
+    archives: Vec<Selector>,
+    /// Check this share of each archive, drawn at random
+    #[arg(long, value_name = "PERCENT")]
+    sample: Option<Share>,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A share of an archive, between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Share(f64);
+
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| "write it like 10%")?;
+        if number > 0.0 && number <= 100.0 { Ok(Self(number / 100.0)) } else { Err("it must be over 0% and at most 100%") }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    archives: Vec<One>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct One {
+    archive: ArchiveId,
+    destination: String,
+    #[serde(flatten)]
+    verified: Option<Verified>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    seconds: f64,
+}
+
+pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    let identities = args.key.identities()?;
+    let held = args.place.read(program)?;
+    let mut known = std::collections::BTreeMap::new();
+    for (id, stored) in held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|catalog| &catalog.archives) {
+        *known.entry(id).or_insert(false) |= stored.is_good();
+    }
+    let wanted: Vec<ArchiveId> = if args.archives.is_empty() {
+        known.keys().map(|&id| id.clone()).collect()
+    } else {
+        let chosen: Result<_, _> = args.archives.iter().map(|selector| selector.choose(known.clone())).collect();
+        chosen.map_err(|error: crate::catalog::SelectorError| Failure::new(Exit::Failed, &error))?
+    };
+    let mut archives = Vec::new();
+    let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
+    for id in &wanted {
+        for one in &held {
+            let Some(stored) = one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(id)) else { continue };
+            let begun = std::time::Instant::now();
+            let share = args.sample.map(|Share(share)| share);
+            let destination = one.destination.name().to_owned();
+            let result = verify::verify(
+                &*one.destination,
+                &stored.manifest,
+                &identities,
+                share,
+                threads(),
+                program.console,
+                program.cancel,
+            );
+            let (verified, error) = match result {
+                Ok(verified) => (Some(verified), None),
+                Err(_) if program.cancel.is_cancelled() => return Err(Failure::words(Exit::Cancelled, "cancelled")),
+                Err(error) => (None, Some(read_failure(&error))),
+            };
+            let seconds = begun.elapsed().as_secs_f64();
+            let words = error.as_ref().map(|error| error.message.clone());
+            let found = One { archive: id.clone(), destination, verified, error: words, seconds };
+            let is_damaged = found.verified.as_ref().is_some_and(|verified| verified.damages > 0);
+            exit = match (exit, is_damaged, &error) {
+                (Exit::Damage, ..) | (_, true, _) => Exit::Damage,
+                (_, _, Some(_)) => Exit::Failed,
+                (exit, ..) => exit,
+            };
+            if !program.console.is_json() {
+                print(program, &found);
+            }
+            archives.push(found);
+        }
+    }
+    if program.console.is_json() {
+        program.console.document(&Report { archives });
+    } else if wanted.is_empty() {
+        program.console.note("No archives.");
+    }
+    Ok(exit)
+}
+
+fn print(program: &Program<'_>, one: &One) {
+    let head = format!("{} on {}", one.archive, one.destination);
+    match (&one.verified, &one.error) {
+        (Some(verified), _) if verified.damages == 0 => {
+            let what = if verified.files > 0 { format!("{} files, ", verified.files) } else { "a sample, ".to_owned() };
+            program.console.result(&format!("{head}: ok ({what}{})\n", units::bytes(verified.plain_bytes)));
+        }
+        (Some(verified), _) => {
+            program.console.result(&format!("{head}: DAMAGED ({} findings)\n", verified.damages));
+            for damage in &verified.damage {
+                program.console.result(&format!("  {damage}\n"));
+            }
+        }
+        (None, error) => {
+            program.console.result(&format!("{head}: cannot be verified: {}\n", error.as_deref().unwrap_or("unknown")));
+        }
+    }
+}
