@@ -204,7 +204,8 @@ impl Told {
 impl<'a> Decision<'a> {
     fn state(&mut self) -> Result<State, State> {
         let evidence = self.evidence;
-        let site = evidence.part(PartKind::Site).ok_or_else(|| self.no(State::Incomplete, "the site half is missing"))?;
+        let site =
+            evidence.part(PartKind::Site).ok_or_else(|| self.no(State::Incomplete, "the site half is missing"))?;
         let run = self.last_run();
         self.run = run.and_then(Run::started_at).map(|at| format!("{} started {at}", evidence.site));
         if let Some((run, copy)) = self.logged() {
@@ -312,7 +313,9 @@ impl<'a> Decision<'a> {
         let Some((run, copy)) = self.logged() else {
             let reason = match &self.evidence.log {
                 LogEvidence::Absent => "there is no log to tell of the backup".to_owned(),
-                LogEvidence::Unreadable { path, reason } => format!("the log {} cannot be read: {reason}", path.display()),
+                LogEvidence::Unreadable { path, reason } => {
+                    format!("the log {} cannot be read: {reason}", path.display())
+                }
                 LogEvidence::Read { path, .. } => {
                     format!("the log {} tells of no run of site {}", path.display(), self.evidence.site)
                 }
@@ -399,7 +402,9 @@ impl<'a> Decision<'a> {
             && let Outcome::Failed { id, at } = run.outcome
             && at.is_none_or(|at| site_metadata.duration_since(at) < LONGEST_RUN)
         {
-            return Err(self.no(State::Failed { id }, format!("{} says that the database backup failed", path.display())));
+            return Err(
+                self.no(State::Failed { id }, format!("{} says that the database backup failed", path.display()))
+            );
         }
         self.say(format!("the database half of {metadata} belongs to the same backup"));
         Ok(())
@@ -612,7 +617,10 @@ mod tests {
         let (state, reasons) = check(&evidence(log(false, &[(5055, "03:00:00"), (5035, "04:00:00")])), "12:00:00");
         assert_eq!(state, State::Unknown);
         assert!(reasons.contains("another folder"), "{reasons}");
-        assert_eq!(super::decide(&evidence(log(false, &[(5035, "20:00:00")])), QUIET, time("21:00:00")).state, State::Unknown);
+        assert_eq!(
+            super::decide(&evidence(log(false, &[(5035, "20:00:00")])), QUIET, time("21:00:00")).state,
+            State::Unknown
+        );
     }
 
     #[test]

@@ -401,3 +401,209 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
     }
     evidence
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use filetime::FileTime;
+    use tempfile::TempDir;
+
+    use super::complete::{By, State, decide};
+    use super::*;
+
+    const QUIET: Duration = Duration::from_secs(120);
+
+    /// All files below `folder` get this time, and then the folders.
+    struct Disk(TempDir);
+
+    impl Disk {
+        fn new(files: &[&str]) -> Self {
+            let disk = Self(tempfile::tempdir().unwrap());
+            files.iter().for_each(|file| disk.write(file, "x", "01:00:00"));
+            disk
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str, clock: &str) {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            filetime::set_file_mtime(&path, file_time(clock)).unwrap();
+        }
+
+        fn settle(&self, clock: &str) {
+            for item in walk::walk(self.0.path(), &Cancel::new()).unwrap().items {
+                if item.kind == Kind::Folder {
+                    filetime::set_file_mtime(item.path(self.0.path()), file_time(clock)).unwrap();
+                }
+            }
+        }
+
+        fn config(&self, path: &str) -> config::Snapshot {
+            config::Snapshot { path: self.path(path), sql_path: None, log: None, site: None, quiet: QUIET }
+        }
+
+        fn sites(&self, path: &str) -> Vec<String> {
+            let found = discover(&self.config(path)).unwrap();
+            found.snapshots.iter().map(|snapshot| snapshot.site.to_string()).collect()
+        }
+
+        fn error(&self, path: &str) -> Error {
+            discover(&self.config(path)).unwrap_err()
+        }
+    }
+
+    fn time(clock: &str) -> Timestamp {
+        format!("2026-11-22T{clock}Z").parse().unwrap()
+    }
+
+    fn file_time(clock: &str) -> FileTime {
+        FileTime::from_unix_time(time(clock).as_second(), 0)
+    }
+
+    // Synthetic, built on the published form of status messages.
+    fn status(id: u32, clock: &str) -> String {
+        format!("STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE=P01 GMTDATE=Sun Nov 22 {clock}.000 2026 NUMATTRS=0\r\n")
+    }
+
+    const SNAPSHOT: [&str; 4] = [
+        "P01Backup/BackupDocument.xml",
+        "P01Backup/SiteDBServer/CM_P01.mdf",
+        "P01Backup/SiteDBServer/CM_P01_log.ldf",
+        "P01Backup/SiteServer/SMSServer/data/x",
+    ];
+
+    fn decided(disk: &Disk, config: &config::Snapshot, now: &str) -> State {
+        let found = discover(config).unwrap();
+        disk.settle("01:00:00");
+        let gathered = gather(&found.snapshots[0], read_log(config), &Cancel::new()).unwrap();
+        decide(&gathered.evidence, QUIET, time(now)).state
+    }
+
+    #[test]
+    fn folder_names_are_judged() {
+        assert_eq!(site_of_folder("p01bACKUP").unwrap().as_str(), "P01");
+        for name in ["", "Backup", "P1Backup", "P001Backup", "P-1Backup", "P01Backup2", "éaBackup", "P01Backu\u{301}p"]
+        {
+            assert_eq!(site_of_folder(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn snapshot_is_found_in_its_folder_and_from_above() {
+        let disk = Disk::new(&SNAPSHOT);
+        assert_eq!(disk.sites(""), ["P01"]);
+        assert_eq!(disk.sites("P01Backup"), ["P01"]);
+    }
+
+    #[test]
+    fn several_sites_are_found_and_one_can_be_chosen() {
+        let disk =
+            Disk::new(&["p02backup/siteserver/x", "p02backup/CD.LATEST/x", "OldBackup/x", "other/y", "P04Backup"]);
+        SNAPSHOT.iter().for_each(|file| disk.write(file, "x", "01:00:00"));
+        fs::create_dir(disk.path("P03Backup")).unwrap();
+        assert_eq!(disk.sites(""), ["P01", "P02"]);
+        let found = discover(&disk.config("")).unwrap();
+        assert_eq!(found.unfinished, [disk.path("P03Backup")]);
+        let config = config::Snapshot { site: Some("P02".parse().unwrap()), ..disk.config("") };
+        assert_eq!(discover(&config).unwrap().snapshots[0].site.as_str(), "P02");
+    }
+
+    #[test]
+    fn folder_above_that_looks_like_a_snapshot_is_looked_into() {
+        let disk = Disk::new(&["SQLBackup/P01Backup/SiteServer/x", "SQLBackup/P01Backup/SiteDBServer/x"]);
+        assert_eq!(disk.sites("SQLBackup"), ["P01"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_precisely() {
+        let disk = Disk::new(&["file", "some/a", "some/b", "half/P01Backup/SiteServer/x"]);
+        fs::create_dir_all(disk.path("cleaned/P01Backup")).unwrap();
+        fs::create_dir_all(disk.path("empty")).unwrap();
+        assert!(matches!(disk.error("none"), Error::Missing { .. }));
+        assert!(matches!(disk.error("file"), Error::NotAFolder { .. }));
+        for (path, text) in [
+            ("some", "found a, b"),
+            ("empty", "found nothing"),
+            ("cleaned", "no completed snapshot in "),
+            ("cleaned/P01Backup", "the folder is empty"),
+            ("half", "it holds SiteServer"),
+        ] {
+            let error = disk.error(path);
+            assert!(error.is_no_snapshot());
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        assert!(!disk.error("none").is_no_snapshot());
+    }
+
+    #[test]
+    fn configured_log_decides() {
+        let disk = Disk::new(&SNAPSHOT);
+        disk.write("smsbkup.log", &(status(5055, "00:30:00") + &status(5035, "01:10:00")), "01:10:00");
+        let config = config::Snapshot { log: Some(disk.path("smsbkup.log")), ..disk.config("") };
+        let complete = State::Complete { completed: time("01:10:00"), by: By::Log };
+        assert_eq!(decided(&disk, &config, "01:10:01"), complete);
+        let rolled = status(5055, "00:30:00") + &status(5035, "01:10:00");
+        disk.write("smsbkup.lo_", &rolled, "01:10:00");
+        disk.write("smsbkup.log", &status(5055, "02:00:00"), "02:00:00");
+        assert_eq!(decided(&disk, &config, "02:00:01"), State::Running);
+    }
+
+    #[test]
+    fn copy_of_the_log_is_read_where_the_configured_one_is_missing() {
+        let disk = Disk::new(&SNAPSHOT);
+        disk.write("P01Backup/smsbkup.log", &(status(5055, "00:30:00") + &status(5035, "01:00:30")), "01:01:00");
+        let complete = State::Complete { completed: time("01:00:30"), by: By::Log };
+        assert_eq!(decided(&disk, &disk.config(""), "01:01:01"), complete);
+        let config = config::Snapshot { log: Some(disk.path("none.log")), ..disk.config("") };
+        assert_eq!(decided(&disk, &config, "01:01:01"), complete);
+    }
+
+    #[test]
+    fn metadata_decides_without_any_log() {
+        let disk = Disk::new(&SNAPSHOT);
+        let complete = State::Complete { completed: time("01:00:00"), by: By::Metadata };
+        assert_eq!(decided(&disk, &disk.config(""), "01:02:00"), complete);
+        assert_eq!(decided(&disk, &disk.config(""), "01:01:59"), State::Incomplete);
+        disk.write("P01Backup/SiteServer/new", "x", "01:00:01");
+        assert_eq!(decided(&disk, &disk.config(""), "09:00:00"), State::Incomplete);
+    }
+
+    #[test]
+    fn database_half_on_another_server_is_a_part() {
+        let site = ["site/P01Backup/BackupDocument.xml", "site/P01Backup/SiteServer/x"];
+        let sql = ["sql/P01Backup/SiteDBServer/CM_P01.mdf"];
+        let disk = Disk::new(&[&site[..], &sql[..]].concat());
+        let alone = disk.config("site");
+        assert_eq!(decided(&disk, &alone, "09:00:00"), State::Incomplete);
+        for place in ["sql/P01Backup", "sql/P01Backup/SiteDBServer", "site/P01Backup"] {
+            for path in ["sql", "sql/P01Backup"] {
+                let config = config::Snapshot { sql_path: Some(disk.path(path)), ..alone.clone() };
+                let metadata = format!("{place}/SQLBackupDocument.xml");
+                assert_eq!(decided(&disk, &config, "09:00:00"), State::Incomplete);
+                disk.write(&metadata, "x", "01:00:00");
+                assert!(matches!(decided(&disk, &config, "09:00:00"), State::Complete { .. }), "{place} {path}");
+                fs::remove_file(disk.path(&metadata)).unwrap();
+            }
+        }
+        let config = config::Snapshot { sql_path: Some(disk.path("site")), ..alone.clone() };
+        assert!(discover(&config).unwrap_err().is_no_snapshot());
+        let config = config::Snapshot { sql_path: Some(disk.path("none")), ..alone };
+        assert!(matches!(discover(&config), Err(Error::Missing { .. })));
+    }
+
+    #[test]
+    fn layout_of_2007_is_recognised() {
+        let disk = Disk::new(&[
+            "P01Backup/BackupDocument.xml",
+            "P01Backup/SiteDBServer/SMSbkSQLDBsite.dat",
+            "P01Backup/SiteServer/x",
+        ]);
+        assert!(matches!(decided(&disk, &disk.config(""), "09:00:00"), State::Complete { .. }));
+    }
+}

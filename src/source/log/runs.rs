@@ -304,8 +304,7 @@ pub(super) mod tests {
 
     #[test]
     fn newer_start_means_running() {
-        let lines =
-            [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00"), status(5055, "P01", "03:00:00")];
+        let lines = [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00"), status(5055, "P01", "03:00:00")];
         assert_eq!(outcome(&lines), Some(Outcome::Running));
     }
 
@@ -406,7 +405,8 @@ pub(super) mod tests {
 
     #[test]
     fn only_the_last_runs_are_kept() {
-        let lines: Vec<_> = (0..250).flat_map(|_| [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00")]).collect();
+        let lines: Vec<_> =
+            (0..250).flat_map(|_| [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00")]).collect();
         assert_eq!(runs(&lines).iter().count(), MAX_RUNS);
     }
 
