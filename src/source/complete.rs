@@ -487,7 +487,7 @@ mod tests {
 
     // Times of one night, 22 November 2026. The logs are synthetic, built on the published form of status messages.
 
-    const QUIET: Duration = Duration::from_secs(120);
+    const QUIET: Duration = Duration::from_mins(2);
 
     fn time(clock: &str) -> Timestamp {
         format!("2026-11-22T{clock}Z").parse().unwrap()

@@ -413,7 +413,7 @@ mod tests {
     use super::complete::{By, State, decide};
     use super::*;
 
-    const QUIET: Duration = Duration::from_secs(120);
+    const QUIET: Duration = Duration::from_mins(2);
 
     /// All files below `folder` get this time, and then the folders.
     struct Disk(TempDir);
@@ -421,7 +421,9 @@ mod tests {
     impl Disk {
         fn new(files: &[&str]) -> Self {
             let disk = Self(tempfile::tempdir().unwrap());
-            files.iter().for_each(|file| disk.write(file, "x", "01:00:00"));
+            for file in files {
+                disk.write(file, "x", "01:00:00");
+            }
             disk
         }
 
@@ -505,7 +507,9 @@ mod tests {
     fn several_sites_are_found_and_one_can_be_chosen() {
         let disk =
             Disk::new(&["p02backup/siteserver/x", "p02backup/CD.LATEST/x", "OldBackup/x", "other/y", "P04Backup"]);
-        SNAPSHOT.iter().for_each(|file| disk.write(file, "x", "01:00:00"));
+        for file in SNAPSHOT {
+            disk.write(file, "x", "01:00:00");
+        }
         fs::create_dir(disk.path("P03Backup")).unwrap();
         assert_eq!(disk.sites(""), ["P01", "P02"]);
         let found = discover(&disk.config("")).unwrap();

@@ -5,7 +5,7 @@
 //!
 //! 1. [`Lines`] cuts bytes into lines of text: byte order mark, else UTF-8, else Windows-1252,
 //! 2. [`Line`] and [`Status`] read one line: native format, CMTrace format, or plain text, and a status message in it,
-//! 3. [`Runs`] puts status messages into runs: started, snapshot done, completed or failed, AfterBackup started,
+//! 3. [`Runs`] puts status messages into runs: started, snapshot done, completed or failed, `AfterBackup` started,
 //! 4. [`Follower`] does all that to a growing file: `.lo_` first, then `.log`, then only what is new.
 //!
 //! A status message counts wherever its line stands, also inside an unfinished record: a start that went unnoticed

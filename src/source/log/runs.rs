@@ -119,6 +119,7 @@ impl Runs {
     }
 
     /// Oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Run> {
         self.runs.iter()
     }
@@ -266,12 +267,14 @@ pub(super) mod tests {
 
     fn runs(lines: &[String]) -> Runs {
         let mut runs = Runs::new();
-        lines.iter().for_each(|line| runs.line(line));
+        for line in lines {
+            runs.line(line);
+        }
         runs
     }
 
     fn time(clock: &str) -> Option<Timestamp> {
-        Some(format!("2026-11-22T{clock}Z").parse().unwrap())
+        format!("2026-11-22T{clock}Z").parse().ok()
     }
 
     fn p01() -> SiteCode {
@@ -417,7 +420,7 @@ pub(super) mod tests {
             let damaged = [status(5055, "P01", "01:00:00"), status(5049, "P01", "02:00:00")].join("\n");
             let at = at.min(damaged.len());
             let end = (at + cut).min(damaged.len());
-            let text = format!("{}{with}{}", &damaged[..at], &damaged[end..]);
+            let text = format!("{}{with}{}", damaged.get(..at).unwrap(), damaged.get(end..).unwrap());
             let mut runs = Runs::new();
             text.split('\n').for_each(|line| runs.line(line));
             for run in runs.iter() {
