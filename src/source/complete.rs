@@ -23,14 +23,13 @@
 //! The archive is named after 5035's time where (a) or the copy of the log has one, else after `BackupDocument.xml`. The
 //! newest file, the last resort in the design, would only be needed without metadata, and then nothing is complete.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::PartKind;
-use super::log::{Outcome, Run, Runs};
-use crate::archive::name::SiteCode;
+use super::evidence::{Evidence, LogEvidence, PartEvidence};
+use super::log::{Outcome, Run};
 
 /// By how much the clocks of two servers may differ: file times come from the one with the disk, log times from the site.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -40,73 +39,6 @@ const COPY_SLACK: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
 /// How far the metadata of two halves may lie apart where no log tells.
 const HALVES_APART: SignedDuration = SignedDuration::from_hours(3);
-
-/// Everything the decision rests on.
-#[derive(Debug, Clone)]
-pub struct Evidence {
-    /// The site.
-    pub site: SiteCode,
-    /// What smsbkup.log tells.
-    pub log: LogEvidence,
-    /// The parts of the snapshot.
-    pub parts: Vec<PartEvidence>,
-    /// How long the caller has been watching without any change, by a clock that is never set. For servers whose file
-    /// times cannot be compared with the time here.
-    pub unchanged_for: Option<Duration>,
-}
-
-/// What a log tells.
-#[derive(Debug, Clone)]
-pub enum LogEvidence {
-    /// There is none, or none is configured.
-    Absent,
-    /// It could not be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// It was read.
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Is it the copy in the snapshot? Then it ends where the run stood when it was copied.
-        copy: bool,
-        /// Its runs.
-        runs: Runs,
-    },
-}
-
-/// One part of the snapshot.
-#[derive(Debug, Clone)]
-pub struct PartEvidence {
-    /// Site or database.
-    pub kind: PartKind,
-    /// Its folder.
-    pub path: PathBuf,
-    /// Time of `BackupDocument.xml` or `SQLBackupDocument.xml`.
-    pub metadata: Option<Timestamp>,
-    /// The newest file of what was backed up: neither metadata nor logs.
-    pub newest_data: Option<NewestFile>,
-    /// The newest time of any file or folder.
-    pub newest_change: Option<Timestamp>,
-    /// How many files of what was backed up there are.
-    pub data_files: u64,
-    /// Names and sizes of database files.
-    pub databases: Vec<(String, u64)>,
-    /// What smssqlbkup.log in a database half tells.
-    pub log: LogEvidence,
-}
-
-/// The newest of some files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewestFile {
-    /// Path below the part.
-    pub name: String,
-    /// Its time.
-    pub modified: Timestamp,
-}
 
 /// The decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -460,29 +392,10 @@ impl<'a> Decision<'a> {
     }
 }
 
-impl Evidence {
-    /// The newest time of any file or folder of any part.
-    #[must_use]
-    pub fn newest_change(&self) -> Option<Timestamp> {
-        self.parts.iter().filter_map(|part| part.newest_change).max()
-    }
-
-    fn part(&self, kind: PartKind) -> Option<&PartEvidence> {
-        self.parts.iter().find(|part| part.kind == kind)
-    }
-}
-
-impl PartEvidence {
-    fn metadata_name(&self) -> &'static str {
-        match self.kind {
-            PartKind::Site => super::METADATA,
-            PartKind::Sql => super::SQL_METADATA,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::evidence::NewestFile;
+    use super::super::log::Runs;
     use super::*;
 
     // Times of one night, 22 November 2026. The logs are synthetic, built on the published form of status messages.

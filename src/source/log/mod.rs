@@ -4,7 +4,7 @@
 //! messages and the meaning of their ids; free text is used only to err on the safe side. In the order of the work:
 //!
 //! 1. [`Lines`] cuts bytes into lines of text: byte order mark, else UTF-8, else Windows-1252,
-//! 2. [`Line`] and [`Status`] read one line: native format, CMTrace format, or plain text, and a status message in it,
+//! 2. [`Line`] and [`Status`] read one line: native format, `CMTrace` format, or plain text, and a status message in it,
 //! 3. [`Runs`] puts status messages into runs: started, snapshot done, completed or failed, `AfterBackup` started,
 //! 4. [`Follower`] does all that to a growing file: `.lo_` first, then `.log`, then only what is new.
 //!
