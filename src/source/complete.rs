@@ -33,7 +33,8 @@ use super::log::{Outcome, Run};
 
 /// By how much the clocks of two servers may differ: file times come from the one with the disk, log times from the site.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// A copied log that says "completed" may itself have been written this much later.
+/// A copied log that says "completed" may itself have been written this much later. A run that starts sooner after
+/// another is not noticed by this; reading then notices that files vanish.
 const COPY_SLACK: SignedDuration = SignedDuration::from_secs(60);
 /// How long a run may take whose start the log no longer tells.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
@@ -394,6 +395,8 @@ impl<'a> Decision<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::evidence::NewestFile;
     use super::super::log::Runs;
     use super::*;
@@ -627,5 +630,132 @@ mod tests {
         assert_eq!(decide(&evidence, QUIET, past).completed(), Some(time("01:59:00")));
         let future: Timestamp = "2090-01-01T00:00:00Z".parse().unwrap();
         assert_eq!(decide(&evidence, QUIET, future).completed(), Some(time("01:59:00")));
+    }
+
+    /// A run of the task over a folder that holds a completed snapshot, in steps of less than the quiet period.
+    struct Task {
+        second: i64,
+        runs: Runs,
+        copy: Option<Runs>,
+        files: Vec<i64>,
+        metadata: Option<i64>,
+        change: i64,
+        whole: bool,
+    }
+
+    impl Task {
+        fn report(&mut self, id: u32) {
+            let at = Timestamp::from_second(self.second).unwrap().strftime("%a %b %d %H:%M:%S.000 %Y");
+            self.runs.line(&format!("STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE=P01 GMTDATE={at} NUMATTRS=0"));
+        }
+
+        fn evidence(&self, mode: u8) -> Evidence {
+            let time = |second| Timestamp::from_second(second).unwrap();
+            let read = |copy, runs| LogEvidence::Read { path: "smsbkup.log".into(), copy, runs };
+            let log = match mode {
+                0 => read(false, self.runs.clone()),
+                1 => self.copy.clone().map_or(LogEvidence::Absent, |runs| read(true, runs)),
+                _ => LogEvidence::Absent,
+            };
+            let newest = self.files.iter().max().map(|second| NewestFile { name: "x".into(), modified: time(*second) });
+            let mut site = part(PartKind::Site, "01:00:00", "");
+            site.data_files = self.files.len() as u64;
+            site.newest_data = newest;
+            site.metadata = self.metadata.map(time);
+            site.newest_change = Some(time(self.change));
+            if self.files.is_empty() {
+                site.databases.clear();
+            }
+            Evidence { site: "P01".parse().unwrap(), log, parts: vec![site], unchanged_for: None }
+        }
+    }
+
+    proptest! {
+        /// Looked at after every step of several runs, with the log, its copy or neither: never complete unless whole,
+        /// and complete in the end.
+        #[test]
+        fn snapshot_at_work_is_never_complete(
+            steps in prop::collection::vec((1_i64..110, any::<prop::sample::Index>(), 0_u8..20), 5..120),
+            mode in 0_u8..3,
+            late_copy: bool,
+        ) {
+            let mut task = Task { second: 1_800_000_000, runs: Runs::new(), copy: None, files: vec![], metadata: None, change: 1_800_000_000, whole: false };
+            let mut phase = 0;
+            let mut copied = 0;
+            for (gap, index, dice) in steps {
+                task.second += gap;
+                let mut changed = true;
+                match phase {
+                    // Nothing is done; then the next run starts.
+                    0 => {
+                        changed = false;
+                        if dice < 10 {
+                            task.second += COPY_SLACK.as_secs();
+                            task.report(5055);
+                            phase = 1;
+                        }
+                    }
+                    // Cleaning takes files in any order.
+                    1 => {
+                        task.whole = false;
+                        let rest = task.files.len() + usize::from(task.metadata.is_some()) + usize::from(task.copy.is_some());
+                        if rest == 0 {
+                            task.report(5056);
+                            copied = 0;
+                            phase = 2;
+                        } else {
+                            let at = index.index(rest);
+                            if at < task.files.len() {
+                                task.files.swap_remove(at);
+                            } else if task.metadata.is_some() && (at == task.files.len() || task.copy.is_none()) {
+                                task.metadata = None;
+                            } else {
+                                task.copy = None;
+                            }
+                        }
+                    }
+                    // Copies keep the times of their originals. Some runs fail.
+                    2 if dice == 0 => {
+                        task.report(5049);
+                        phase = 0;
+                    }
+                    2 => {
+                        task.files.push(task.second - i64::from(dice) * 1000);
+                        copied += 1;
+                        if copied == 4 {
+                            if !late_copy {
+                                task.copy = Some(task.runs.clone());
+                            }
+                            phase = 3;
+                        }
+                    }
+                    3 => {
+                        task.metadata = Some(task.second);
+                        task.whole = true;
+                        phase = 4;
+                    }
+                    _ => {
+                        task.report(5035);
+                        if late_copy {
+                            task.copy = Some(task.runs.clone());
+                        }
+                        phase = 0;
+                    }
+                }
+                if changed {
+                    task.change = task.second;
+                }
+                let now = Timestamp::from_second(task.second).unwrap();
+                let completion = decide(&task.evidence(mode), QUIET, now);
+                prop_assert!(task.whole || completion.completed().is_none(), "{:?}", completion);
+                if mode == 0 {
+                    prop_assert_eq!(completion.completed().is_some(), task.whole && phase == 0, "{:?}", completion);
+                }
+                if phase == 0 && task.whole {
+                    let later = now.checked_add(SignedDuration::from_mins(3)).unwrap();
+                    prop_assert!(decide(&task.evidence(mode), QUIET, later).completed().is_some());
+                }
+            }
+        }
     }
 }

@@ -29,7 +29,7 @@ pub struct Found {
 pub fn discover(config: &config::Snapshot) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut doubtful = None;
-    let names = list(&config.path)?;
+    let names = list_configured(&config.path)?;
     let itself = path_site(&config.path);
     if let Some(site) = itself.filter(|_| marks(&names) > 0 || !holds_snapshots(&names)) {
         judge(site, &config.path, &names, config.site, &mut found, &mut doubtful);
@@ -50,7 +50,7 @@ pub fn discover(config: &config::Snapshot) -> Result<Found, Error> {
     }
     found.snapshots.sort_by_key(|snapshot| snapshot.site);
     if let Some(sql_path) = &config.sql_path {
-        let names = list(sql_path)?;
+        let names = list_configured(sql_path)?;
         for snapshot in &mut found.snapshots {
             match sql_part(snapshot.site, sql_path, &names) {
                 Ok(path) => snapshot.parts.push(Part { kind: PartKind::Sql, path }),
@@ -61,6 +61,20 @@ pub fn discover(config: &config::Snapshot) -> Result<Found, Error> {
         }
     }
     Ok(found)
+}
+
+/// The task may delete the folder of a snapshot itself and make it again: that is no wrong configuration.
+fn list_configured(path: &Path) -> Result<Vec<String>, Error> {
+    list(path).map_err(|error| {
+        let cleaned = matches!(error, Error::Missing { .. })
+            && path_site(path).is_some()
+            && path.parent().is_some_and(Path::is_dir);
+        if !cleaned {
+            return error;
+        }
+        let found = "the folder does not exist, as while the backup task cleans it or before its first run".into();
+        Error::Unfinished { path: path.to_path_buf(), found }
+    })
 }
 
 fn judge(
@@ -233,6 +247,7 @@ mod tests {
         for (path, text) in [
             ("some", "found a, b"),
             ("empty", "found nothing"),
+            ("P09Backup", "the folder does not exist"),
             ("cleaned", "no completed snapshot in "),
             ("cleaned/P01Backup", "the folder is empty"),
             ("half", "it holds SiteServer"),

@@ -105,7 +105,7 @@ impl PartEvidence {
 /// What [`gather`] saw.
 #[derive(Debug, Clone)]
 pub struct Gathered {
-    /// For [`complete::decide`].
+    /// For [`decide`](super::complete::decide).
     pub evidence: Evidence,
     /// One for each part, in the order of [`Snapshot::parts`].
     pub walks: Vec<Walk>,
