@@ -429,6 +429,41 @@ pub(super) mod tests {
             }
         }
 
+        /// Bytes changed, lost or doubled anywhere in a log of both formats and encodings: read without panic, and a
+        /// completion is always one that stands in the log.
+        #[test]
+        fn damaged_logs_are_read(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 0..20),
+            utf16: bool,
+        ) {
+            let cmtrace = "<![LOG[two\nlines]LOG]!><time=\"01:30:00.000-60\" date=\"11-22-2026\" component=\"C\" context=\"\" type=\"1\" thread=\"1\" file=\"f:1\">".to_owned();
+            let text = [status(5055, "P01", "01:00:00"), cmtrace, status(5035, "P01", "02:00:00"), status(5055, "P01", "03:00:00")].join("\r\n");
+            let mut bytes = text.clone().into_bytes();
+            if utf16 {
+                bytes = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+            }
+            for (at, byte, how) in changes {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, byte),
+                }
+            }
+            let mut runs = Runs::new();
+            let mut lines = super::super::Lines::new();
+            let mut completions = 0;
+            lines.push(&bytes, |line| {
+                completions += usize::from(line.contains("5035"));
+                runs.line(line);
+            });
+            if let Some(line) = lines.unfinished() {
+                runs.unfinished_line(&line);
+            }
+            let completed = runs.iter().filter(|run| matches!(run.outcome, Outcome::Completed { .. })).count();
+            prop_assert!(completed <= completions + 1 && runs.iter().count() <= 6);
+        }
+
         #[test]
         fn any_order_of_messages_is_taken(ids in prop::collection::vec(prop::sample::select(vec![5055_u32, 5056, 5035, 5040, 5049, 1]), 0..40)) {
             let lines: Vec<_> = ids.iter().map(|id| status(*id, "P01", "01:00:00")).collect();
