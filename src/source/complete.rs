@@ -23,90 +23,23 @@
 //! The archive is named after 5035's time where (a) or the copy of the log has one, else after `BackupDocument.xml`. The
 //! newest file, the last resort in the design, would only be needed without metadata, and then nothing is complete.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::PartKind;
-use super::log::{Outcome, Run, Runs};
-use crate::archive::name::SiteCode;
+use super::evidence::{Evidence, LogEvidence, PartEvidence};
+use super::log::{Outcome, Run};
 
 /// By how much the clocks of two servers may differ: file times come from the one with the disk, log times from the site.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// A copied log that says "completed" may itself have been written this much later.
+/// A copied log that says "completed" may itself have been written this much later. A run that starts sooner after
+/// another is not noticed by this; reading then notices that files vanish.
 const COPY_SLACK: SignedDuration = SignedDuration::from_secs(60);
 /// How long a run may take whose start the log no longer tells.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
 /// How far the metadata of two halves may lie apart where no log tells.
 const HALVES_APART: SignedDuration = SignedDuration::from_hours(3);
-
-/// Everything the decision rests on.
-#[derive(Debug, Clone)]
-pub struct Evidence {
-    /// The site.
-    pub site: SiteCode,
-    /// What smsbkup.log tells.
-    pub log: LogEvidence,
-    /// The parts of the snapshot.
-    pub parts: Vec<PartEvidence>,
-    /// How long the caller has been watching without any change, by a clock that is never set. For servers whose file
-    /// times cannot be compared with the time here.
-    pub unchanged_for: Option<Duration>,
-}
-
-/// What a log tells.
-#[derive(Debug, Clone)]
-pub enum LogEvidence {
-    /// There is none, or none is configured.
-    Absent,
-    /// It could not be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// It was read.
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Is it the copy in the snapshot? Then it ends where the run stood when it was copied.
-        copy: bool,
-        /// Its runs.
-        runs: Runs,
-    },
-}
-
-/// One part of the snapshot.
-#[derive(Debug, Clone)]
-pub struct PartEvidence {
-    /// Site or database.
-    pub kind: PartKind,
-    /// Its folder.
-    pub path: PathBuf,
-    /// Time of `BackupDocument.xml` or `SQLBackupDocument.xml`.
-    pub metadata: Option<Timestamp>,
-    /// The newest file of what was backed up: neither metadata nor logs.
-    pub newest_data: Option<NewestFile>,
-    /// The newest time of any file or folder.
-    pub newest_change: Option<Timestamp>,
-    /// How many files of what was backed up there are.
-    pub data_files: u64,
-    /// Names and sizes of database files.
-    pub databases: Vec<(String, u64)>,
-    /// What smssqlbkup.log in a database half tells.
-    pub log: LogEvidence,
-}
-
-/// The newest of some files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewestFile {
-    /// Path below the part.
-    pub name: String,
-    /// Its time.
-    pub modified: Timestamp,
-}
 
 /// The decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +137,8 @@ impl Told {
 impl<'a> Decision<'a> {
     fn state(&mut self) -> Result<State, State> {
         let evidence = self.evidence;
-        let site = evidence.part(PartKind::Site).ok_or_else(|| self.no(State::Incomplete, "the site half is missing"))?;
+        let site =
+            evidence.part(PartKind::Site).ok_or_else(|| self.no(State::Incomplete, "the site half is missing"))?;
         let run = self.last_run();
         self.run = run.and_then(Run::started_at).map(|at| format!("{} started {at}", evidence.site));
         if let Some((run, copy)) = self.logged() {
@@ -312,7 +246,9 @@ impl<'a> Decision<'a> {
         let Some((run, copy)) = self.logged() else {
             let reason = match &self.evidence.log {
                 LogEvidence::Absent => "there is no log to tell of the backup".to_owned(),
-                LogEvidence::Unreadable { path, reason } => format!("the log {} cannot be read: {reason}", path.display()),
+                LogEvidence::Unreadable { path, reason } => {
+                    format!("the log {} cannot be read: {reason}", path.display())
+                }
                 LogEvidence::Read { path, .. } => {
                     format!("the log {} tells of no run of site {}", path.display(), self.evidence.site)
                 }
@@ -399,7 +335,9 @@ impl<'a> Decision<'a> {
             && let Outcome::Failed { id, at } = run.outcome
             && at.is_none_or(|at| site_metadata.duration_since(at) < LONGEST_RUN)
         {
-            return Err(self.no(State::Failed { id }, format!("{} says that the database backup failed", path.display())));
+            return Err(
+                self.no(State::Failed { id }, format!("{} says that the database backup failed", path.display()))
+            );
         }
         self.say(format!("the database half of {metadata} belongs to the same backup"));
         Ok(())
@@ -455,34 +393,17 @@ impl<'a> Decision<'a> {
     }
 }
 
-impl Evidence {
-    /// The newest time of any file or folder of any part.
-    #[must_use]
-    pub fn newest_change(&self) -> Option<Timestamp> {
-        self.parts.iter().filter_map(|part| part.newest_change).max()
-    }
-
-    fn part(&self, kind: PartKind) -> Option<&PartEvidence> {
-        self.parts.iter().find(|part| part.kind == kind)
-    }
-}
-
-impl PartEvidence {
-    fn metadata_name(&self) -> &'static str {
-        match self.kind {
-            PartKind::Site => super::METADATA,
-            PartKind::Sql => super::SQL_METADATA,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::evidence::NewestFile;
+    use super::super::log::Runs;
     use super::*;
 
     // Times of one night, 22 November 2026. The logs are synthetic, built on the published form of status messages.
 
-    const QUIET: Duration = Duration::from_secs(120);
+    const QUIET: Duration = Duration::from_mins(2);
 
     fn time(clock: &str) -> Timestamp {
         format!("2026-11-22T{clock}Z").parse().unwrap()
@@ -612,7 +533,10 @@ mod tests {
         let (state, reasons) = check(&evidence(log(false, &[(5055, "03:00:00"), (5035, "04:00:00")])), "12:00:00");
         assert_eq!(state, State::Unknown);
         assert!(reasons.contains("another folder"), "{reasons}");
-        assert_eq!(super::decide(&evidence(log(false, &[(5035, "20:00:00")])), QUIET, time("21:00:00")).state, State::Unknown);
+        assert_eq!(
+            super::decide(&evidence(log(false, &[(5035, "20:00:00")])), QUIET, time("21:00:00")).state,
+            State::Unknown
+        );
     }
 
     #[test]
@@ -706,5 +630,132 @@ mod tests {
         assert_eq!(decide(&evidence, QUIET, past).completed(), Some(time("01:59:00")));
         let future: Timestamp = "2090-01-01T00:00:00Z".parse().unwrap();
         assert_eq!(decide(&evidence, QUIET, future).completed(), Some(time("01:59:00")));
+    }
+
+    /// A run of the task over a folder that holds a completed snapshot, in steps of less than the quiet period.
+    struct Task {
+        second: i64,
+        runs: Runs,
+        copy: Option<Runs>,
+        files: Vec<i64>,
+        metadata: Option<i64>,
+        change: i64,
+        whole: bool,
+    }
+
+    impl Task {
+        fn report(&mut self, id: u32) {
+            let at = Timestamp::from_second(self.second).unwrap().strftime("%a %b %d %H:%M:%S.000 %Y");
+            self.runs.line(&format!("STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE=P01 GMTDATE={at} NUMATTRS=0"));
+        }
+
+        fn evidence(&self, mode: u8) -> Evidence {
+            let time = |second| Timestamp::from_second(second).unwrap();
+            let read = |copy, runs| LogEvidence::Read { path: "smsbkup.log".into(), copy, runs };
+            let log = match mode {
+                0 => read(false, self.runs.clone()),
+                1 => self.copy.clone().map_or(LogEvidence::Absent, |runs| read(true, runs)),
+                _ => LogEvidence::Absent,
+            };
+            let newest = self.files.iter().max().map(|second| NewestFile { name: "x".into(), modified: time(*second) });
+            let mut site = part(PartKind::Site, "01:00:00", "");
+            site.data_files = self.files.len() as u64;
+            site.newest_data = newest;
+            site.metadata = self.metadata.map(time);
+            site.newest_change = Some(time(self.change));
+            if self.files.is_empty() {
+                site.databases.clear();
+            }
+            Evidence { site: "P01".parse().unwrap(), log, parts: vec![site], unchanged_for: None }
+        }
+    }
+
+    proptest! {
+        /// Looked at after every step of several runs, with the log, its copy or neither: never complete unless whole,
+        /// and complete in the end.
+        #[test]
+        fn snapshot_at_work_is_never_complete(
+            steps in prop::collection::vec((1_i64..110, any::<prop::sample::Index>(), 0_u8..20), 5..120),
+            mode in 0_u8..3,
+            late_copy: bool,
+        ) {
+            let mut task = Task { second: 1_800_000_000, runs: Runs::new(), copy: None, files: vec![], metadata: None, change: 1_800_000_000, whole: false };
+            let mut phase = 0;
+            let mut copied = 0;
+            for (gap, index, dice) in steps {
+                task.second += gap;
+                let mut changed = true;
+                match phase {
+                    // Nothing is done; then the next run starts.
+                    0 => {
+                        changed = false;
+                        if dice < 10 {
+                            task.second += COPY_SLACK.as_secs();
+                            task.report(5055);
+                            phase = 1;
+                        }
+                    }
+                    // Cleaning takes files in any order.
+                    1 => {
+                        task.whole = false;
+                        let rest = task.files.len() + usize::from(task.metadata.is_some()) + usize::from(task.copy.is_some());
+                        if rest == 0 {
+                            task.report(5056);
+                            copied = 0;
+                            phase = 2;
+                        } else {
+                            let at = index.index(rest);
+                            if at < task.files.len() {
+                                task.files.swap_remove(at);
+                            } else if task.metadata.is_some() && (at == task.files.len() || task.copy.is_none()) {
+                                task.metadata = None;
+                            } else {
+                                task.copy = None;
+                            }
+                        }
+                    }
+                    // Copies keep the times of their originals. Some runs fail.
+                    2 if dice == 0 => {
+                        task.report(5049);
+                        phase = 0;
+                    }
+                    2 => {
+                        task.files.push(task.second - i64::from(dice) * 1000);
+                        copied += 1;
+                        if copied == 4 {
+                            if !late_copy {
+                                task.copy = Some(task.runs.clone());
+                            }
+                            phase = 3;
+                        }
+                    }
+                    3 => {
+                        task.metadata = Some(task.second);
+                        task.whole = true;
+                        phase = 4;
+                    }
+                    _ => {
+                        task.report(5035);
+                        if late_copy {
+                            task.copy = Some(task.runs.clone());
+                        }
+                        phase = 0;
+                    }
+                }
+                if changed {
+                    task.change = task.second;
+                }
+                let now = Timestamp::from_second(task.second).unwrap();
+                let completion = decide(&task.evidence(mode), QUIET, now);
+                prop_assert!(task.whole || completion.completed().is_none(), "{:?}", completion);
+                if mode == 0 {
+                    prop_assert_eq!(completion.completed().is_some(), task.whole && phase == 0, "{:?}", completion);
+                }
+                if phase == 0 && task.whole {
+                    let later = now.checked_add(SignedDuration::from_mins(3)).unwrap();
+                    prop_assert!(decide(&task.evidence(mode), QUIET, later).completed().is_some());
+                }
+            }
+        }
     }
 }

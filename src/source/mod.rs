@@ -10,6 +10,8 @@
 //! fail when it cleans.
 
 pub mod complete;
+mod discover;
+mod evidence;
 pub mod log;
 pub mod supplemental;
 pub mod walk;
@@ -17,19 +19,15 @@ pub mod walk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+pub use discover::{Found, discover};
+pub use evidence::{Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log};
 
 use crate::archive::name::SiteCode;
-use crate::cancel::Cancel;
-use crate::config;
-use complete::{Evidence, LogEvidence, NewestFile, PartEvidence};
-use walk::{Kind, Walk, WalkError};
+use walk::WalkError;
 
 const METADATA: &str = "BackupDocument.xml";
 const SQL_METADATA: &str = "SQLBackupDocument.xml";
 const DATABASE_FOLDER: &str = "SiteDBServer";
-/// A folder that holds two of these is a snapshot.
-const MARKS: [&str; 4] = ["SiteServer", DATABASE_FOLDER, "CD.Latest", METADATA];
 
 /// What the backup task wrote for a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,15 +54,6 @@ pub enum PartKind {
     Site,
     /// The database.
     Sql,
-}
-
-/// What [`discover`] found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Sorted by site. At least one.
-    pub snapshots: Vec<Snapshot>,
-    /// Folders of other sites that are named like a snapshot and are empty or only begun: the task is at work there.
-    pub unfinished: Vec<PathBuf>,
 }
 
 /// Why no snapshot was found or could be looked at.
@@ -132,126 +121,6 @@ pub fn site_of_folder(name: &str) -> Option<SiteCode> {
     rest.eq_ignore_ascii_case("Backup").then(|| site.parse().ok()).flatten()
 }
 
-/// Finds the snapshots at the configured paths.
-///
-/// # Errors
-/// When a path cannot be read, or there is no snapshot: the error says what was expected and what is there.
-pub fn discover(config: &config::Snapshot) -> Result<Found, Error> {
-    let mut found = Found::default();
-    let mut doubtful = None;
-    let names = list(&config.path)?;
-    let itself = path_site(&config.path);
-    if let Some(site) = itself.filter(|_| marks(&names) > 0 || !holds_snapshots(&names)) {
-        judge(site, &config.path, &names, config.site, &mut found, &mut doubtful);
-    } else {
-        for name in &names {
-            let Some(site) = site_of_folder(name) else { continue };
-            let path = config.path.join(name);
-            match list(&path) {
-                Ok(names) => judge(site, &path, &names, config.site, &mut found, &mut doubtful),
-                // A file of that name, or cleaned away meanwhile.
-                Err(Error::NotAFolder { .. } | Error::Missing { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    if found.snapshots.is_empty() {
-        return Err(doubtful.unwrap_or_else(|| no_snapshot(config, &names)));
-    }
-    found.snapshots.sort_by_key(|snapshot| snapshot.site);
-    if let Some(sql_path) = &config.sql_path {
-        let names = list(sql_path)?;
-        for snapshot in &mut found.snapshots {
-            match sql_part(snapshot.site, sql_path, &names) {
-                Ok(path) => snapshot.parts.push(Part { kind: PartKind::Sql, path }),
-                // Of several sites, some may have the database with the rest.
-                Err(Error::NoSnapshot { .. }) if holds_database(&snapshot.parts[0].path)? => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn judge(
-    site: SiteCode,
-    path: &Path,
-    names: &[String],
-    wanted: Option<SiteCode>,
-    found: &mut Found,
-    doubtful: &mut Option<Error>,
-) {
-    if wanted.is_some_and(|wanted| wanted != site) {
-        return;
-    }
-    if marks(names) >= 2 {
-        let part = Part { kind: PartKind::Site, path: path.to_path_buf() };
-        found.snapshots.push(Snapshot { site, parts: vec![part] });
-    } else if names.is_empty() || marks(names) == 1 {
-        found.unfinished.push(path.to_path_buf());
-        let what = if names.is_empty() {
-            "the folder is empty, as while the backup task cleans it or begins".to_owned()
-        } else {
-            format!("it holds {}, but a snapshot has at least two of {}", shown(names), MARKS.join(", "))
-        };
-        *doubtful = Some(Error::Unfinished { path: path.to_path_buf(), found: what });
-    }
-}
-
-fn no_snapshot(config: &config::Snapshot, names: &[String]) -> Error {
-    let folder = config.site.map_or("XYZBackup (XYZ is the site code)".to_owned(), |site| site.backup_folder());
-    Error::NoSnapshot {
-        path: config.path.clone(),
-        expected: format!("a folder {folder} with at least two of {}", MARKS.join(", ")),
-        found: shown(names),
-    }
-}
-
-/// The database half of a site below the configured path, which may be that folder itself.
-fn sql_part(site: SiteCode, sql_path: &Path, names: &[String]) -> Result<PathBuf, Error> {
-    let is_database = |names: &[String]| {
-        names.iter().any(|name| name.eq_ignore_ascii_case(DATABASE_FOLDER) || is_database_file(name))
-    };
-    if path_site(sql_path) == Some(site) && is_database(names) {
-        return Ok(sql_path.to_path_buf());
-    }
-    let Some(name) = names.iter().find(|name| site_of_folder(name) == Some(site)) else {
-        if path_site(sql_path) == Some(site) && names.is_empty() {
-            let found = "the folder of the database half is empty, as while the backup task cleans it or begins".into();
-            return Err(Error::Unfinished { path: sql_path.to_path_buf(), found });
-        }
-        return Err(Error::NoSnapshot {
-            path: sql_path.to_path_buf(),
-            expected: format!("the database half: a folder {} with {DATABASE_FOLDER}", site.backup_folder()),
-            found: shown(names),
-        });
-    };
-    let path = sql_path.join(name);
-    let inside = list(&path)?;
-    if is_database(&inside) {
-        return Ok(path);
-    }
-    let found = format!("the database half holds {}, but no {DATABASE_FOLDER}", shown(&inside));
-    Err(Error::Unfinished { path, found })
-}
-
-fn holds_database(folder: &Path) -> Result<bool, Error> {
-    Ok(list(folder)?.iter().any(|name| name.eq_ignore_ascii_case(DATABASE_FOLDER)))
-}
-
-fn path_site(path: &Path) -> Option<SiteCode> {
-    path.file_name().and_then(|name| name.to_str()).and_then(site_of_folder)
-}
-
-fn marks(names: &[String]) -> usize {
-    MARKS.iter().filter(|mark| names.iter().any(|name| name.eq_ignore_ascii_case(mark))).count()
-}
-
-/// `D:\SQLBackup\P01Backup`: the outer folder only looks like one of site SQL.
-fn holds_snapshots(names: &[String]) -> bool {
-    names.iter().any(|name| site_of_folder(name).is_some())
-}
-
 fn is_database_file(name: &str) -> bool {
     // 2007 wrote SMSbkSQLDBsite.dat.
     has_extension(name, "mdf") || name.eq_ignore_ascii_case("SMSbkSQLDBsite.dat")
@@ -261,143 +130,85 @@ fn has_extension(name: &str, extension: &str) -> bool {
     Path::new(name).extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
-fn shown(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    match names {
-        [] => "nothing".to_owned(),
-        names if names.len() <= SHOWN => names.join(", "),
-        names => format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN),
-    }
-}
+/// A scratch folder with the files of a snapshot.
+#[cfg(test)]
+mod testing {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::Duration;
 
-/// The names in a folder, sorted.
-fn list(folder: &Path) -> Result<Vec<String>, Error> {
-    let error = |source: io::Error| {
-        let path = folder.to_path_buf();
-        match source.kind() {
-            io::ErrorKind::NotFound => Error::Missing { path },
-            io::ErrorKind::NotADirectory => Error::NotAFolder { path },
-            _ => Error::Read { path, source },
+    use filetime::FileTime;
+    use jiff::Timestamp;
+    use tempfile::TempDir;
+
+    use super::walk::{self, Kind};
+    use crate::cancel::Cancel;
+    use crate::config;
+
+    pub(super) const QUIET: Duration = Duration::from_mins(2);
+
+    /// All files below `folder` get this time, and then the folders.
+    pub(super) struct Disk(TempDir);
+
+    impl Disk {
+        pub(super) fn new(files: &[&str]) -> Self {
+            let disk = Self(tempfile::tempdir().unwrap());
+            for file in files {
+                disk.write(file, "x", "01:00:00");
+            }
+            disk
         }
-    };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(source) => {
-            // Windows has several words for it.
-            let file = std::fs::metadata(folder).is_ok_and(|metadata| metadata.is_file());
-            return Err(if file { Error::NotAFolder { path: folder.to_path_buf() } } else { error(source) });
+
+        pub(super) fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
         }
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.map_err(error)?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort_unstable();
-    Ok(names)
-}
 
-/// What [`gather`] saw.
-#[derive(Debug, Clone)]
-pub struct Gathered {
-    /// For [`complete::decide`].
-    pub evidence: Evidence,
-    /// One for each part, in the order of [`Snapshot::parts`].
-    pub walks: Vec<Walk>,
-}
+        pub(super) fn write(&self, name: &str, text: &str, clock: &str) {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            filetime::set_file_mtime(&path, file_time(clock)).unwrap();
+        }
 
-/// Reads the configured log. Without one, [`gather`] takes the copy in the snapshot.
-#[must_use]
-pub fn read_log(config: &config::Snapshot) -> LogEvidence {
-    config.log.as_ref().map_or(LogEvidence::Absent, |path| read_log_file(path, false))
-}
-
-fn read_log_file(path: &Path, copy: bool) -> LogEvidence {
-    let mut follower = log::Follower::new(path);
-    match follower.poll() {
-        Ok(_) => LogEvidence::Read { path: path.to_path_buf(), copy, runs: follower.runs() },
-        Err(error) if error.is_not_found() && copy => LogEvidence::Absent,
-        Err(log::Error::Read { path, source }) => LogEvidence::Unreadable { path, reason: source.to_string() },
-    }
-}
-
-/// Looks at everything that tells whether a snapshot is complete. `log` is what [`read_log`] or a
-/// [`log::Follower`] of the configured log tells; where there is none, the copy in the snapshot is read.
-///
-/// # Errors
-/// When a part cannot be listed, for instance because it is being deleted.
-pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<Gathered, Error> {
-    let mut walks = Vec::with_capacity(snapshot.parts.len());
-    let mut parts: Vec<PartEvidence> = Vec::with_capacity(snapshot.parts.len());
-    let mut site_log = log;
-    let mut elsewhere = None;
-    for part in &snapshot.parts {
-        let walk = walk::walk(&part.path, cancel)?;
-        let mut evidence = part_evidence(part, &walk);
-        match part.kind {
-            PartKind::Site => {
-                if !matches!(site_log, LogEvidence::Read { .. })
-                    && let copy @ LogEvidence::Read { .. } = log_copy(&walk, "smsbkup.log")
-                {
-                    site_log = copy;
+        pub(super) fn settle(&self, clock: &str) {
+            for item in walk::walk(self.0.path(), &Cancel::new()).unwrap().items {
+                if item.kind == Kind::Folder {
+                    filetime::set_file_mtime(item.path(self.0.path()), file_time(clock)).unwrap();
                 }
-                elsewhere = top_file(&walk, SQL_METADATA);
-            }
-            PartKind::Sql => {
-                evidence.log = log_copy(&walk, "smssqlbkup.log");
-                evidence.metadata = evidence.metadata.or(elsewhere);
             }
         }
-        parts.push(evidence);
-        walks.push(walk);
-    }
-    let evidence = Evidence { site: snapshot.site, log: site_log, parts, unchanged_for: None };
-    Ok(Gathered { evidence, walks })
-}
 
-fn log_copy(walk: &Walk, name: &str) -> LogEvidence {
-    let copy = walk.items.iter().find(|item| item.kind == Kind::File && item.name.eq_ignore_ascii_case(name));
-    copy.map_or(LogEvidence::Absent, |item| read_log_file(&item.path(&walk.root), true))
-}
-
-fn top_file(walk: &Walk, name: &str) -> Option<Timestamp> {
-    let file = walk.items.iter().find(|item| item.kind == Kind::File && item.name.eq_ignore_ascii_case(name));
-    file.map(|item| item.modified)
-}
-
-/// Sums up a walk.
-#[must_use]
-pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
-    let metadata = match part.kind {
-        PartKind::Site => top_file(walk, METADATA),
-        PartKind::Sql => {
-            top_file(walk, SQL_METADATA).or_else(|| top_file(walk, &format!("{DATABASE_FOLDER}/{SQL_METADATA}")))
-        }
-    };
-    let mut evidence = PartEvidence {
-        kind: part.kind,
-        path: part.path.clone(),
-        metadata,
-        newest_data: None,
-        newest_change: walk.newest_change,
-        data_files: 0,
-        databases: Vec::new(),
-        log: LogEvidence::Absent,
-    };
-    for item in walk.items.iter().filter(|item| item.kind == Kind::File) {
-        let (folder, name) = item.name.rsplit_once('/').unwrap_or(("", &item.name));
-        let top = folder.is_empty() || folder.eq_ignore_ascii_case(DATABASE_FOLDER);
-        // Written beside the data, and perhaps after the metadata.
-        let about = [METADATA, SQL_METADATA, "smsbkup.log", "smsbkup.lo_", "smssqlbkup.log", "smssqlbkup.lo_"];
-        if top && about.iter().any(|about| name.eq_ignore_ascii_case(about)) {
-            continue;
-        }
-        evidence.data_files += 1;
-        if top && is_database_file(name) {
-            evidence.databases.push((item.name.to_string(), item.bytes));
-        }
-        if evidence.newest_data.as_ref().is_none_or(|newest| item.modified > newest.modified) {
-            evidence.newest_data = Some(NewestFile { name: item.name.to_string(), modified: item.modified });
+        pub(super) fn config(&self, path: &str) -> config::Snapshot {
+            config::Snapshot { path: self.path(path), sql_path: None, log: None, site: None, quiet: QUIET }
         }
     }
-    evidence
+
+    pub(super) fn time(clock: &str) -> Timestamp {
+        format!("2026-11-22T{clock}Z").parse().unwrap()
+    }
+
+    fn file_time(clock: &str) -> FileTime {
+        FileTime::from_unix_time(time(clock).as_second(), 0)
+    }
+
+    pub(super) const SNAPSHOT: [&str; 4] = [
+        "P01Backup/BackupDocument.xml",
+        "P01Backup/SiteDBServer/CM_P01.mdf",
+        "P01Backup/SiteDBServer/CM_P01_log.ldf",
+        "P01Backup/SiteServer/SMSServer/data/x",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_names_are_judged() {
+        assert_eq!(site_of_folder("p01bACKUP").unwrap().as_str(), "P01");
+        for name in ["", "Backup", "P1Backup", "P001Backup", "P-1Backup", "P01Backup2", "éaBackup", "P01Backu\u{301}p"]
+        {
+            assert_eq!(site_of_folder(name), None, "{name}");
+        }
+    }
 }

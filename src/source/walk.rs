@@ -396,7 +396,8 @@ mod tests {
     fn time_is_kept_to_the_nanosecond() {
         let folder = tempfile::tempdir().unwrap();
         write(&folder, "a", "");
-        filetime::set_file_mtime(folder.path().join("a"), FileTime::from_unix_time(1_700_000_000, 123_456_700)).unwrap();
+        filetime::set_file_mtime(folder.path().join("a"), FileTime::from_unix_time(1_700_000_000, 123_456_700))
+            .unwrap();
         assert_eq!(walked(&folder).items[0].modified.as_nanosecond(), 1_700_000_000_123_456_700);
     }
 

@@ -331,9 +331,10 @@ mod tests {
         let mut log = Log::new();
         log.status(5035, "01:00:00");
         let line = status(5055, "P01", "02:00:00");
-        log.append(&line[..line.len() - 40]);
+        let (begin, end) = line.split_at(line.len() - 40);
+        log.append(begin);
         assert_eq!(log.outcome(), Some(Outcome::Running));
-        log.append(&line[line.len() - 40..]);
+        log.append(end);
         log.append("\n");
         assert_eq!(log.outcome(), Some(Outcome::Running));
         assert_eq!(log.follower.runs().iter().count(), 2);

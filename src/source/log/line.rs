@@ -228,7 +228,9 @@ mod tests {
 
     #[test]
     fn native_lines_are_divided() {
-        let line = Line::parse("omGet could not read; error = 5:   $$<SMS_X><07-30-2018 00:00:00.620+420><thread=40800 (0x9F60)>");
+        let line = Line::parse(
+            "omGet could not read; error = 5:   $$<SMS_X><07-30-2018 00:00:00.620+420><thread=40800 (0x9F60)>",
+        );
         assert_eq!(line.text, "omGet could not read; error = 5:");
         assert_eq!(line.stamp.as_ref().unwrap().thread, Some(40800));
         assert_eq!(line.stamp.unwrap().utc().unwrap().to_string(), "2018-07-30T07:00:00.62Z");
@@ -258,7 +260,14 @@ mod tests {
 
     #[test]
     fn damaged_stamps_leave_the_text() {
-        for tail in ["", "X", "X><>", "X><13-01-2020 00:00:00.000+0><", "X><12-01-2020 25:00:00.000+0>", "X><12-01-20 01:00:00+0>"] {
+        for tail in [
+            "",
+            "X",
+            "X><>",
+            "X><13-01-2020 00:00:00.000+0><",
+            "X><12-01-2020 25:00:00.000+0>",
+            "X><12-01-20 01:00:00+0>",
+        ] {
             let text = format!("some text $$<{tail}");
             let line = Line::parse(&text);
             assert_eq!((line.text, line.stamp, line.damaged), ("some text", None, true), "{tail}");
@@ -272,7 +281,9 @@ mod tests {
         assert_eq!(status("STATMSG: ID=5035 SITE=P01"), Some((5035, p01.clone())));
         assert_eq!(status("STATMSG: SYSID=1 ID=5055 SITE=P01"), Some((5055, p01)));
         assert_eq!(status(r#"STATMSG: ID=1 SITE=P012 ISTR0="STATMSG: ID=5035 SITE=P01""#), Some((1, None)));
-        for text in ["", "STATMSG:", "STATMSG: ID=", "STATMSG: ID=x", "STATMSG: ID=-5035", "see STATMSG: ID=5035", "ID=5035"] {
+        for text in
+            ["", "STATMSG:", "STATMSG: ID=", "STATMSG: ID=x", "STATMSG: ID=-5035", "see STATMSG: ID=5035", "ID=5035"]
+        {
             assert_eq!(status(text), None, "{text}");
         }
     }
@@ -280,7 +291,9 @@ mod tests {
     #[test]
     fn gmt_date_needs_every_part() {
         assert_eq!(gmt_date("Wed Aug  2 09:16:19 2012 X").unwrap().to_string(), "2012-08-02T09:16:19Z");
-        for text in ["", "Wed Aug 22 09:16:19.253 201", "Mi Okt 22 09:16:19.253 2012", "Wed Feb 30 09:16:19 2012", "Wed Aug 22"] {
+        for text in
+            ["", "Wed Aug 22 09:16:19.253 201", "Mi Okt 22 09:16:19.253 2012", "Wed Feb 30 09:16:19 2012", "Wed Aug 22"]
+        {
             assert_eq!(gmt_date(text), None, "{text}");
         }
     }
@@ -292,7 +305,7 @@ mod tests {
                 let line = Line::parse(&line);
                 let _ = line.stamp.and_then(|stamp| stamp.utc());
                 let status = format!("STATMSG: ID=5035 GMTDATE={middle}{text}");
-                let _ = Status::parse(&status);
+                prop_assert!(Status::parse(&status).is_none_or(|status| status.id == 5035));
             }
         }
     }

@@ -119,6 +119,7 @@ impl Runs {
     }
 
     /// Oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Run> {
         self.runs.iter()
     }
@@ -266,12 +267,14 @@ pub(super) mod tests {
 
     fn runs(lines: &[String]) -> Runs {
         let mut runs = Runs::new();
-        lines.iter().for_each(|line| runs.line(line));
+        for line in lines {
+            runs.line(line);
+        }
         runs
     }
 
     fn time(clock: &str) -> Option<Timestamp> {
-        Some(format!("2026-11-22T{clock}Z").parse().unwrap())
+        format!("2026-11-22T{clock}Z").parse().ok()
     }
 
     fn p01() -> SiteCode {
@@ -304,8 +307,7 @@ pub(super) mod tests {
 
     #[test]
     fn newer_start_means_running() {
-        let lines =
-            [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00"), status(5055, "P01", "03:00:00")];
+        let lines = [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00"), status(5055, "P01", "03:00:00")];
         assert_eq!(outcome(&lines), Some(Outcome::Running));
     }
 
@@ -406,7 +408,8 @@ pub(super) mod tests {
 
     #[test]
     fn only_the_last_runs_are_kept() {
-        let lines: Vec<_> = (0..250).flat_map(|_| [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00")]).collect();
+        let lines: Vec<_> =
+            (0..250).flat_map(|_| [status(5055, "P01", "01:00:00"), status(5035, "P01", "02:00:00")]).collect();
         assert_eq!(runs(&lines).iter().count(), MAX_RUNS);
     }
 
@@ -417,13 +420,48 @@ pub(super) mod tests {
             let damaged = [status(5055, "P01", "01:00:00"), status(5049, "P01", "02:00:00")].join("\n");
             let at = at.min(damaged.len());
             let end = (at + cut).min(damaged.len());
-            let text = format!("{}{with}{}", &damaged[..at], &damaged[end..]);
+            let text = format!("{}{with}{}", damaged.get(..at).unwrap(), damaged.get(end..).unwrap());
             let mut runs = Runs::new();
             text.split('\n').for_each(|line| runs.line(line));
             for run in runs.iter() {
                 let completed = matches!(run.outcome, Outcome::Completed { .. });
                 prop_assert!(!completed || text.contains("ID=5035"));
             }
+        }
+
+        /// Bytes changed, lost or doubled anywhere in a log of both formats and encodings: read without panic, and a
+        /// completion is always one that stands in the log.
+        #[test]
+        fn damaged_logs_are_read(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 0..20),
+            utf16: bool,
+        ) {
+            let cmtrace = "<![LOG[two\nlines]LOG]!><time=\"01:30:00.000-60\" date=\"11-22-2026\" component=\"C\" context=\"\" type=\"1\" thread=\"1\" file=\"f:1\">".to_owned();
+            let text = [status(5055, "P01", "01:00:00"), cmtrace, status(5035, "P01", "02:00:00"), status(5055, "P01", "03:00:00")].join("\r\n");
+            let mut bytes = text.clone().into_bytes();
+            if utf16 {
+                bytes = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+            }
+            for (at, byte, how) in changes {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, byte),
+                }
+            }
+            let mut runs = Runs::new();
+            let mut lines = super::super::Lines::new();
+            let mut completions = 0;
+            lines.push(&bytes, |line| {
+                completions += usize::from(line.contains("5035"));
+                runs.line(line);
+            });
+            if let Some(line) = lines.unfinished() {
+                runs.unfinished_line(&line);
+            }
+            let completed = runs.iter().filter(|run| matches!(run.outcome, Outcome::Completed { .. })).count();
+            prop_assert!(completed <= completions + 1 && runs.iter().count() <= 6);
         }
 
         #[test]

@@ -165,7 +165,10 @@ mod tests {
 
     #[test]
     fn one_line_in_windows_1252_does_not_change_the_others() {
-        assert_eq!(lines(&["Größe\n".as_bytes(), b"Gr\xF6\xDFe \x80\n", "Ελλάδα".as_bytes()]), ["Größe", "Größe €", "Ελλάδα"]);
+        assert_eq!(
+            lines(&["Größe\n".as_bytes(), b"Gr\xF6\xDFe \x80\n", "Ελλάδα".as_bytes()]),
+            ["Größe", "Größe €", "Ελλάδα"]
+        );
     }
 
     #[test]
