@@ -300,7 +300,7 @@ impl Bench<'_> {
                 format!("(cd {} && find . -type f -printf '%P %s %T@\\n' | sort)", quoted(&folder.join(SNAPSHOT)))
             };
             let command = format!(
-                "diff -r {} {} && diff <{} <{}",
+                "set -o pipefail; diff -rq {} {} | head -n 20 && diff <{} <{} | head -n 20",
                 quoted(&self.source.join(SNAPSHOT)),
                 quoted(&to.join(SNAPSHOT)),
                 listing(&self.source),
