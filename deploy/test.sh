@@ -1,0 +1,213 @@
+#!/bin/bash
+# Runs every check of the project. A fresh Debian 12 machine with Rust is enough: as root, missing Debian packages are
+# installed. Stops at the first step that fails, with its exit status.
+#
+#   deploy/test.sh                 everything
+#   deploy/test.sh lint tests      these steps alone
+#
+# CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER   runs Windows programs, where that target is installed already
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+steps=(packages format lint docs tests doc-tests ceph scripts licences quick-start windows results)
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+windows_tools=${AFTERBACKUP_WINDOWS_TOOLS:-../shared/windows}
+windows_target=x86_64-pc-windows-gnu
+
+say() { printf '%s\n' "$*"; }
+die() { say "error: $*" >&2; exit 1; }
+
+work=$(mktemp -d)
+times=()
+current=''
+finish() {
+    local status=$?
+    if [ -e "$work/ceph" ]; then
+        DIR=$work/ceph tests/ceph.sh --down || true
+    fi
+    rm -rf "$work"
+    [ ${#times[@]} -eq 0 ] || printf '\n=== times\n%s\n' "$(printf '%s\n' "${times[@]}")"
+    [ "$status" -eq 0 ] || say "FAILED: ${current:-start} (exit status $status)"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step() { # NAME: runs the function of that name, - being _
+    local begin=$SECONDS
+    current=$1
+    printf '\n=== %s\n' "$1"
+    "step_${1//-/_}"
+    times+=("$(printf '%5d s  %s' $((SECONDS - begin)) "$1")")
+}
+
+# --- what the tests need -----------------------------------------------------
+
+step_packages() {
+    local wanted=(age ceph-mgr ceph-mon ceph-osd faketime gcc jq libarchive-tools libc6-dev p7zip-full radosgw
+        shellcheck time zstd)
+    local package missing=()
+    for package in "${wanted[@]}"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        say "all there"
+        return
+    fi
+    [ "$(id -u)" = 0 ] || die "run this as root, or install: ${missing[*]}"
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq -y --no-install-recommends install "${missing[@]}" >"$work/apt.log" 2>&1 ||
+        { cat "$work/apt.log"; die "apt-get install failed"; }
+}
+
+# --- Rust --------------------------------------------------------------------
+
+step_format() {
+    if ! cargo fmt --version >/dev/null 2>&1; then
+        say "skipped: rustfmt is not installed"
+        return
+    fi
+    cargo fmt --check
+}
+
+step_lint() {
+    if ! cargo clippy --version >/dev/null 2>&1; then
+        say "skipped: clippy is not installed"
+        return
+    fi
+    cargo clippy --locked --all-targets -- -D warnings
+}
+
+step_docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+}
+
+# Runs tests and keeps the closing lines for `results`. First argument: a name; the rest is for nextest.
+nextest() {
+    local name=$1
+    shift
+    cargo nextest run --locked --profile ci "$@" 2>&1 | tee "$work/$name.log"
+    grep -E '^ *Summary \[' "$work/$name.log" | tail -n 1 >"$work/$name.summary"
+}
+
+has_nextest() { cargo nextest --version >/dev/null 2>&1; }
+
+step_tests() {
+    if has_nextest; then
+        nextest tests
+    else
+        cargo test --locked --lib --bins --tests 2>&1 | tee "$work/tests.log"
+        grep -E '^test result: ' "$work/tests.log" >"$work/tests.summary"
+    fi
+}
+
+step_doc_tests() {
+    cargo test --locked --doc
+}
+
+# The tests that want a real, distributed S3 service.
+step_ceph() {
+    local settings
+    if [ ! -x tests/ceph.sh ]; then
+        say "skipped: no tests/ceph.sh"
+        return
+    fi
+    settings=$(DIR=$work/ceph tests/ceph.sh)
+    (
+        AFTERBACKUP_TEST_S3_ENDPOINT=$(sed -n 's/^endpoint=//p' <<<"$settings")
+        AFTERBACKUP_TEST_S3_ACCESS_KEY=$(sed -n 's/^access_key=//p' <<<"$settings")
+        AFTERBACKUP_TEST_S3_SECRET_KEY=$(sed -n 's/^secret_key=//p' <<<"$settings")
+        [ -n "$AFTERBACKUP_TEST_S3_ENDPOINT" ] || die "tests/ceph.sh printed no endpoint"
+        export AFTERBACKUP_TEST_S3_ENDPOINT AFTERBACKUP_TEST_S3_ACCESS_KEY AFTERBACKUP_TEST_S3_SECRET_KEY
+        if has_nextest; then
+            nextest ceph --run-ignored only -E 'test(ceph_)'
+        else
+            cargo test --locked --test it ceph_ -- --ignored
+        fi
+    )
+    DIR=$work/ceph tests/ceph.sh --down
+    rm -rf "$work/ceph"
+}
+
+# --- the rest ----------------------------------------------------------------
+
+step_scripts() {
+    local scripts=(.ci/run)
+    mapfile -t -O 1 scripts < <(find deploy tests -name '*.sh' | sort)
+    shellcheck "${scripts[@]}"
+    say "${#scripts[@]} scripts"
+}
+
+# Every package must offer a licence of the list in .config/deny.toml. cargo-deny looks at more, where it is installed.
+step_licences() {
+    if cargo deny --version >/dev/null 2>&1; then
+        cargo deny --locked check --config .config/deny.toml licenses bans sources
+        return
+    fi
+    sed -n '/^allow = \[/,/^\]/s/^ *"\(.*\)",.*/\1/p' .config/deny.toml >"$work/allowed"
+    [ -s "$work/allowed" ] || die "no licences in .config/deny.toml"
+    cargo metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu \
+        --filter-platform "$windows_target" >"$work/metadata.json"
+    jq --raw-output --rawfile allowed "$work/allowed" '
+        ($allowed | split("\n")) as $allowed
+        | .packages[]
+        | select(
+            (.license // "none") | gsub("[()]"; "") | gsub("/"; " OR ") | split(" AND ")
+            | all(split(" OR ") | any(gsub("^ +| +$"; "") | IN($allowed[]))) | not)
+        | "\(.name) \(.version): \(.license)"' "$work/metadata.json" >"$work/refused"
+    if [ -s "$work/refused" ]; then
+        cat "$work/refused"
+        die "licences that are not in .config/deny.toml"
+    fi
+    say "$(jq '.packages | length' "$work/metadata.json") packages"
+}
+
+# The first command of README.md, with the build that the tests have left.
+step_quick_start() {
+    if [ ! -e config/sample.toml ]; then
+        say "skipped: no config/sample.toml"
+        return
+    fi
+    PROFILE=dev deploy/quick-start.sh
+}
+
+step_windows() {
+    local libraries runner
+    libraries=$(rustc --print target-libdir --target "$windows_target")
+    runner=${CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER:-}
+    if [ -x "$windows_tools/setup.sh" ] && [ "$(id -u)" = 0 ]; then
+        "$windows_tools/setup.sh"
+        runner=$(realpath "$windows_tools/wine-run")
+    elif [ ! -d "$libraries" ] || [ -z "$runner" ]; then
+        say "skipped: needs the target $windows_target and CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER"
+        return
+    fi
+    export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$runner
+    cargo build --locked --release --target "$windows_target"
+    "$runner" "target/$windows_target/release/afterbackup.exe" --version
+    windows_tests
+    "$runner" --stop 2>/dev/null || true
+}
+
+# The test suite under Wine: to come.
+windows_tests() { :; }
+
+# What the test runs said at their end, the ordinary suite last.
+step_results() {
+    local name
+    for name in ceph tests; do
+        [ ! -e "$work/$name.summary" ] || cat "$work/$name.summary"
+    done
+}
+
+[ $# -gt 0 ] || set -- "${steps[@]}"
+for name in "$@"; do
+    [ "$(type -t "step_${name//-/_}")" = function ] || die "no step $name; there are: ${steps[*]}"
+done
+for name in "$@"; do
+    step "$name" </dev/null
+done
+current=''
