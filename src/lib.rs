@@ -28,3 +28,4 @@ pub mod lock;
 pub mod monitor;
 pub mod retention;
 pub mod source;
+pub mod units;
