@@ -37,6 +37,9 @@ const PARTS_IN_FLIGHT: usize = 4;
 /// the journal remains.
 const ABORT_WINDOW: Duration = Duration::from_secs(10);
 
+/// How long parts on their way are waited for before an upload is aborted.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The size of every part of an object of about `expected` bytes.
 fn part_bytes(expected: u64) -> u64 {
     let with_room = expected.saturating_add(expected / 4);
@@ -289,6 +292,12 @@ impl BucketUpload {
     async fn discard(&mut self) -> Result<(), Error> {
         self.over = true;
         self.blocks.clear();
+        // A part that the server is still taking in when it is told to abort may stay behind for good. So what is on
+        // its way may arrive, unless there is little hope or somebody is waiting.
+        if self.failed.is_none() && !self.core.cancel.is_cancelled() {
+            let arrive = async { while self.in_flight.join_next().await.is_some() {} };
+            tokio::time::timeout(ABORT_PATIENCE, arrive).await.ok();
+        }
         self.in_flight.shutdown().await;
         let Some(multipart) = self.multipart.take() else { return Ok(()) };
         let window = self.core.schedule.window.min(ABORT_WINDOW);
