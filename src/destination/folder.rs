@@ -128,7 +128,15 @@ impl Folder {
             let partial = parent.join(key::partial(name, pid, n));
             match OpenOptions::new().write(true).create_new(true).open(&partial) {
                 Ok(file) => {
-                    return Ok(FolderUpload { file: Some(file), partial, target, parent, synced: 0, written: 0 });
+                    return Ok(FolderUpload {
+                        file: Some(file),
+                        partial,
+                        target,
+                        parent,
+                        synced: 0,
+                        written: 0,
+                        over: false,
+                    });
                 }
                 Err(error) if kind(&error) == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failure("write", &target, error)),
@@ -260,13 +268,15 @@ impl Destination for Folder {
 
 /// A partial file. Dropped, it goes.
 struct FolderUpload {
-    /// `None` when it is closed.
+    /// `None` once it is closed.
     file: Option<File>,
     partial: PathBuf,
     target: PathBuf,
     parent: PathBuf,
     synced: u64,
     written: u64,
+    /// Nothing is left to remove.
+    over: bool,
 }
 
 impl FolderUpload {
@@ -283,23 +293,26 @@ impl FolderUpload {
         written.map_err(|error| failure("write", &self.target, error))
     }
 
+    /// What fails is removed when it is dropped.
     fn publish(&mut self) -> Result<(), Error> {
         let file = self.file.take().expect("open until it is published");
         file.sync_all().map_err(|error| failure("write", &self.target, error))?;
         forget(&file, 0, self.written);
         // Closed before it is renamed: Windows does not rename what is open.
         drop(file);
-        persistently(|| rename_new(&self.partial, &self.target)).map_err(|error| {
-            self.remove();
-            failure("write", &self.target, error)
-        })?;
+        persistently(|| rename_new(&self.partial, &self.target))
+            .map_err(|error| failure("write", &self.target, error))?;
+        self.over = true;
         sync_folder(&self.parent).map_err(|error| failure("write", &self.target, error))
     }
 
-    /// Best effort. What cannot be removed is found as a leftover.
-    fn remove(&mut self) -> Option<io::Error> {
+    fn remove(&mut self) -> Result<(), Error> {
+        self.over = true;
         drop(self.file.take());
-        persistently(|| fs::remove_file(&self.partial)).err().filter(|error| kind(error) != ErrorKind::NotFound)
+        match persistently(|| fs::remove_file(&self.partial)) {
+            Err(error) if kind(&error) != ErrorKind::NotFound => Err(failure("delete", &self.partial, error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -313,20 +326,17 @@ impl Upload for FolderUpload {
     }
 
     fn abort(mut self: Box<Self>) -> Result<(), Error> {
-        match self.remove() {
-            None => Ok(()),
-            Some(error) => Err(failure("delete", &self.partial, error)),
-        }
+        self.remove()
     }
 }
 
 impl Drop for FolderUpload {
     fn drop(&mut self) {
-        // Closed means published or removed already.
-        if self.file.is_some()
-            && let Some(error) = self.remove()
+        // Best effort: what cannot be removed is found as a leftover.
+        if !self.over
+            && let Err(error) = self.remove()
         {
-            tracing::warn!(path = %self.partial.display(), %error, "Could not remove a partial file");
+            tracing::warn!(%error, reason = %error.source, "Could not remove a partial file");
         }
     }
 }
@@ -403,7 +413,7 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => {
             // Best effort: the file has its final name now, and the partial one is found as a leftover.
-            if let Err(error) = fs::remove_file(from) {
+            if let Err(error) = persistently(|| fs::remove_file(from)) {
                 tracing::warn!(path = %from.display(), %error, "Could not remove a partial name");
             }
             Ok(())
@@ -698,6 +708,7 @@ mod tests {
         let (_scratch, folder) = folder();
         folder.put_new("XYZ/a", b"").unwrap();
         assert!(folder.stat("XYZ").unwrap_err().is_not_found());
+        #[cfg(unix)] // Windows calls it access denied.
         assert!(folder.read("XYZ", 1).unwrap_err().is_not_found());
         assert!(folder.list("").unwrap().is_empty());
     }
@@ -753,6 +764,7 @@ mod tests {
             parent: PathBuf::from("/nonexistent"),
             synced: 0,
             written: 0,
+            over: false,
         };
         assert_eq!(upload.append(b"x").unwrap_err().kind, ErrorKind::Full);
     }

@@ -104,6 +104,9 @@ pub trait Destination: Debug + Send + Sync {
     fn delete(&self, key: &str) -> Result<(), Error>;
 
     /// What uploads that never finished left in `folder`. Only things with our own naming.
+    ///
+    /// An upload that is still going on looks the same: judge by the age. A partial file ages from its last write, the
+    /// journal of an upload to a bucket from its beginning.
     fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, Error>;
 
     /// Removes such a thing.

@@ -57,15 +57,14 @@ fn judge_transport(error: &object_store::Error, http: &HttpError) -> (ErrorKind,
         let text = format!("no credentials are configured, and this machine has none of its own ({text})");
         return (ErrorKind::Unauthenticated, Reason(text));
     }
+    // What does not become right by trying again: a certificate, a server that speaks something else.
+    let permanent = ["certificate", "invalid HTTP", "builder error"].iter().any(|words| text.contains(words));
     let kind = match http.kind() {
-        // A certificate does not become valid by trying again.
-        _ if text.contains("certificate") => ErrorKind::Other,
+        _ if permanent => ErrorKind::Other,
         HttpErrorKind::Timeout => ErrorKind::TimedOut,
-        // "Decode" is a body that ended early. What is no HTTP at all has the kind "unknown".
-        HttpErrorKind::Connect | HttpErrorKind::Request | HttpErrorKind::Interrupted | HttpErrorKind::Decode => {
-            ErrorKind::Unavailable
-        }
-        _ => ErrorKind::Other,
+        // Among the unknown ones are connections that break in a moment for which there is no kind ("connection was not
+        // ready"): rare, and fatal to an upload of an hour if they were taken for final.
+        _ => ErrorKind::Unavailable,
     };
     (kind, Reason(text))
 }
@@ -243,6 +242,34 @@ mod tests {
         let (_, reason) = judge(&answered("502 Bad Gateway", "<html>"));
         assert_eq!(reason.to_string(), "the server answered with status 502");
     }
+
+    #[test]
+    fn broken_connections_are_worth_another_try_and_wrong_servers_are_not() {
+        for (kind, text, expected) in [
+            (HttpErrorKind::Connect, "tcp connect error", ErrorKind::Unavailable),
+            (HttpErrorKind::Unknown, "operation was canceled: connection was not ready", ErrorKind::Unavailable),
+            (HttpErrorKind::Decode, "end of file before message length reached", ErrorKind::Unavailable),
+            (HttpErrorKind::Timeout, "operation timed out", ErrorKind::TimedOut),
+            (HttpErrorKind::Connect, "invalid peer certificate: UnknownIssuer", ErrorKind::Other),
+            (HttpErrorKind::Unknown, "invalid HTTP version parsed", ErrorKind::Other),
+        ] {
+            let source = Box::new(HttpError::new(kind, Reason(text.to_owned())));
+            let (kind, reason) = judge(&object_store::Error::Generic { store: "S3", source });
+            assert_eq!((kind, reason.0.as_str()), (expected, text));
+        }
+    }
+
+    #[test]
+    fn machine_without_identity_has_no_credentials() {
+        let source = HttpError::new(HttpErrorKind::Connect, Reason("no route to host".to_owned()));
+        let source = std::io::Error::other(Named("http://169.254.169.254/latest/api/token", source));
+        let (kind, _) = judge(&object_store::Error::Generic { store: "S3", source: Box::new(source) });
+        assert_eq!(kind, ErrorKind::Unauthenticated);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("Error performing PUT {0}")]
+    struct Named(&'static str, #[source] HttpError);
 
     #[test]
     fn deletion_of_many_reports_the_code_of_each() {

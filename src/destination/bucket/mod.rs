@@ -62,6 +62,10 @@ const LIST_TIMEOUT: Duration = Duration::from_mins(5);
 /// A line slower than this is no line for backups.
 const SLOWEST_BYTES_PER_SECOND: u64 = 128 << 10;
 
+/// What cannot be cancelled is tried again for this long only: an upload that failed is removed, but whoever failed
+/// wants to go on, and the journal remains.
+const SETTLE_WINDOW: Duration = Duration::from_secs(10);
+
 /// Sequential reading: so much at a time, and so many requests ahead.
 const READ_BYTES: u64 = 4 << 20;
 const READ_AHEAD: usize = 4;
@@ -90,7 +94,7 @@ pub fn in_memory(name: &str) -> Box<dyn Destination> {
 pub(super) struct Bucket(Arc<Core>);
 
 /// What a bucket shares with its uploads and readers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Core {
     name: String,
     location: String,
@@ -141,6 +145,12 @@ struct Outcome<T> {
 }
 
 impl Core {
+    /// The same for what has to be done even when somebody asked to stop, though not for as long.
+    fn regardless(&self) -> Self {
+        let schedule = Schedule { window: self.schedule.window.min(SETTLE_WINDOW), ..self.schedule };
+        Self { cancel: Cancel::new(), schedule, ..self.clone() }
+    }
+
     /// Enters the runtime.
     fn block_on<T>(&self, operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         if Handle::try_current().is_ok() {
@@ -178,20 +188,19 @@ impl Core {
     where
         F: Future<Output = object_store::Result<T>>,
     {
-        self.attempt_with(operation, path, timeout, self.schedule, &self.cancel, move || {
+        self.attempt_judged(operation, path, timeout, move || {
             let request = request();
             async move { request.await.map_err(|error| fault::judge(&error)) }
         })
         .await
     }
 
-    async fn attempt_with<T, F>(
+    /// The same for requests that judge their own failures.
+    async fn attempt_judged<T, F>(
         &self,
         operation: &'static str,
         path: &Path,
         timeout: Duration,
-        schedule: Schedule,
-        cancel: &Cancel,
         mut request: impl FnMut() -> F,
     ) -> Outcome<T>
     where
@@ -200,11 +209,11 @@ impl Core {
         let mut first_failure = None;
         let mut failures = 0;
         loop {
-            let result = if cancel.is_cancelled() {
+            let result = if self.cancel.is_cancelled() {
                 Err((ErrorKind::Cancelled, Reason("somebody asked to stop".to_owned())))
             } else {
                 let timed = pin!(tokio::time::timeout(timeout, request()));
-                match select(timed, pin!(cancelled(cancel))).await {
+                match select(timed, pin!(cancelled(&self.cancel))).await {
                     Either::Left((Ok(result), _)) => result,
                     Either::Left((Err(_), _)) => {
                         Err((ErrorKind::TimedOut, Reason(format!("no answer within {} s", timeout.as_secs()))))
@@ -222,7 +231,7 @@ impl Core {
             }
             failures += 1;
             let elapsed = first_failure.get_or_insert_with(Instant::now).elapsed();
-            let Some(wait) = schedule.wait(failures, elapsed, rand::random()) else {
+            let Some(wait) = self.schedule.wait(failures, elapsed, rand::random()) else {
                 return Outcome { result: Err(error), in_doubt: true };
             };
             tracing::info!(
@@ -230,7 +239,7 @@ impl Core {
                 "Trying again"
             );
             // Whether it was cancelled shows at the top of the loop.
-            select(pin!(tokio::time::sleep(wait)), pin!(cancelled(cancel))).await;
+            select(pin!(tokio::time::sleep(wait)), pin!(cancelled(&self.cancel))).await;
         }
     }
 
@@ -276,7 +285,7 @@ impl Core {
             }
             got.bytes().await.map_err(|error| fault::judge(&error))
         };
-        self.attempt_with("read", path, timeout_for(limit.min(64 << 20)), self.schedule, &self.cancel, get).await.result
+        self.attempt_judged("read", path, timeout_for(limit.min(64 << 20)), get).await.result
     }
 
     /// Puts a whole object, and makes sure that it is ours.
@@ -309,9 +318,8 @@ impl Core {
         }
     }
 
-    async fn delete(&self, path: &Path, schedule: Schedule, cancel: &Cancel) -> Result<(), Error> {
-        let delete = || async { self.store.delete(path).await.map_err(|error| fault::judge(&error)) };
-        match self.attempt_with("delete", path, REQUEST_TIMEOUT, schedule, cancel, delete).await.result {
+    async fn delete(&self, path: &Path) -> Result<(), Error> {
+        match self.attempt("delete", path, REQUEST_TIMEOUT, || self.store.delete(path)).await.result {
             // A missing bucket is a fault, a missing object is not.
             Err(error) if error.is_not_found() && !error.source.to_string().contains("NoSuchBucket") => Ok(()),
             other => other,
@@ -431,7 +439,7 @@ impl Destination for Bucket {
 
     fn delete(&self, key: &str) -> Result<(), Error> {
         let path = self.0.path("delete", key)?;
-        self.0.block_on("delete", self.0.delete(&path, self.0.schedule, &self.0.cancel))
+        self.0.block_on("delete", self.0.delete(&path))
     }
 
     fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, Error> {
@@ -460,9 +468,9 @@ impl Destination for Bucket {
             };
             // One that cannot be read names no upload to abort.
             if let Some(id) = Journal::parse(&text) {
-                upload::abort(&self.0, &target, &id, self.0.schedule, &self.0.cancel).await?;
+                upload::abort(&self.0, &target, &id).await?;
             }
-            self.0.delete(&journal, self.0.schedule, &self.0.cancel).await
+            self.0.delete(&journal).await
         })
     }
 }
@@ -524,7 +532,7 @@ mod tests {
 
     #[test]
     fn requests_may_take_as_long_as_their_bytes_need() {
-        assert_eq!(timeout_for(0), Duration::from_secs(60));
+        assert_eq!(timeout_for(0), Duration::from_mins(1));
         assert_eq!(timeout_for(64 << 20), Duration::from_secs(512));
     }
 

@@ -16,10 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::super::retry::Schedule;
 use super::super::{Error, ErrorKind, Upload, key};
-use super::{Core, fault, timeout_for};
-use crate::cancel::Cancel;
+use super::{Core, timeout_for};
 
 /// Stores take at least 5 MiB for every part but the last.
 const SMALLEST_PART: u64 = 8 << 20;
@@ -33,9 +31,8 @@ const GROW_EVERY: usize = 100;
 
 const PARTS_IN_FLIGHT: usize = 4;
 
-/// An upload that fails is removed, but not for as long as it would be tried again: whoever failed wants to go on, and
-/// the journal remains.
-const ABORT_WINDOW: Duration = Duration::from_secs(10);
+/// How long parts on their way are waited for before an upload is aborted.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The size of every part of an object of about `expected` bytes.
 fn part_bytes(expected: u64) -> u64 {
@@ -70,15 +67,9 @@ impl Journal {
 }
 
 /// Aborts an upload that may be gone already.
-pub(super) async fn abort(
-    core: &Core,
-    path: &Path,
-    id: &String,
-    schedule: Schedule,
-    cancel: &Cancel,
-) -> Result<(), Error> {
-    let abort = || async { core.store.abort_multipart(path, id).await.map_err(|error| fault::judge(&error)) };
-    let aborted = core.attempt_with("abort", path, super::REQUEST_TIMEOUT, schedule, cancel, abort).await;
+pub(super) async fn abort(core: &Core, path: &Path, id: &String) -> Result<(), Error> {
+    let abort = || core.store.abort_multipart(path, id);
+    let aborted = core.attempt("abort", path, super::REQUEST_TIMEOUT, abort).await;
     match aborted.result {
         Ok(()) => Ok(()),
         Err(error) if error.is_not_found() || error.source.to_string().contains("MultipartUpload not found") => Ok(()),
@@ -197,14 +188,8 @@ impl BucketUpload {
                 self.parts[index] = Some(part);
                 Ok(())
             }
-            Some(Ok((_, Err(error)))) => {
-                self.failed = Some((error.kind, error.source.to_string()));
-                Err(error)
-            }
-            Some(Err(error)) => {
-                self.failed = Some((ErrorKind::Other, error.to_string()));
-                Err(self.fault(ErrorKind::Other, error))
-            }
+            Some(Ok((_, Err(error)))) => Err(error),
+            Some(Err(error)) => Err(self.fault(ErrorKind::Other, error)),
         }
     }
 
@@ -247,6 +232,8 @@ impl BucketUpload {
         // Putting thousands of parts together takes some stores minutes.
         let timeout = super::LIST_TIMEOUT;
         let outcome = core.attempt("write", &self.path, timeout, complete).await;
+        // Whatever happens now, the file may be visible: we want to know, even when somebody asked to stop.
+        let core = core.regardless();
         let stored = match outcome.result {
             Ok(_) => core.size_of("write", &self.path).await?,
             // An attempt whose answer was lost may have completed it: then the upload is not known any more.
@@ -259,7 +246,7 @@ impl BucketUpload {
         self.check_size(stored)?;
         self.over = true;
         let multipart = self.multipart.take().expect("checked above");
-        if let Err(error) = core.delete(&multipart.journal, core.schedule, &core.cancel).await {
+        if let Err(error) = core.delete(&multipart.journal).await {
             tracing::warn!(journal = %multipart.journal, reason = %error.source, "Could not delete the journal of an upload");
         }
         Ok(())
@@ -289,13 +276,17 @@ impl BucketUpload {
     async fn discard(&mut self) -> Result<(), Error> {
         self.over = true;
         self.blocks.clear();
+        // A part that the server is still taking in when it is told to abort may stay behind for good. So what is on
+        // its way may arrive, unless there is little hope or somebody is waiting.
+        if self.failed.is_none() && !self.core.cancel.is_cancelled() {
+            let arrive = async { while self.in_flight.join_next().await.is_some() {} };
+            tokio::time::timeout(ABORT_PATIENCE, arrive).await.ok();
+        }
         self.in_flight.shutdown().await;
         let Some(multipart) = self.multipart.take() else { return Ok(()) };
-        let window = self.core.schedule.window.min(ABORT_WINDOW);
-        let schedule = Schedule { window, ..self.core.schedule };
-        let regardless = Cancel::new();
-        abort(&self.core, &self.path, &multipart.id, schedule, &regardless).await?;
-        self.core.delete(&multipart.journal, schedule, &regardless).await
+        let core = self.core.regardless();
+        abort(&core, &self.path, &multipart.id).await?;
+        core.delete(&multipart.journal).await
     }
 
     /// The removal after a failure: that failure is what counts.
@@ -309,14 +300,21 @@ impl BucketUpload {
 impl Upload for BucketUpload {
     fn write(&mut self, block: Bytes) -> Result<(), Error> {
         let core = Arc::clone(&self.core);
-        core.block_on("write", self.append(block))
+        core.block_on("write", async {
+            let result = self.append(block).await;
+            if let Err(error) = &result {
+                self.failed = Some((error.kind, error.source.to_string()));
+            }
+            result
+        })
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), Error> {
         let core = Arc::clone(&self.core);
         core.block_on("write", async {
             let result = self.complete().await;
-            if result.is_err() {
+            if let Err(error) = &result {
+                self.failed = Some((error.kind, error.source.to_string()));
                 self.discard_quietly().await;
             }
             result
