@@ -6,10 +6,10 @@
 //!
 //! 1. [`source`] finds the snapshot and decides from evidence whether it is complete,
 //! 2. [`archive`] reads it once and writes a tar of independent zstd frames with an index,
-//! 3. engine sends those bytes to every [`destination`] at the same time,
+//! 3. [`engine`] sends those bytes to every [`destination`] at the same time,
 //! 4. the snapshot is compared with what it was when reading began: any change drops the attempt,
 //! 5. every destination re-reads what it stored; then the manifest is put, and the archive exists,
-//! 6. catalog lists what destinations hold, from their own content alone,
+//! 6. [`catalog`] lists what destinations hold, from their own content alone,
 //! 7. [`retention`] decides, as a pure function with reasons, what each destination may forget,
 //! 8. [`archive`] reads single files or everything back and checks each against its SHA-256.
 //!
@@ -19,6 +19,7 @@
 pub mod archive;
 pub mod cancel;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod destination;

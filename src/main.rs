@@ -1,3 +1,7 @@
-//! The program.
+//! The program: everything is in the library, so that it can be tested.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    afterbackup::cli::main().into()
+}

@@ -47,7 +47,8 @@ impl Member {
     /// Where it is.
     #[must_use]
     pub fn source(&self) -> PathBuf {
-        let below = self.path.len().checked_sub(self.below).and_then(|start| self.path.get(start..)).unwrap_or_default();
+        let below =
+            self.path.len().checked_sub(self.below).and_then(|start| self.path.get(start..)).unwrap_or_default();
         let mut source = self.root.to_path_buf();
         source.extend(below.split('/').filter(|name| !name.is_empty()));
         source

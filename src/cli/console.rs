@@ -18,7 +18,6 @@ const SCHEMA: u32 = 1;
 pub(super) struct Console {
     json: bool,
     level: Level,
-    details: bool,
     bars: MultiProgress,
     /// Events and results of several threads do not mix within a line.
     output: Mutex<()>,
@@ -32,23 +31,18 @@ struct Document<'a, T: Serialize> {
 }
 
 impl Console {
-    pub(super) fn new(json: bool, quiet: bool, verbose: u8) -> Self {
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
         // Bars are for eyes only: not in files, not in pipes, not for a service.
         let visible = !quiet && io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let level = if quiet { Level::Warn } else { Level::Info };
         let bars = MultiProgress::with_draw_target(target);
-        Self { json, level, details: verbose > 0, bars, output: Mutex::new(()) }
+        Self { json, level, bars, output: Mutex::new(()) }
     }
 
     /// Are results to be printed as JSON?
     pub(super) fn is_json(&self) -> bool {
         self.json
-    }
-
-    /// Are details wanted?
-    pub(super) fn details(&self) -> bool {
-        self.details
     }
 
     /// Prints the one document of a command.
@@ -93,8 +87,8 @@ impl Console {
     }
 
     fn event_line(&self, event: &Event) {
-        let mut line = serde_json::to_string(&Document { schema: SCHEMA, content: event })
-            .expect("events have only string keys");
+        let mut line =
+            serde_json::to_string(&Document { schema: SCHEMA, content: event }).expect("events have only string keys");
         line.push('\n');
         self.result(&line);
     }

@@ -60,7 +60,16 @@ mod tests {
 
     #[test]
     fn exit_codes_are_the_documented_ones() {
-        let codes = [Exit::Done, Exit::Failed, Exit::Usage, Exit::Partial, Exit::NoSnapshot, Exit::Busy, Exit::Damage, Exit::Cancelled];
+        let codes = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::Partial,
+            Exit::NoSnapshot,
+            Exit::Busy,
+            Exit::Damage,
+            Exit::Cancelled,
+        ];
         assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6, 130]);
         for exit in codes {
             assert!(HELP.contains(&format!("{:>5}  ", exit as u8)), "{exit:?}");

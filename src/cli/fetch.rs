@@ -105,12 +105,12 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
 
 fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
     let console = program.console;
-    let mut message =
-        format!("Fetched {} files, {}, to {}", fetched.files, units::bytes(fetched.bytes), to.display());
-    if fetched.already_there > 0 {
-        message.push_str(&format!("; {} were there already", fetched.already_there));
-    }
-    console.result(&format!("{message}\n"));
+    let already = match fetched.already_there {
+        0 => String::new(),
+        files => format!("; {files} were there already"),
+    };
+    let bytes = units::format_bytes(fetched.bytes);
+    console.result(&format!("Fetched {} files, {bytes}, to {}{already}\n", fetched.files, to.display()));
     if fetched.attributes_lost > 0 {
         console.warn(&format!(
             "{} files are hidden or system files, which cannot be set on this system",
@@ -189,7 +189,8 @@ pub(super) fn select<'a>(index: &'a Index, patterns: &[String]) -> Result<Vec<&'
     let globs = globs(patterns)?;
     // A folder is matched by itself, and takes along what is below it.
     let matches = |path: &str| {
-        globs.is_match(path) || path.match_indices('/').any(|(slash, _)| path.get(..slash).is_some_and(|above| globs.is_match(above)))
+        globs.is_match(path)
+            || path.match_indices('/').any(|(slash, _)| path.get(..slash).is_some_and(|above| globs.is_match(above)))
     };
     Ok(index.entries.iter().filter(|entry| matches(&entry.path)).collect())
 }

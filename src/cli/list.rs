@@ -137,9 +137,9 @@ fn table(rows: &[Row], now: Timestamp) -> String {
         .map(|row| {
             vec![
                 row.id.to_string(),
-                units::age(row.completed, now),
-                units::bytes(row.bytes),
-                units::bytes(row.uncompressed_bytes),
+                units::format_age(row.completed, now),
+                units::format_bytes(row.bytes),
+                units::format_bytes(row.uncompressed_bytes),
                 databases(&row.databases),
                 if row.within_change_tracking { "within" } else { "outside" }.to_owned(),
                 destinations(row),

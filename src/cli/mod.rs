@@ -44,7 +44,7 @@ pub struct Cli {
 
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// Read this configuration [default: AFTERBACKUP_CONFIG, then afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
+    /// Read this configuration [default: `AFTERBACKUP_CONFIG`, then afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write results as JSON: one document, or for `run` one event a line
@@ -95,7 +95,7 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    let console = Console::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    let console = Console::new(cli.global.json, cli.global.quiet);
     let cancel = Cancel::new();
     let on_signal = cancel.clone();
     // Without a handler Ctrl-C just ends the process, which is safe too.
@@ -152,11 +152,8 @@ impl Program<'_> {
     /// Reads the configuration and opens its destinations.
     fn load(&self) -> Result<Loaded, Failure> {
         let config = self.config()?;
-        let opened: Result<Vec<_>, destination::Error> = config
-            .destinations
-            .iter()
-            .map(|one| destination::open(one, self.cancel).map(Arc::from))
-            .collect();
+        let opened: Result<Vec<_>, destination::Error> =
+            config.destinations.iter().map(|one| destination::open(one, self.cancel).map(Arc::from)).collect();
         let destinations = opened.map_err(|error| Failure::new(Exit::Usage, &error).hint(error.hint()))?;
         Ok(Loaded { config, destinations })
     }

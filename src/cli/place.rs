@@ -22,7 +22,7 @@ use crate::retention::policy::Policy;
 /// Which destinations, and which site.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Place {
-    /// Only this destination: a name of the configuration, or without one a folder or URL (s3://bucket/prefix)
+    /// Only this destination: a name of the configuration, or without one a folder or URL (`s3://bucket/prefix`)
     #[arg(long, short, value_name = "NAME|PATH|URL")]
     pub(super) destination: Option<String>,
     /// Only this site
@@ -71,7 +71,9 @@ impl Place {
         }
         for one in &held {
             match &one.catalog {
-                Err(error) => program.console.warn(&format!("{} is left out: {}", one.destination.name(), chain(error))),
+                Err(error) => {
+                    program.console.warn(&format!("{} is left out: {}", one.destination.name(), chain(error)));
+                }
                 Ok(catalog) => {
                     for problem in &catalog.problems {
                         let name = one.destination.name();
@@ -84,7 +86,11 @@ impl Place {
     }
 
     /// Finds an archive: the first destination that has it whole, in the order of the configuration.
-    pub(super) fn find(&self, program: &Program<'_>, selector: &Selector) -> Result<(Arc<dyn Destination>, Manifest), Failure> {
+    pub(super) fn find(
+        &self,
+        program: &Program<'_>,
+        selector: &Selector,
+    ) -> Result<(Arc<dyn Destination>, Manifest), Failure> {
         let held = self.read(program)?;
         let mut known: BTreeMap<&ArchiveId, bool> = BTreeMap::new();
         for (id, stored) in held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|c| &c.archives) {
@@ -119,8 +125,8 @@ fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
         retention: Policy::default(),
         verify: Verify::Size,
         bandwidth: None,
-        retry_for: Duration::from_secs(60),
-        stall_timeout: Duration::from_secs(600),
+        retry_for: Duration::from_mins(1),
+        stall_timeout: Duration::from_mins(10),
         sweep_after: Duration::MAX,
     })
 }

@@ -47,9 +47,7 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         for one in &pruned {
             program.console.result(&format!("{}\n", one.destination));
             if let Some(plan) = &one.plan {
-                let config = loaded.config.destinations.iter().find(|config| config.name == one.destination);
-                let policy = config.map(|config| &config.retention);
-                program.console.result(&policy.map_or_else(String::new, |policy| table::render(plan, policy)));
+                program.console.result(&table::table(plan));
             }
         }
     }

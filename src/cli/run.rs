@@ -1,8 +1,8 @@
 //! `afterbackup run`
 
+use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::Program;
 use crate::engine::run::{self, RunError};
 use crate::lock::{LockError, RunLock};
 use crate::monitor::{Event, Level, Monitor};

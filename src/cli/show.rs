@@ -68,8 +68,8 @@ fn describe(destination: &str, manifest: &Manifest) -> String {
         ("Archived", format!("{} on {} by {}", manifest.archived, manifest.host, manifest.program)),
         ("Read from", destination.to_owned()),
         ("File", manifest.archive.clone()),
-        ("Size", format!("{} ({} bytes)", units::bytes(manifest.bytes), manifest.bytes)),
-        ("Unpacked", format!("{}, {} files", units::bytes(manifest.uncompressed_bytes), manifest.files)),
+        ("Size", format!("{} ({} bytes)", units::format_bytes(manifest.bytes), manifest.bytes)),
+        ("Unpacked", format!("{}, {} files", units::format_bytes(manifest.uncompressed_bytes), manifest.files)),
         ("SHA-256", manifest.sha256.to_string()),
         ("Databases", databases(&manifest.databases)),
     ];
@@ -79,7 +79,7 @@ fn describe(destination: &str, manifest: &Manifest) -> String {
     for part in &manifest.parts {
         lines.push(("Snapshot", format!("{} ({})", part.path, part.kind)));
     }
-    lines.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect()
+    lines.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<13} {value}\n"))
 }
 
 fn file_table(files: &[&Entry]) -> String {

@@ -37,7 +37,11 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| "write it like 10%")?;
-        if number > 0.0 && number <= 100.0 { Ok(Self(number / 100.0)) } else { Err("it must be over 0% and at most 100%") }
+        if number > 0.0 && number <= 100.0 {
+            Ok(Self(number / 100.0))
+        } else {
+            Err("it must be over 0% and at most 100%")
+        }
     }
 }
 
@@ -122,7 +126,7 @@ fn print(program: &Program<'_>, one: &One) {
     match (&one.verified, &one.error) {
         (Some(verified), _) if verified.damages == 0 => {
             let what = if verified.files > 0 { format!("{} files, ", verified.files) } else { "a sample, ".to_owned() };
-            program.console.result(&format!("{head}: ok ({what}{})\n", units::bytes(verified.plain_bytes)));
+            program.console.result(&format!("{head}: ok ({what}{})\n", units::format_bytes(verified.plain_bytes)));
         }
         (Some(verified), _) => {
             program.console.result(&format!("{head}: DAMAGED ({} findings)\n", verified.damages));

@@ -26,7 +26,6 @@ mod paths;
 mod raw;
 mod secrets;
 mod validate;
-mod values;
 
 /// Looks up an environment variable. The real one is `|name| std::env::var(name).ok()`; tests bring their own.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;

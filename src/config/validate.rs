@@ -14,9 +14,10 @@ use url::Url;
 
 use super::error::{ConfigError, Faults};
 use super::raw::{self, At, Section};
-use super::{Archive, Config, Destination, Env, Snapshot, Supplemental, Target, Verify, paths, values};
+use super::{Archive, Config, Destination, Env, Snapshot, Supplemental, Target, Verify, paths};
 use crate::archive::name::SiteCode;
 use crate::retention::policy::Policy;
+use crate::units;
 
 const QUIET: Duration = Duration::from_mins(2);
 const LEVEL: u32 = 3;
@@ -266,11 +267,11 @@ impl Reader<'_, '_> {
                 None
             }
         });
-        let bandwidth = section.text("bandwidth").and_then(|text| match values::bandwidth(&text.value) {
+        let bandwidth = section.text("bandwidth").and_then(|text| match units::parse_bandwidth(&text.value) {
             Ok(bytes) => Some(bytes),
-            Err(message) => {
+            Err(error) => {
                 let hint = "write it like \"200 Mbit/s\" or \"25 MB/s\"";
-                self.faults.add(Some(text.at), section.label("bandwidth"), message, hint);
+                self.faults.add(Some(text.at), section.label("bandwidth"), error.to_string(), hint);
                 None
             }
         });
@@ -280,8 +281,8 @@ impl Reader<'_, '_> {
             let key = if section.has("stall-timeout") { "stall-timeout" } else { "retry-for" };
             let message = format!(
                 "stall-timeout ({}) must be longer than retry-for ({})",
-                values::show(stall_timeout),
-                values::show(retry_for)
+                units::format_duration(stall_timeout),
+                units::format_duration(retry_for)
             );
             let hint = "else a destination is given up while it is still being tried";
             self.faults.add(Some(section.at(key)), section.label(key), message, hint);
@@ -409,9 +410,9 @@ impl Reader<'_, '_> {
 
     fn duration(&mut self, section: &Section<'_>, key: &str, default: Duration) -> Duration {
         let Some(text) = section.text(key) else { return default };
-        values::duration(&text.value).unwrap_or_else(|message| {
+        units::parse_duration(&text.value).unwrap_or_else(|error| {
             let hint = "write a number and s, min, h, days, weeks, months or years, like \"2min\"";
-            self.faults.add(Some(text.at), section.label(key), message, hint);
+            self.faults.add(Some(text.at), section.label(key), error.to_string(), hint);
             default
         })
     }

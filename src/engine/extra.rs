@@ -30,12 +30,7 @@ pub(super) fn warn_of_nothing(context: &Context<'_>, expansions: &[Expansion]) {
 }
 
 /// Adds them, with the folders above them.
-pub(super) fn add(
-    expansions: &[Expansion],
-    stamp: jiff::Timestamp,
-    members: &mut Vec<Member>,
-    gaps: &mut Vec<Gap>,
-) {
+pub(super) fn add(expansions: &[Expansion], stamp: jiff::Timestamp, members: &mut Vec<Member>, gaps: &mut Vec<Gap>) {
     let mut items: Vec<&SupplementalItem> = expansions.iter().flat_map(|expansion| &expansion.items).collect();
     items.sort_by(|a, b| a.item.name.split('/').cmp(b.item.name.split('/')));
     let mut folders = BTreeSet::new();
@@ -76,6 +71,7 @@ pub(super) fn changes(before: &[Expansion], after: &[Expansion]) -> Vec<String> 
     if before == after {
         return vec![];
     }
-    let different = before.iter().filter(|item| !after.contains(item)).chain(after.iter().filter(|item| !before.contains(item)));
+    let different =
+        before.iter().filter(|item| !after.contains(item)).chain(after.iter().filter(|item| !before.contains(item)));
     different.map(|item| format!("{} changed", item.source.display())).collect()
 }

@@ -69,6 +69,23 @@ pub enum PushError {
     Panicked,
 }
 
+impl PushError {
+    /// What an administrator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Destination(error) => error.hint(),
+            Self::Verify { .. } => {
+                Some("look at the disk or storage behind this destination: it does not keep what it is given")
+            }
+            Self::Stalled(_) => {
+                Some("look whether the server hangs; stall-timeout of the destination says how long to wait")
+            }
+            Self::Dropped | Self::Panicked => None,
+        }
+    }
+}
+
 enum Message {
     Block(Bytes),
     Commit(Arc<Manifest>),

@@ -201,7 +201,7 @@ impl SiteOutcome {
             let at = |event: Event| event.with("destination", one.name.clone());
             match &one.result {
                 DestinationResult::Pushed { bytes } => {
-                    let message = format!("{name} is on {} ({})", one.name, units::bytes(*bytes));
+                    let message = format!("{name} is on {} ({})", one.name, units::format_bytes(*bytes));
                     events.push(at(event("pushed", Level::Info, message).with("bytes", *bytes)));
                 }
                 DestinationResult::AlreadyThere => {
@@ -222,17 +222,21 @@ impl SiteOutcome {
         events.push(match &self.result {
             SiteResult::Archived => {
                 let manifest = self.manifest.as_deref();
-                let (files, plain, bytes) =
-                    manifest.map_or((0, 0, 0), |m| (m.files, m.uncompressed_bytes, m.bytes));
-                let message =
-                    format!("Archived {name}: {files} files, {} in {}", units::bytes(plain), units::bytes(bytes));
+                let (files, plain, bytes) = manifest.map_or((0, 0, 0), |m| (m.files, m.uncompressed_bytes, m.bytes));
+                let message = format!(
+                    "Archived {name}: {files} files, {} in {}",
+                    units::format_bytes(plain),
+                    units::format_bytes(bytes)
+                );
                 event("archived", Level::Info, message)
                     .with("files", files)
                     .with("uncompressed-bytes", plain)
                     .with("bytes", bytes)
                     .with("sha256", manifest.map(|manifest| manifest.sha256.to_string()))
             }
-            SiteResult::AlreadyArchived => event("already-archived", Level::Info, format!("{name} is already archived")),
+            SiteResult::AlreadyArchived => {
+                event("already-archived", Level::Info, format!("{name} is already archived"))
+            }
             SiteResult::NotComplete { reasons } => {
                 event("not-complete", Level::Warn, format!("no completed snapshot: {}", reasons.join("; ")))
                     .with("reasons", reasons.clone())
@@ -242,9 +246,8 @@ impl SiteOutcome {
                 let message = format!("dropped {name}: the snapshot changed while it was read: {first}");
                 event("changed", Level::Warn, message).with("changes", changes.clone())
             }
-            SiteResult::Failed { reason } => {
-                event("failed", Level::Error, format!("{name} is not archived: {reason}")).with("reason", reason.clone())
-            }
+            SiteResult::Failed { reason } => event("failed", Level::Error, format!("{name} is not archived: {reason}"))
+                .with("reason", reason.clone()),
         });
         events
     }

@@ -16,7 +16,7 @@ use crate::catalog::{self, Catalog, Stored};
 use crate::config;
 use crate::destination::{self, Destination, ErrorKind};
 use crate::monitor::{Event, Level};
-use crate::retention::guard::{self, Facts};
+use crate::retention::guard::{self, Push};
 use crate::retention::plan::{Candidate, Condition, Plan, plan};
 use crate::units;
 
@@ -78,8 +78,7 @@ pub(super) fn after_run(context: &Context<'_>, site: SiteCode, outcome: &mut Sit
         let name = one.destination.name();
         // One that missed the push is told as that; it is not pruned, and that is no second fault.
         if outcome.has_archive(name) {
-            let facts = Facts { pushed: true };
-            outcome.pruned.push(prune_one(context, one, &held, facts, Some(&archive), false));
+            outcome.pruned.push(prune_one(context, one, &held, Some(&archive), false));
         }
     }
 }
@@ -89,7 +88,7 @@ pub(super) fn after_run(context: &Context<'_>, site: SiteCode, outcome: &mut Sit
 pub fn prune(context: &Context<'_>, site: Option<SiteCode>, only: Option<&str>, dry_run: bool) -> Vec<Pruned> {
     let held = read_all(context, site);
     let chosen = held.iter().filter(|one| only.is_none_or(|only| only == one.destination.name()));
-    chosen.map(|one| prune_one(context, one, &held, Facts { pushed: true }, None, dry_run)).collect()
+    chosen.map(|one| prune_one(context, one, &held, None, dry_run)).collect()
 }
 
 fn read_all<'a>(context: &Context<'a>, site: Option<SiteCode>) -> Vec<Held<'a>> {
@@ -103,7 +102,6 @@ fn prune_one(
     context: &Context<'_>,
     one: &Held<'_>,
     all: &[Held<'_>],
-    facts: Facts,
     fresh: Option<&ArchiveId>,
     dry_run: bool,
 ) -> Pruned {
@@ -118,10 +116,10 @@ fn prune_one(
     let now = context.clock.now();
     let candidates = candidates(one, catalog, all, now);
     let plan = plan(&candidates, &one.config.retention, now);
-    if let Err(refusal) = guard::check(&plan, &one.config.retention, &facts) {
-        pruned.refused = Some(refusal.to_string());
+    if let Err(refusal) = guard::check(&plan, &one.config.retention, &Push::Done) {
+        pruned.refused = Some(format!("{refusal} (hint: {})", refusal.hint()));
     } else if !dry_run {
-        for id in plan.removed() {
+        for id in plan.removed().map(|decision| &decision.id) {
             // Whatever the clock says: what this run has just made is not what it throws away.
             if Some(id) == fresh || context.cancel.is_cancelled() {
                 continue;
@@ -155,7 +153,7 @@ fn candidates(one: &Held<'_>, catalog: &Catalog, all: &[Held<'_>], now: Timestam
         }
         let together: Vec<Candidate> = together.into_values().collect();
         let theirs_to_be = plan(&together, &other.config.retention, now);
-        for id in theirs_to_be.kept().filter(|id| !theirs.archives.contains_key(id)) {
+        for id in theirs_to_be.kept().map(|decision| &decision.id).filter(|id| !theirs.archives.contains_key(id)) {
             if let Some(candidate) = candidates.get_mut(id) {
                 candidate.needed_elsewhere = true;
             }
@@ -246,7 +244,7 @@ fn events(pruned: &Pruned) -> Vec<Event> {
             "Removed {} archive(s) from {}, {}: {}",
             ids.len(),
             pruned.destination,
-            units::bytes(pruned.removed_bytes),
+            units::format_bytes(pruned.removed_bytes),
             ids.join(", ")
         );
         events.push(at(Event::new("removed", Level::Info, message).with("archives", ids)));

@@ -285,7 +285,8 @@ impl Attempt<'_> {
         now.evidence.unchanged_for = before.evidence.unchanged_for;
         let quiet = context.config.snapshot.quiet;
         let again = complete::decide(&now.evidence, quiet, context.clock.now());
-        if changes.is_empty() && (again.run != self.completion.run || again.completed() != self.completion.completed()) {
+        if changes.is_empty() && (again.run != self.completion.run || again.completed() != self.completion.completed())
+        {
             changes.extend(again.reasons);
         }
         Ok((!changes.is_empty()).then_some(changes))
@@ -360,15 +361,7 @@ fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError>
 }
 
 pub(super) fn folder_member(root: &Path, path: String, modified: Timestamp) -> Member {
-    Member {
-        root: Arc::from(root),
-        path,
-        below: 0,
-        folder: true,
-        size: 0,
-        modified,
-        attributes: Attributes::default(),
-    }
+    Member { root: Arc::from(root), path, below: 0, folder: true, size: 0, modified, attributes: Attributes::default() }
 }
 
 /// Something that does not go into the archive.

@@ -37,7 +37,7 @@ pub fn table(plan: &Plan) -> String {
         0 => {}
         1 => push(&mut out, "1 archive is dated in the future: kept and not counted, check the clocks"),
         many => {
-            push(&mut out, &format!("{many} archives are dated in the future: kept and not counted, check the clocks"))
+            push(&mut out, &format!("{many} archives are dated in the future: kept and not counted, check the clocks"));
         }
     }
     out

@@ -1,0 +1,115 @@
+//! `afterbackup init`
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Program;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::archive::name::SiteCode;
+use crate::config::init::{Answer, Answers, bat, config_text, from_bat};
+
+/// Write a commented configuration.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to write it [default: afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Where the backup task writes
+    #[arg(long, value_name = "DIR")]
+    snapshot: Option<String>,
+    /// Where archives go: a folder, a share or a bucket (s3://…); may be given several times
+    #[arg(long, value_name = "PATH|URL")]
+    to: Vec<String>,
+    /// Only this site
+    #[arg(long, value_name = "XYZ")]
+    site: Option<SiteCode>,
+    /// Take source and targets from the Robocopy and xcopy lines of an existing AfterBackup.bat
+    #[arg(long, value_name = "FILE")]
+    from_bat: Option<PathBuf>,
+    /// Write the AfterBackup.bat that calls afterbackup, too
+    #[arg(long, value_name = "FILE")]
+    bat: Option<PathBuf>,
+}
+
+pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    let mut answers = Answers {
+        snapshot: args.snapshot.clone().unwrap_or_default(),
+        site: args.site,
+        destinations: answers_from(&args.to),
+    };
+    if let Some(path) = &args.from_bat {
+        read_bat(program, path, &mut answers)?;
+    }
+    if answers.snapshot.is_empty() {
+        r"E:\ConfigMgr_Backup".clone_into(&mut answers.snapshot);
+        program.console.note(r"no --snapshot given: E:\ConfigMgr_Backup stands in the file, change it");
+    }
+    let file = args.file.clone().or_else(|| program.global.config.clone()).unwrap_or_else(default_file);
+    let file = std::path::absolute(&file).unwrap_or(file);
+    write_new(&file, &config_text(&answers))?;
+    program.console.result(&format!("Wrote {}\n", file.display()));
+    if let Some(path) = &args.bat {
+        let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("afterbackup"));
+        write_new(path, &bat(&exe, &file))?;
+        program.console.result(&format!("Wrote {}\n", path.display()));
+    }
+    program.console.note(&format!("next: look through it, then run 'afterbackup --config \"{}\" run'", file.display()));
+    Ok(Exit::Done)
+}
+
+fn answers_from(places: &[String]) -> Vec<Answer> {
+    let name = |number: usize| if number == 0 { "vault".to_owned() } else { format!("vault-{}", number + 1) };
+    places.iter().enumerate().map(|(number, place)| Answer { name: name(number), place: place.clone() }).collect()
+}
+
+fn read_bat(program: &Program<'_>, path: &Path, answers: &mut Answers) -> Result<(), Failure> {
+    let bytes = fs::read(path)
+        .map_err(|error| Failure::words(Exit::Failed, format!("cannot read {}: {error}", path.display())))?;
+    // cmd.exe reads batch files in the OEM code page; only other letters than English ones can come out wrong.
+    let findings = from_bat(&String::from_utf8_lossy(&bytes));
+    for note in &findings.notes {
+        program.console.warn(note);
+    }
+    let mut sources = findings.sources.into_iter();
+    if answers.snapshot.is_empty() {
+        answers.snapshot = sources.next().ok_or_else(|| {
+            Failure::words(Exit::Failed, format!("{} has no Robocopy or xcopy line", path.display()))
+                .hint(Some("say where the backup task writes with --snapshot"))
+        })?;
+    }
+    for source in sources {
+        program
+            .console
+            .warn(&format!("{source} is copied too: add it as [[supplemental]] if it is not in the snapshot"));
+    }
+    if answers.destinations.is_empty() {
+        answers.destinations = answers_from(&findings.targets);
+    }
+    Ok(())
+}
+
+fn default_file() -> PathBuf {
+    let folder = std::env::var_os("ProgramData").map_or_else(|| PathBuf::from("/etc"), PathBuf::from);
+    folder.join("afterbackup").join("afterbackup.toml")
+}
+
+/// A first configuration never replaces one.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        File::options().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+    };
+    write().map_err(|error| {
+        let failure = Failure::words(Exit::Failed, format!("cannot write {}: {error}", path.display()));
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                failure.hint(Some("it is there already: name another file, or remove it first"))
+            }
+            _ => failure,
+        }
+    })
+}
