@@ -13,6 +13,7 @@ afterbackup() {
 
 echo "making a sample snapshot"
 cargo run --quiet --locked --profile "$profile" --example sample -- target/sample/E/ConfigMgr_Backup
+mkdir -p target/sample/vault # afterbackup never makes this folder: it may be a disk that is not mounted
 echo "afterbackup run"
 afterbackup run
 echo "afterbackup list"
