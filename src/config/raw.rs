@@ -86,7 +86,7 @@ const RETENTION: &[Key] = &[
     key("monthly", COUNT, "12"),
     key("yearly", COUNT, "0"),
     key("within", Kind::Text, "\"5 days\""),
-    key("min-archives", COUNT, "3"),
+    key("min-archives", COUNT, "1"),
     key("max-remove", COUNT, "10"),
     key("time-zone", Kind::Text, "\"Europe/Berlin\""),
     key("day-starts", Kind::Time, "\"02:00\""),

@@ -24,7 +24,6 @@ const LEVEL: u32 = 3;
 const RETRY_FOR: Duration = Duration::from_mins(5);
 const STALL_TIMEOUT: Duration = Duration::from_mins(15);
 const SWEEP_AFTER: Duration = Duration::from_hours(48);
-const MIN_ARCHIVES: u32 = 3;
 
 /// Keys of a destination that only a bucket has; `bucket` reads them.
 const BUCKET_KEYS: [&str; 7] =
@@ -62,11 +61,11 @@ impl Reader<'_, '_> {
         let archive = self.archive(root);
         let policy = match root.section("retention") {
             Some(section) => {
-                let policy = self.policy(&section, &nothing_kept());
+                let policy = self.policy(&section, &Policy::without_rules());
                 self.check_policy(&section, &policy);
                 policy
             }
-            None => default_policy(),
+            None => Policy::default(),
         };
         let sections = root.sections("destination");
         if sections.is_empty() && !self.faults.mention("destination") {
@@ -444,29 +443,6 @@ impl Reader<'_, '_> {
             self.warnings.push(format!("{}: a Windows path, but this is not Windows", section.label(key)));
         }
         Some(paths::resolve(&self.base, &text.value))
-    }
-}
-
-/// The policy of a configuration that does not say: a month of restore points and a year of months, and everything
-/// inside SQL Server's change tracking, which decides what a recovery can still bring up to date.
-fn default_policy() -> Policy {
-    let within = Some(Duration::from_hours(5 * 24));
-    Policy { last: 7, daily: 14, weekly: 8, monthly: 12, within, ..nothing_kept() }
-}
-
-fn nothing_kept() -> Policy {
-    Policy {
-        last: 0,
-        hourly: 0,
-        daily: 0,
-        weekly: 0,
-        monthly: 0,
-        yearly: 0,
-        within: None,
-        min_archives: MIN_ARCHIVES,
-        max_remove: None,
-        time_zone: TimeZone::system(),
-        day_starts: Time::midnight(),
     }
 }
 

@@ -4,6 +4,10 @@
 //! that failed minutes ago must not end in deletions, so everything that deletes asks [`check`] first. Refusing costs
 //! some disk space and a line in the report.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
 use crate::archive::name::ArchiveId;
 use crate::retention::plan::{Condition, Plan};
 use crate::retention::policy::Policy;
@@ -38,8 +42,8 @@ pub enum Refusal {
         max: u32,
     },
     /// Promised to stay, whatever the rules say. Our own fault.
-    #[error("the plan would remove {0}, the newest good archive of its site")]
-    LosesNewestGood(ArchiveId),
+    #[error("the plan would remove {0}, and no newer archive as good as it stays")]
+    LosesNewest(ArchiveId),
 }
 
 impl Refusal {
@@ -56,7 +60,7 @@ impl Refusal {
                     "look at 'afterbackup prune --dry-run'; if it is right, set max-remove to {remove} or more for one run"
                 )
             }
-            Self::LosesNewestGood(_) => "this is a fault of afterbackup: please report it; nothing was removed".into(),
+            Self::LosesNewest(_) => "this is a fault of afterbackup: please report it; nothing was removed".into(),
         }
     }
 }
@@ -75,8 +79,8 @@ pub fn check(plan: &Plan, policy: &Policy, push: &Push) -> Result<(), Refusal> {
     if remove == 0 {
         return Ok(());
     }
-    if let Some(id) = lost_newest_good(plan) {
-        return Err(Refusal::LosesNewestGood(id.clone()));
+    if let Some(id) = lost(plan) {
+        return Err(Refusal::LosesNewest(id.clone()));
     }
     if let Push::Missed(reason) = push {
         return Err(Refusal::MissedPush { reason: reason.clone() });
@@ -87,32 +91,38 @@ pub fn check(plan: &Plan, policy: &Policy, push: &Push) -> Result<(), Refusal> {
     }
 }
 
-/// Checks the central promise again, without any of the code that was to keep it.
+/// Checks the central promise again, without any of the code that was to keep it: whatever goes, a newer archive of
+/// the same site stays that is no worse. So the newest, the newest undamaged and the newest good one all stay.
 ///
-/// The newest good archive of a site may be dated in the future; then it stays for that reason, and the newest good one
-/// before it must stay as well.
-fn lost_newest_good(plan: &Plan) -> Option<&ArchiveId> {
-    let good = |condition| condition == Condition::Good;
-    plan.removed().filter(|removed| good(removed.condition)).map(|removed| &removed.id).find(|id| {
-        let saves = |other: &&crate::retention::plan::Decision| {
-            other.id.site() == id.site()
-                && other.id.series() == id.series()
-                && other.id.stamp() > id.stamp()
-                && good(other.condition)
-                && !other.is_future()
-        };
-        // Nothing newer that is good stays.
-        !plan.kept().any(|other| saves(&other))
+/// Archives dated in the future stand for nothing.
+fn lost(plan: &Plan) -> Option<&ArchiveId> {
+    let mut newest: HashMap<_, [Option<Timestamp>; 3]> = HashMap::new();
+    for decision in plan.kept().filter(|decision| !decision.is_future()) {
+        let stands = newest.entry((decision.id.site(), decision.id.series())).or_default();
+        for stamp in stands.iter_mut().take(rank(decision.condition) + 1) {
+            *stamp = (*stamp).max(Some(decision.id.stamp()));
+        }
+    }
+    plan.removed().map(|decision| (&decision.id, rank(decision.condition))).find_map(|(id, rank)| {
+        let stands = newest.get(&(id.site(), id.series())).and_then(|stands| stands[rank]);
+        (stands <= Some(id.stamp())).then_some(id)
     })
+}
+
+fn rank(condition: Condition) -> usize {
+    match condition {
+        Condition::Damaged => 0,
+        Condition::Unknown => 1,
+        Condition::Good => 2,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::retention::plan::{Action, Candidate, RemoveReason, plan};
+    use crate::retention::plan::{Action, Candidate, KeepReason, RemoveReason, plan};
 
     fn archives() -> Vec<Candidate> {
         (1..=9)
@@ -176,10 +186,16 @@ mod tests {
         let refusal = check(&plan, &policy(), &Push::Done).unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "the plan would remove XYZ-20261109T010000Z, the newest good archive of its site"
+            "the plan would remove XYZ-20261109T010000Z, and no newer archive as good as it stays"
         );
-        // All of them, of one site among two.
+        // A worse one that is newer does not make up for it.
+        let mut worse = plan.clone();
+        worse.decisions[7].action = fault();
+        worse.decisions[8].action = Action::Keep(vec![KeepReason::Newest]);
+        worse.decisions[8].condition = Condition::Unknown;
+        worse.decisions[6].action = fault();
+        assert!(matches!(check(&worse, &policy(), &Push::Done), Err(Refusal::LosesNewest(_))));
         plan.decisions.iter_mut().for_each(|decision| decision.action = fault());
-        assert!(matches!(check(&plan, &policy(), &Push::Done), Err(Refusal::LosesNewestGood(_))));
+        assert!(matches!(check(&plan, &policy(), &Push::Done), Err(Refusal::LosesNewest(_))));
     }
 }

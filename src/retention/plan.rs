@@ -605,6 +605,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::retention::guard;
 
     fn candidate(id: &str, condition: Condition) -> Candidate {
         Candidate { id: id.parse().unwrap(), condition, pin: None, needed_elsewhere: false, bytes: 1 << 30 }
@@ -1043,6 +1044,8 @@ mod tests {
         #[test]
         fn whatever_removes_an_archive_stays_itself(archives in any_archives(), policy in any_policy()) {
             let plan = plan(&archives, &policy, now());
+            let rules = Policy { last: 1, ..policy };
+            prop_assert_eq!(guard::check(&plan, &rules, &guard::Push::Done), Ok(()));
             for decision in plan.removed() {
                 match &decision.action {
                     Action::Remove(RemoveReason::Superseded { by, .. }) => {

@@ -33,12 +33,10 @@ pub fn table(plan: &Plan) -> String {
     push(&mut out, &rule);
     push(&mut out, &format!("time zone: {}", plan.zone_name()));
     push(&mut out, &format!("keeps {}; removes {}", plan.keep_total(), plan.remove_total()));
-    match plan.future().count() {
-        0 => {}
-        1 => push(&mut out, "1 archive is dated in the future: kept and not counted, check the clocks"),
-        many => {
-            push(&mut out, &format!("{many} archives are dated in the future: kept and not counted, check the clocks"));
-        }
+    let future = plan.future().count();
+    if future > 0 {
+        let are = if future == 1 { "archive is" } else { "archives are" };
+        push(&mut out, &format!("{future} {are} dated in the future: kept and not counted, check the clocks"));
     }
     out
 }
