@@ -23,3 +23,4 @@ pub mod config;
 pub mod destination;
 pub mod monitor;
 pub mod retention;
+pub mod sqlserver;
