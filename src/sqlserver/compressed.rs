@@ -40,9 +40,13 @@ enum Phase {
     Head,
     Run,
     /// The rest of the sector in which a run ended, and sectors until a plain block; the run ended there.
-    Gap { since: u64 },
+    Gap {
+        since: u64,
+    },
     /// So many bytes of a plain block.
-    Plain { left: u64 },
+    Plain {
+        left: u64,
+    },
     Lost,
     /// A record of a kind not known here.
     Unknown,

@@ -20,6 +20,10 @@ const GAM_INTERVAL: u64 = 511_232;
 const GAM_BYTES: usize = 7988;
 /// Object whose rows name the files of the database.
 const FILE_LIST_OBJECT: u32 = 24;
+/// The same before SQL Server 2008.
+const FILE_LIST_OBJECT_2005: u32 = 76;
+/// Internal version of SQL Server 2008.
+const VERSION_2008: u16 = 655;
 /// Pages of it that are kept.
 const FILE_LIST_PAGES: usize = 4;
 /// From so many wrong checksums on, the file is looked at as a whole; fewer are listed one by one.
@@ -180,7 +184,9 @@ impl Pages {
                     &mut self.errors
                 };
                 findings.page(Problem::Checksum, id, || {
-                    format!("page {id} ({name}) differs from its checksum: {stored:#010x} stored, {computed:#010x} computed")
+                    format!(
+                        "page {id} ({name}) differs from its checksum: {stored:#010x} stored, {computed:#010x} computed"
+                    )
                 });
             }
             PageState::Torn { sector } => {
@@ -213,7 +219,7 @@ impl Pages {
             }
             kind::GAM if id == 2 || id % GAM_INTERVAL == 0 => self.read_gam(id, &restored(page, header)),
             kind::BOOT if id == 9 => self.boot = Some(Boot::parse(&restored(page, header))),
-            1 if header.object == FILE_LIST_OBJECT => {
+            1 if self.is_file_list(header.object) => {
                 if self.evidence.file_list.len() < FILE_LIST_PAGES {
                     self.evidence.file_list.push(restored(page, header).into_owned());
                 } else {
@@ -225,6 +231,11 @@ impl Pages {
         if self.is_allocated(id) == Some(true) {
             self.max_lsn = self.max_lsn.max(header.lsn);
         }
+    }
+
+    fn is_file_list(&self, object: u32) -> bool {
+        let is_old = self.boot.as_ref().is_some_and(|boot| boot.version < VERSION_2008);
+        object == FILE_LIST_OBJECT || (is_old && object == FILE_LIST_OBJECT_2005)
     }
 
     fn read_gam(&mut self, id: u64, page: &[u8]) {
@@ -280,9 +291,8 @@ impl Pages {
     fn check_length(&mut self, bytes: u64) {
         let pages = self.next;
         if bytes % PAGE as u64 != 0 {
-            self.errors.at(Problem::Truncated, pages * PAGE as u64, || {
-                format!("the file ends in the middle of page {pages}")
-            });
+            self.errors
+                .at(Problem::Truncated, pages * PAGE as u64, || format!("the file ends in the middle of page {pages}"));
         }
         match self.header.as_ref().and_then(|header| header.size_pages) {
             Some(size) if size > pages => {
@@ -291,11 +301,13 @@ impl Pages {
                 });
             }
             Some(size) if size < pages => {
-                self.warnings.file(Problem::Longer, || format!("the file has {pages} pages and its header says {size}"));
+                self.warnings
+                    .file(Problem::Longer, || format!("the file has {pages} pages and its header says {size}"));
             }
             _ => {}
         }
-        let message = |extent: u64| format!("the file is cut off: it has {pages} pages and page {} is in use", extent * 8);
+        let message =
+            |extent: u64| format!("the file is cut off: it has {pages} pages and page {} is in use", extent * 8);
         if self.last_extent * 8 >= pages && pages > 2 {
             self.errors.file(Problem::Truncated, || message(self.last_extent));
         }
@@ -318,7 +330,9 @@ impl Pages {
             return false;
         }
         let encrypted = self.random_mismatches * 10 >= wrong * 9;
-        let text = format!("{wrong} of {all} pages of user data differ from their checksums: encrypted (TDE) or wholesale damage");
+        let text = format!(
+            "{wrong} of {all} pages of user data differ from their checksums: encrypted (TDE) or wholesale damage"
+        );
         mismatches = Findings::default();
         mismatches.file(Problem::Wholesale, || text);
         if encrypted {

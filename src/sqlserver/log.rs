@@ -74,7 +74,11 @@ impl LogChecker {
             let taken = match self.log.phase {
                 Phase::FileHeader | Phase::VirtualLog => {
                     let Some(bytes) = self.window.fill(&mut input, PAGE) else { return };
-                    if self.log.phase == Phase::FileHeader { self.log.file_header(bytes) } else { self.log.begin(bytes) }
+                    if self.log.phase == Phase::FileHeader {
+                        self.log.file_header(bytes)
+                    } else {
+                        self.log.begin(bytes)
+                    }
                     self.window.consume(&mut input, PAGE);
                     PAGE as u64
                 }
@@ -165,7 +169,9 @@ impl Log {
         if !possible {
             let offset = self.offset;
             self.errors.at(Problem::Chain, offset, || {
-                format!("at byte {offset} a virtual log should begin and does not; the rest of the log could not be checked")
+                format!(
+                    "at byte {offset} a virtual log should begin and does not; the rest of the log could not be checked"
+                )
             });
             self.phase = Phase::Lost;
             return;
@@ -207,8 +213,7 @@ impl Log {
         });
         if let Some(complaint) = complaint {
             self.counts.log_blocks_damaged += 1;
-            let problem =
-                if matches!(state, BlockState::Torn { .. }) { Problem::TornWrite } else { Problem::Checksum };
+            let problem = if matches!(state, BlockState::Torn { .. }) { Problem::TornWrite } else { Problem::Checksum };
             self.errors.at(problem, offset, || format!("the log block at byte {offset} {complaint}"));
         }
         self.virtual_log.previous = header.size;
@@ -249,7 +254,8 @@ impl Log {
     }
 
     fn finish(mut self, bytes: u64) -> Report {
-        if self.virtual_log.end() == self.offset && matches!(self.phase, Phase::Blocks | Phase::Beyond | Phase::Unused) {
+        if self.virtual_log.end() == self.offset && matches!(self.phase, Phase::Blocks | Phase::Beyond | Phase::Unused)
+        {
             self.end();
         }
         self.check_length(bytes);
@@ -303,9 +309,9 @@ impl Log {
             Some(size) if size > pages => self.errors.file(Problem::Truncated, || {
                 format!("the log is cut off: it has {pages} pages of 8 KiB and its header says {size}")
             }),
-            Some(size) if size < pages => self.warnings.file(Problem::Longer, || {
-                format!("the log has {pages} pages of 8 KiB and its header says {size}")
-            }),
+            Some(size) if size < pages => self
+                .warnings
+                .file(Problem::Longer, || format!("the log has {pages} pages of 8 KiB and its header says {size}")),
             _ => {}
         }
     }

@@ -60,8 +60,6 @@ use page::{PAGE, PageHeader, kind};
 
 /// Bytes after which the kind of a file is decided: the first page and the header of the second.
 const DECISION: usize = PAGE + 96;
-/// Bytes after which most files of other kinds can be told.
-const EARLY: usize = 64;
 
 /// Checks one file.
 #[derive(Debug, Default)]

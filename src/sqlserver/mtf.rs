@@ -62,12 +62,17 @@ enum Phase {
     #[default]
     Descriptor,
     /// So many bytes of a descriptor, then this.
-    Skip { left: u64, streams: bool },
+    Skip {
+        left: u64,
+        streams: bool,
+    },
     Streams,
     /// The bytes of a stream.
     Content,
     /// So many bytes of padding after a stream.
-    Padding { left: u64 },
+    Padding {
+        left: u64,
+    },
     Lost,
 }
 
@@ -207,7 +212,8 @@ impl Backup {
         if self.pending.is_some() && &id != b"CSUM" {
             self.pending = None;
             let offset = self.offset;
-            self.warnings.at(Problem::Other, offset, || format!("the checksum of the stream before byte {offset} is missing"));
+            self.warnings
+                .at(Problem::Other, offset, || format!("the checksum of the stream before byte {offset} is missing"));
         }
         self.stream = Stream {
             id,
@@ -403,11 +409,8 @@ impl Backup {
         let verified = self.pages.checksummed + self.counts.streams_checksummed + self.counts.log_blocks_checksummed;
         let bare = self.pages.unprotected + self.pages.torn_bits;
         let weak = self.counts.streams_checksummed == 0 && bare > self.pages.checksummed;
-        let otherwise = if verified == 0 || weak {
-            Verdict::NotVerifiable { why: Obstacle::NoChecksums }
-        } else {
-            Verdict::Sound
-        };
+        let otherwise =
+            if verified == 0 || weak { Verdict::NotVerifiable { why: Obstacle::NoChecksums } } else { Verdict::Sound };
         let report = Report {
             kind: Kind::Backup,
             bytes,

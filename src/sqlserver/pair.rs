@@ -117,7 +117,8 @@ impl Pairing {
         let about = facts(primary.1);
         let name = about.database.as_deref().or(about.logical_name.as_deref()).unwrap_or("without a name");
         let Some(binding) = about.binding_id else {
-            let text = format!("database {name}: its file header could not be read, so its other files were not compared");
+            let text =
+                format!("database {name}: its file header could not be read, so its other files were not compared");
             return self.add(Severity::NotChecked, Rule::Binding, primary.0, None, text);
         };
         let own = |files: &[File<'_>]| -> Vec<usize> {
@@ -182,7 +183,8 @@ impl Pairing {
             let text = format!("database {name}: whether its checkpoint {checkpoint} is in the log was not checked");
             self.add(Severity::NotChecked, Rule::Checkpoint, primary.0, with, text);
         } else {
-            let text = format!("database {name}: its checkpoint {checkpoint} is not in the log; the log is of another time");
+            let text =
+                format!("database {name}: its checkpoint {checkpoint} is not in the log; the log is of another time");
             self.add(Severity::Damage, Rule::Checkpoint, primary.0, with, text);
         }
         let newest = logs.iter().filter_map(|log| log.1.evidence.trails.as_ref()?.newest()).max();
@@ -193,17 +195,20 @@ impl Pairing {
     }
 
     fn write_ahead(&mut self, primary: File<'_>, name: &str, data: &[File<'_>], logs: &[File<'_>]) {
-        let newest = std::iter::once(&primary).chain(data).filter_map(|file| Some((facts(file.1).max_page_lsn?, file.0)));
+        let newest =
+            std::iter::once(&primary).chain(data).filter_map(|file| Some((facts(file.1).max_page_lsn?, file.0)));
         let end = logs.iter().filter_map(|log| Some((facts(log.1).end_of_log?, log.0))).max();
         let (Some((page, path)), Some((end, log))) = (newest.max(), end) else { return };
         if page < end {
             return;
         }
         if logs.iter().any(|log| log.1.is_damaged()) {
-            let text = format!("database {name}: whether its pages are older than the end of the damaged log was not checked");
+            let text =
+                format!("database {name}: whether its pages are older than the end of the damaged log was not checked");
             return self.add(Severity::NotChecked, Rule::WriteAhead, path, Some(log), text);
         }
-        let text = format!("database {name}: a page was changed at {page}, after the log ends at {end}; the log is older");
+        let text =
+            format!("database {name}: a page was changed at {page}, after the log ends at {end}; the log is older");
         self.add(Severity::Damage, Rule::WriteAhead, path, Some(log), text);
     }
 
@@ -228,7 +233,9 @@ impl Pairing {
         }
         for file in files {
             let binding = facts(file.1).binding_id;
-            if binding.is_some() && primaries.iter().all(|primary| facts(primary.1).binding_id.is_some_and(|id| Some(id) != binding)) {
+            if binding.is_some()
+                && primaries.iter().all(|primary| facts(primary.1).binding_id.is_some_and(|id| Some(id) != binding))
+            {
                 let text = format!("this {what} belongs to no database in this snapshot");
                 self.add(Severity::Warning, Rule::Binding, file.0, None, text);
             }

@@ -45,7 +45,8 @@ fn every_flip_is_damage(bytes: &[u8], ranges: &[std::ops::Range<usize>]) {
 
 fn every_cut_is_damage(bytes: &[u8], from: usize) {
     // Every length near borders, and a spread of others.
-    let lengths = (from..bytes.len()).filter(|length| length % 512 < 2 || length % 1009 == 0 || bytes.len() - length < 40);
+    let lengths =
+        (from..bytes.len()).filter(|length| length % 512 < 2 || length % 1009 == 0 || bytes.len() - length < 40);
     for length in lengths {
         let report = check(&bytes[..length]);
         assert!(report.is_damaged(), "{length} of {}: {report}", bytes.len());
@@ -418,10 +419,8 @@ fn one_byte_at_a_time_makes_no_difference() {
 }
 
 fn shared() -> Option<PathBuf> {
-    let folder = std::env::var_os("AFTERBACKUP_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("AFTERBACKUP_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let real = folder.join("mdf/real");
     real.is_dir().then_some(folder)
 }
