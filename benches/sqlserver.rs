@@ -7,6 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../tests/support/sqlserver.rs"]
 #[allow(dead_code, reason = "the tests build more kinds of files")]
+#[allow(clippy::cast_possible_truncation, reason = "built files are small")]
 mod synthetic;
 
 /// What a reader hands over at a time.

@@ -69,7 +69,7 @@ impl BlockHeader {
     /// Whether its sizes are possible with `left` bytes to the end.
     pub(super) fn is_possible(&self, left: u64) -> bool {
         self.size > 0
-            && self.size % SECTOR == 0
+            && self.size.is_multiple_of(SECTOR)
             && self.size <= LARGEST
             && self.used <= self.size
             && self.size as u64 <= left

@@ -11,6 +11,7 @@ use super::header::FileHeader;
 use super::page::{self, PAGE, PageHeader, PageState, kind, restored};
 use super::report::{Evidence, Facts, Findings, Kind, Obstacle, PageCounts, PageVerify, Problem, Report, Verdict};
 use super::value::Lsn;
+use super::wholesale::UserPages;
 
 /// Pages described by one PFS page.
 const PFS_INTERVAL: u64 = 8088;
@@ -26,8 +27,6 @@ const FILE_LIST_OBJECT_2005: u32 = 76;
 const VERSION_2008: u16 = 655;
 /// Pages of it that are kept.
 const FILE_LIST_PAGES: usize = 4;
-/// From so many wrong checksums on, the file is looked at as a whole; fewer are listed one by one.
-const WHOLESALE: u64 = 64;
 
 /// Checks a data file while it streams past.
 #[derive(Debug)]
@@ -43,10 +42,7 @@ struct Pages {
     counts: PageCounts,
     errors: Findings,
     warnings: Findings,
-    /// Wrong checksums of user pages; apart, because encryption makes all of them wrong.
-    mismatches: Findings,
-    random_mismatches: u64,
-    user_checksummed: u64,
+    user_pages: UserPages,
     /// Pages in use that are not there; apart, because the boot page decides what that means.
     lost: Findings,
     /// One byte for each page of the current interval, if its map could be read.
@@ -71,9 +67,7 @@ impl DataChecker {
                 counts: PageCounts::default(),
                 errors: Findings::default(),
                 warnings: Findings::default(),
-                mismatches: Findings::default(),
-                random_mismatches: 0,
-                user_checksummed: 0,
+                user_pages: UserPages::default(),
                 lost: Findings::default(),
                 pfs: None,
                 header: None,
@@ -106,7 +100,7 @@ impl Pages {
         let header = PageHeader::parse(page);
         let fits = header.fits(id, self.file);
         let fixed = self.check_place(id, fits, &header);
-        if id == 1 || id % PFS_INTERVAL == 0 {
+        if id == 1 || id.is_multiple_of(PFS_INTERVAL) {
             self.pfs = None;
         }
         if !fits {
@@ -128,8 +122,8 @@ impl Pages {
             1 => (kind::PFS, "free space map", true),
             2 => (kind::GAM, "allocation map", true),
             9 if self.file == 1 => (kind::BOOT, "boot page", true),
-            _ if id % PFS_INTERVAL == 0 => (kind::PFS, "free space map", false),
-            _ if id % GAM_INTERVAL == 0 => (kind::GAM, "allocation map", false),
+            _ if id.is_multiple_of(PFS_INTERVAL) => (kind::PFS, "free space map", false),
+            _ if id.is_multiple_of(GAM_INTERVAL) => (kind::GAM, "allocation map", false),
             _ => return false,
         };
         if fits && header.kind == wanted {
@@ -168,21 +162,14 @@ impl Pages {
 
     fn count(&mut self, id: u64, page: &[u8], header: &PageHeader, state: PageState) {
         let name = header.name();
-        if header.is_user_data() && matches!(state, PageState::Checksummed | PageState::Mismatched { .. }) {
-            self.user_checksummed += 1;
-        }
+        self.user_pages.count(page, header, state);
         match state {
             PageState::Checksummed => self.counts.checksummed += 1,
             PageState::TornBits => self.counts.torn_bits += 1,
             PageState::Unprotected => self.counts.unprotected += 1,
             PageState::Mismatched { stored, computed } => {
                 self.counts.mismatched += 1;
-                let findings = if header.is_user_data() {
-                    self.random_mismatches += u64::from(page::looks_random(page));
-                    &mut self.mismatches
-                } else {
-                    &mut self.errors
-                };
+                let findings = if header.is_user_data() { &mut self.user_pages.mismatches } else { &mut self.errors };
                 findings.page(Problem::Checksum, id, || {
                     format!(
                         "page {id} ({name}) differs from its checksum: {stored:#010x} stored, {computed:#010x} computed"
@@ -214,10 +201,10 @@ impl Pages {
     fn read(&mut self, id: u64, page: &[u8], header: &PageHeader) {
         match header.kind {
             kind::FILE_HEADER if id == 0 => self.header = FileHeader::parse(&restored(page, header)),
-            kind::PFS if id == 1 || id % PFS_INTERVAL == 0 => {
+            kind::PFS if id == 1 || id.is_multiple_of(PFS_INTERVAL) => {
                 self.pfs = restored(page, header).get(100..100 + 8088).map(Into::into);
             }
-            kind::GAM if id == 2 || id % GAM_INTERVAL == 0 => self.read_gam(id, &restored(page, header)),
+            kind::GAM if id == 2 || id.is_multiple_of(GAM_INTERVAL) => self.read_gam(id, &restored(page, header)),
             kind::BOOT if id == 9 => self.boot = Some(Boot::parse(&restored(page, header))),
             1 if self.is_file_list(header.object) => {
                 if self.evidence.file_list.len() < FILE_LIST_PAGES {
@@ -267,7 +254,7 @@ impl Pages {
                 "the database was not shut down cleanly: its log file is needed to open it".to_owned()
             });
         }
-        let encrypted = self.judge_mismatches();
+        let encrypted = std::mem::take(&mut self.user_pages).judge(&mut self.errors, &mut self.warnings);
         let otherwise = self.judge_protection(encrypted);
         let mut facts = Facts { max_page_lsn: self.max_lsn.set(), ..Facts::default() };
         if let Some(header) = &self.header {
@@ -290,7 +277,7 @@ impl Pages {
 
     fn check_length(&mut self, bytes: u64) {
         let pages = self.next;
-        if bytes % PAGE as u64 != 0 {
+        if !bytes.is_multiple_of(PAGE as u64) {
             self.errors
                 .at(Problem::Truncated, pages * PAGE as u64, || format!("the file ends in the middle of page {pages}"));
         }
@@ -319,28 +306,6 @@ impl Pages {
                 format!("the file is cut off: it has {pages} pages, less than any database")
             });
         }
-    }
-
-    /// Most user pages wrong is one finding. True when they look encrypted, which is no damage.
-    fn judge_mismatches(&mut self) -> bool {
-        let mut mismatches = std::mem::take(&mut self.mismatches);
-        let (wrong, all) = (mismatches.total, self.user_checksummed);
-        if wrong < WHOLESALE || wrong * 2 <= all {
-            self.errors.merge(mismatches);
-            return false;
-        }
-        let encrypted = self.random_mismatches * 10 >= wrong * 9;
-        let text = format!(
-            "{wrong} of {all} pages of user data differ from their checksums: encrypted (TDE) or wholesale damage"
-        );
-        mismatches = Findings::default();
-        mismatches.file(Problem::Wholesale, || text);
-        if encrypted {
-            self.warnings.merge(mismatches);
-        } else {
-            self.errors.merge(mismatches);
-        }
-        encrypted
     }
 
     /// The verdict if nothing is damaged.

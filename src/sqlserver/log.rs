@@ -16,14 +16,14 @@ use super::value::Lsn;
 #[derive(Debug, Default)]
 pub(super) struct LogChecker {
     window: Window,
-    log: Log,
+    blocks: Log,
 }
 
 #[derive(Debug, Default)]
 struct Log {
     offset: u64,
     phase: Phase,
-    virtual_log: VirtualLog,
+    current: VirtualLog,
     newest: Option<VirtualLog>,
     pages: PageCounts,
     counts: BlockCounts,
@@ -70,47 +70,47 @@ impl VirtualLog {
 impl LogChecker {
     pub(super) fn update(&mut self, mut input: &[u8]) {
         loop {
-            let left = self.log.virtual_log.end().saturating_sub(self.log.offset);
-            let taken = match self.log.phase {
+            let left = self.blocks.current.end().saturating_sub(self.blocks.offset);
+            let taken = match self.blocks.phase {
                 Phase::FileHeader | Phase::VirtualLog => {
                     let Some(bytes) = self.window.fill(&mut input, PAGE) else { return };
-                    if self.log.phase == Phase::FileHeader {
-                        self.log.file_header(bytes)
+                    if self.blocks.phase == Phase::FileHeader {
+                        self.blocks.file_header(bytes);
                     } else {
-                        self.log.begin(bytes)
+                        self.blocks.begin(bytes);
                     }
                     self.window.consume(&mut input, PAGE);
                     PAGE as u64
                 }
                 Phase::Lost => self.window.skip(&mut input, u64::MAX),
                 Phase::Blocks | Phase::Beyond | Phase::Unused if left == 0 => {
-                    self.log.end();
+                    self.blocks.end();
                     continue;
                 }
                 Phase::Unused => self.window.skip(&mut input, left),
                 Phase::Beyond => {
                     let Some(sector) = self.window.fill(&mut input, SECTOR) else { return };
-                    self.log.beyond(sector);
+                    self.blocks.beyond(sector);
                     self.window.consume(&mut input, SECTOR);
                     SECTOR as u64
                 }
                 Phase::Blocks => {
                     let Some(sector) = self.window.fill(&mut input, SECTOR) else { return };
                     let header = BlockHeader::parse(sector);
-                    if self.log.continues(&header, left) {
+                    if self.blocks.continues(&header, left) {
                         let Some(block) = self.window.fill(&mut input, header.size) else { return };
-                        self.log.block(&header, block);
+                        self.blocks.block(&header, block);
                         self.window.consume(&mut input, header.size);
                         header.size as u64
                     } else {
                         // The sector that breaks the chain is looked at again: it may claim to belong here.
-                        self.log.virtual_log.chain_end = self.log.offset;
-                        self.log.phase = Phase::Beyond;
+                        self.blocks.current.chain_end = self.blocks.offset;
+                        self.blocks.phase = Phase::Beyond;
                         continue;
                     }
                 }
             };
-            self.log.offset += taken;
+            self.blocks.offset += taken;
             if taken == 0 {
                 return;
             }
@@ -118,7 +118,7 @@ impl LogChecker {
     }
 
     pub(super) fn finish(self, bytes: u64) -> Report {
-        self.log.finish(bytes)
+        self.blocks.finish(bytes)
     }
 }
 
@@ -163,7 +163,7 @@ impl Log {
         let possible = area.first() == Some(&0xab)
             && matches!(parity, 0 | 0x40 | 0x80)
             && found.size >= PAGE as u64
-            && found.size % PAGE as u64 == 0
+            && found.size.is_multiple_of(PAGE as u64)
             && u64_at(area, 24) == self.offset
             && found.start.checked_add(found.size).is_some();
         if !possible {
@@ -177,13 +177,21 @@ impl Log {
             return;
         }
         self.counts.virtual_logs += 1;
-        self.virtual_log = found;
+        self.current = found;
         let format = u16_at(area, 2);
         if !matches!(format, 2 | 4 | 5) {
             let offset = self.offset;
             self.warnings.at(Problem::UnknownVersion, offset, || format!("log format {format} is not known here"));
         }
         self.phase = Phase::Unused;
+        if (parity == 0) != (found.sequence == 0) {
+            let offset = self.offset;
+            self.warnings.at(Problem::Inconsistent, offset, || {
+                format!(
+                    "the header of the virtual log at byte {offset} contradicts itself; its blocks were not checked"
+                )
+            });
+        }
         if parity & PARITY != 0 && found.sequence != 0 {
             self.counts.virtual_logs_used += 1;
             self.trails.begin(found.sequence);
@@ -193,11 +201,11 @@ impl Log {
 
     /// The number a block has at the present place.
     fn number(&self) -> u64 {
-        (self.offset - self.virtual_log.start) / SECTOR as u64
+        (self.offset - self.current.start) / SECTOR as u64
     }
 
     fn continues(&self, header: &BlockHeader, left: u64) -> bool {
-        let VirtualLog { parity, sequence, .. } = self.virtual_log;
+        let VirtualLog { parity, sequence, .. } = self.current;
         header.claims(parity, sequence, self.number()) && header.is_possible(left)
     }
 
@@ -206,7 +214,7 @@ impl Log {
         let state = header.check(block);
         self.counts.log_blocks += 1;
         self.counts.log_blocks_checksummed += u64::from(state == BlockState::Checksummed);
-        let previous = self.virtual_log.previous;
+        let previous = self.current.previous;
         let complaint = state.complaint().or_else(|| {
             (previous != 0 && previous != header.previous)
                 .then(|| format!("follows a block of {previous} bytes and says {}", header.previous))
@@ -216,15 +224,15 @@ impl Log {
             let problem = if matches!(state, BlockState::Torn { .. }) { Problem::TornWrite } else { Problem::Checksum };
             self.errors.at(problem, offset, || format!("the log block at byte {offset} {complaint}"));
         }
-        self.virtual_log.previous = header.size;
-        self.virtual_log.chain_end = offset + header.size as u64;
+        self.current.previous = header.size;
+        self.current.chain_end = offset + header.size as u64;
         self.trails.block(header.sequence, u8::try_from(header.size / SECTOR).unwrap_or(u8::MAX));
     }
 
     fn beyond(&mut self, sector: &[u8]) {
-        let VirtualLog { parity, sequence, chain_end, has_hole, .. } = self.virtual_log;
+        let VirtualLog { parity, sequence, chain_end, has_hole, .. } = self.current;
         if !has_hole && BlockHeader::parse(sector).claims(parity, sequence, self.number()) {
-            self.virtual_log.has_hole = true;
+            self.current.has_hole = true;
             let offset = self.offset;
             self.errors.at(Problem::Hole, chain_end, || {
                 format!("the log has a hole: its chain breaks at byte {chain_end} and goes on at byte {offset}")
@@ -234,7 +242,7 @@ impl Log {
 
     /// A virtual log ends, or the file ends in it.
     fn end(&mut self) {
-        let ended = self.virtual_log;
+        let ended = self.current;
         if matches!(self.phase, Phase::Blocks | Phase::Beyond) {
             let older = match self.newest {
                 Some(newest) if newest.sequence >= ended.sequence => Some(ended),
@@ -254,8 +262,7 @@ impl Log {
     }
 
     fn finish(mut self, bytes: u64) -> Report {
-        if self.virtual_log.end() == self.offset && matches!(self.phase, Phase::Blocks | Phase::Beyond | Phase::Unused)
-        {
+        if self.current.end() == self.offset && matches!(self.phase, Phase::Blocks | Phase::Beyond | Phase::Unused) {
             self.end();
         }
         self.check_length(bytes);
@@ -293,7 +300,7 @@ impl Log {
     }
 
     fn check_length(&mut self, bytes: u64) {
-        let end = self.virtual_log.end();
+        let end = self.current.end();
         let between = self.phase == Phase::VirtualLog && self.offset == bytes && self.counts.virtual_logs > 0;
         if !between && self.phase != Phase::Lost {
             self.errors.file(Problem::Truncated, || {

@@ -35,11 +35,14 @@ mod pair;
 mod report;
 mod trail;
 mod value;
+mod wholesale;
 
 #[cfg(test)]
 #[path = "../../tests/support/sqlserver.rs"]
+#[allow(clippy::cast_possible_truncation, reason = "built files are small")]
 mod synthetic;
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::large_stack_arrays, reason = "built files are small")]
 mod tests;
 
 #[doc(hidden)]
@@ -148,7 +151,8 @@ fn decide(head: &[u8]) -> State {
     let map = PageHeader::parse(second);
     let map_fits = map.kind == kind::PFS && map.fits(1, map.file) && map.file != 0;
     let virtual_log = second.first() == Some(&0xab);
-    let certain_log = virtual_log && u64_at(second, 24) == PAGE as u64 && u64_at(second, 16) % PAGE as u64 == 0;
+    let certain_log =
+        virtual_log && u64_at(second, 24) == PAGE as u64 && u64_at(second, 16).is_multiple_of(PAGE as u64);
     let log_header = || FileHeader::parse(head).is_some_and(|header| header.filegroup == Some(0)) && !map_fits;
     match begins {
         true if virtual_log || log_header() => State::Log(Box::default()),

@@ -10,6 +10,7 @@ use super::checksum::{SECTOR, fold_sectors, header_sum};
 use super::header::FileHeader;
 use super::page::{self, PAGE, PageHeader, PageState, kind, restored};
 use super::report::{BlockCounts, Facts, Findings, Kind, Obstacle, PageCounts, Problem, Report, Verdict};
+use super::wholesale::UserPages;
 
 /// Bytes of a descriptor's common header.
 const DESCRIPTOR: usize = 52;
@@ -51,6 +52,7 @@ struct Backup {
     boot: Option<Boot>,
     header: Option<FileHeader>,
     pages: PageCounts,
+    user_pages: UserPages,
     counts: BlockCounts,
     errors: Findings,
     warnings: Findings,
@@ -314,6 +316,7 @@ impl Backup {
         let header = PageHeader::parse(page);
         let (id, name) = (header.page, header.name());
         let state = page::check(page, &header);
+        self.user_pages.count(page, &header, state);
         let (count, complaint) = match state {
             PageState::Checksummed => (&mut self.pages.checksummed, None),
             PageState::TornBits => (&mut self.pages.torn_bits, None),
@@ -328,7 +331,9 @@ impl Backup {
         };
         *count += 1;
         if let Some((problem, words)) = complaint {
-            self.errors.at(problem, offset, || format!("page {id} ({name}) at byte {offset} of the backup {words}"));
+            let apart = header.is_user_data() && matches!(state, PageState::Mismatched { .. });
+            let findings = if apart { &mut self.user_pages.mismatches } else { &mut self.errors };
+            findings.at(problem, offset, || format!("page {id} ({name}) at byte {offset} of the backup {words}"));
         } else if header.kind == kind::BOOT && id == 9 {
             self.boot = Some(Boot::parse(&restored(page, &header)));
         } else if header.kind == kind::FILE_HEADER && id == 0 && self.header.is_none() {
@@ -409,8 +414,13 @@ impl Backup {
         let verified = self.pages.checksummed + self.counts.streams_checksummed + self.counts.log_blocks_checksummed;
         let bare = self.pages.unprotected + self.pages.torn_bits;
         let weak = self.counts.streams_checksummed == 0 && bare > self.pages.checksummed;
-        let otherwise =
-            if verified == 0 || weak { Verdict::NotVerifiable { why: Obstacle::NoChecksums } } else { Verdict::Sound };
+        let encrypted = std::mem::take(&mut self.user_pages).judge(&mut self.errors, &mut self.warnings);
+        // A checksum of the whole stream says more than those of its pages.
+        let otherwise = match self.counts.streams_checksummed {
+            0 if encrypted => Verdict::NotVerifiable { why: Obstacle::EncryptedOrWholesaleDamage },
+            _ if verified == 0 || weak => Verdict::NotVerifiable { why: Obstacle::NoChecksums },
+            _ => Verdict::Sound,
+        };
         let report = Report {
             kind: Kind::Backup,
             bytes,

@@ -188,7 +188,7 @@ impl Pairing {
             self.add(Severity::Damage, Rule::Checkpoint, primary.0, with, text);
         }
         let newest = logs.iter().filter_map(|log| log.1.evidence.trails.as_ref()?.newest()).max();
-        if about.clean_shutdown == Some(true) && newest.is_some_and(|newest| newest != checkpoint.sequence) {
+        if about.clean_shutdown == Some(true) && newest.is_some_and(|newest| newest > checkpoint.sequence) {
             let text = format!("database {name} was shut down cleanly, and yet its log goes on after that");
             self.add(Severity::Warning, Rule::CleanShutdown, primary.0, with, text);
         }

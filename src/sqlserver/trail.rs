@@ -44,11 +44,11 @@ impl Trails {
     /// A used virtual log begins.
     pub(super) fn begin(&mut self, sequence: u32) {
         self.by_sequence.entry(sequence).or_insert(Trail { start: FIRST_BLOCK, sectors: VecDeque::new() });
-        if self.by_sequence.len() > VIRTUAL_LOGS {
-            if let Some((sequence, trail)) = self.by_sequence.pop_first() {
-                self.blocks -= trail.sectors.len();
-                self.forgotten = self.forgotten.max(Some(sequence));
-            }
+        if self.by_sequence.len() > VIRTUAL_LOGS
+            && let Some((sequence, trail)) = self.by_sequence.pop_first()
+        {
+            self.blocks -= trail.sectors.len();
+            self.forgotten = self.forgotten.max(Some(sequence));
         }
     }
 
@@ -63,11 +63,15 @@ impl Trails {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(trail) = self.by_sequence.values_mut().find(|trail| !trail.sectors.is_empty()) {
+        while let Some(mut oldest) = self.by_sequence.first_entry() {
+            let trail = oldest.get_mut();
             if let Some(sectors) = trail.sectors.pop_front() {
                 trail.start += u32::from(sectors);
                 self.blocks -= 1;
+                return;
             }
+            self.forgotten = self.forgotten.max(Some(*oldest.key()));
+            oldest.remove();
         }
     }
 
@@ -130,7 +134,7 @@ mod tests {
         }
         assert_eq!(trails.has(lsn(2, 16)), Known::Yes);
         assert_eq!(trails.has(lsn(1, 16)), Known::Dropped);
-        for sequence in 10..10 + VIRTUAL_LOGS as u32 {
+        for sequence in 10..10 + u32::try_from(VIRTUAL_LOGS).expect("a small number") {
             trails.begin(sequence);
         }
         assert_eq!(trails.has(lsn(2, 16)), Known::Dropped);

@@ -168,8 +168,8 @@ impl Data {
                 let row = [vec![0x30, 0, 8, 0], vec![2, 0, 0, 0], guid(2 + 10 * self.database)].concat();
                 page(id, self.file, 1, 24, &[row])
             }
-            _ if id % 8088 == 0 => self.space_map(id),
-            _ if id % 511_232 == 0 => self.allocation_map(id),
+            _ if id.is_multiple_of(8088) => self.space_map(id),
+            _ if id.is_multiple_of(511_232) => self.allocation_map(id),
             _ if !self.uses(id) => return vec![0; PAGE],
             _ => data_page(id, self.file),
         };
