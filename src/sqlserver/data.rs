@@ -42,7 +42,7 @@ struct Pages {
     counts: PageCounts,
     errors: Findings,
     warnings: Findings,
-    user_pages: UserPages,
+    user_data: UserPages,
     /// Pages in use that are not there; apart, because the boot page decides what that means.
     lost: Findings,
     /// One byte for each page of the current interval, if its map could be read.
@@ -67,7 +67,7 @@ impl DataChecker {
                 counts: PageCounts::default(),
                 errors: Findings::default(),
                 warnings: Findings::default(),
-                user_pages: UserPages::default(),
+                user_data: UserPages::default(),
                 lost: Findings::default(),
                 pfs: None,
                 header: None,
@@ -162,14 +162,14 @@ impl Pages {
 
     fn count(&mut self, id: u64, page: &[u8], header: &PageHeader, state: PageState) {
         let name = header.name();
-        self.user_pages.count(page, header, state);
+        self.user_data.count(page, header, state);
         match state {
             PageState::Checksummed => self.counts.checksummed += 1,
             PageState::TornBits => self.counts.torn_bits += 1,
             PageState::Unprotected => self.counts.unprotected += 1,
             PageState::Mismatched { stored, computed } => {
                 self.counts.mismatched += 1;
-                let findings = if header.is_user_data() { &mut self.user_pages.mismatches } else { &mut self.errors };
+                let findings = if header.is_user_data() { &mut self.user_data.mismatches } else { &mut self.errors };
                 findings.page(Problem::Checksum, id, || {
                     format!(
                         "page {id} ({name}) differs from its checksum: {stored:#010x} stored, {computed:#010x} computed"
@@ -254,7 +254,7 @@ impl Pages {
                 "the database was not shut down cleanly: its log file is needed to open it".to_owned()
             });
         }
-        let encrypted = std::mem::take(&mut self.user_pages).judge(&mut self.errors, &mut self.warnings);
+        let encrypted = std::mem::take(&mut self.user_data).judge(&mut self.errors, &mut self.warnings);
         let otherwise = self.judge_protection(encrypted);
         let mut facts = Facts { max_page_lsn: self.max_lsn.set(), ..Facts::default() };
         if let Some(header) = &self.header {
