@@ -54,7 +54,7 @@ fn every_cut_is_damage(bytes: &[u8], from: usize) {
 }
 
 fn small() -> Data {
-    Data { pages: 32, ..Data::default() }
+    Data { pages: 16, ..Data::default() }
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn logs_and_backups_are_sound() {
     let data = small().build();
     let report = check(&Backup::of(&data, true).bytes);
     assert_eq!(report.verdict, Verdict::Sound, "{report:?}");
-    assert_eq!((report.blocks.streams_checksummed, report.pages.total), (2, 32));
+    assert_eq!((report.blocks.streams_checksummed, report.pages.total), (2, 16));
     assert_eq!(report.facts.expect("facts").database.as_deref(), Some("CM_P01"));
     assert_eq!(check(&Backup::of(&data, false).bytes).verdict, Verdict::Sound);
     let report = check(&compressed());
@@ -98,7 +98,7 @@ fn logs_and_backups_are_sound() {
 #[test]
 fn flipped_bits_in_data_files_are_found() {
     let data = small();
-    let used = (0..32_usize).filter(|&page| data.uses(page as u32));
+    let used = (0..16_usize).filter(|&page| data.uses(page as u32));
     let pages: Vec<_> = used.map(|page| page * PAGE..(page + 1) * PAGE).collect();
     every_flip_is_damage(&data.build(), &pages);
 }
