@@ -29,4 +29,5 @@ pub mod lock;
 pub mod monitor;
 pub mod retention;
 pub mod source;
+pub mod sqlserver;
 pub mod units;

@@ -17,9 +17,11 @@ use crate::monitor::Task;
 
 /// What becomes of the files.
 pub(super) trait Sink: Sync {
-    /// Some bytes of the file of this number that are not checked yet. Called on any thread, in any order.
+    /// A small file, checked: all its bytes, or none when they are damaged. Called on any thread.
+    fn whole(&self, file: usize, bytes: Option<&[u8]>) -> Result<(), ReadError>;
+    /// Some bytes of a large file that are not checked yet. Called on any thread, in any order.
     fn piece(&self, file: usize, offset: u64, bytes: &[u8]) -> Result<(), ReadError>;
-    /// All bytes of a file have come, and its SHA-256 is right or not.
+    /// All pieces of a large file have come, and its SHA-256 is right or not.
     fn finished(&self, file: usize, sound: bool) -> Result<(), ReadError>;
 }
 
@@ -110,11 +112,12 @@ impl<S: Sink> Pass<'_, S> {
             let file = self.files[number];
             let (part, offset) = part_of(file, plain);
             let part = bytes.map(|bytes| &bytes[part]);
-            if let Some(part) = part {
-                self.sink.piece(number, offset, part)?;
-            }
             if is_within(file, plain) {
-                self.finish(number, part.is_some_and(|part| Some(sum(part)) == file.sha256))?;
+                let sound = part.filter(|part| Some(sum(part)) == file.sha256);
+                self.note(number, sound.is_some());
+                self.sink.whole(number, sound)?;
+            } else if let Some(part) = part {
+                self.sink.piece(number, offset, part)?;
             }
         }
         Ok(())
@@ -139,7 +142,9 @@ impl<S: Sink> Pass<'_, S> {
             }
             if file.offset + file.size <= plain.end {
                 let sum = Sha256Hex(state.sha256.finalize().into());
-                self.finish(number, state.whole && Some(sum) == file.sha256)?;
+                let sound = state.whole && Some(sum) == file.sha256;
+                self.note(number, sound);
+                self.sink.finished(number, sound)?;
             } else {
                 *current = Some(state);
             }
@@ -147,11 +152,10 @@ impl<S: Sink> Pass<'_, S> {
         Ok(())
     }
 
-    fn finish(&self, number: usize, sound: bool) -> Result<(), ReadError> {
+    fn note(&self, number: usize, sound: bool) {
         if !sound {
             lock(&self.damaged).push(self.files[number].path.clone());
         }
-        self.sink.finished(number, sound)
     }
 }
 

@@ -126,6 +126,10 @@ fn draw(frames: usize, share: f64) -> Vec<usize> {
 struct Discard;
 
 impl Sink for Discard {
+    fn whole(&self, _file: usize, _bytes: Option<&[u8]>) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     fn piece(&self, _file: usize, _offset: u64, _bytes: &[u8]) -> Result<(), ReadError> {
         Ok(())
     }
