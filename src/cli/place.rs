@@ -19,12 +19,12 @@ use crate::destination::{self, Destination};
 use crate::engine::outcome::chain;
 use crate::retention::policy::Policy;
 
+const DESTINATION_HELP: &str = "Only this destination: a name in the configuration; or, without any configuration, a folder or bucket (s3://bucket/prefix) that holds archives";
+
 /// Which destinations, and which site.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Place {
-    /// Only this destination: a name in the configuration; or, without any configuration, a folder or bucket
-    /// (s3://bucket/prefix) that holds archives
-    #[arg(long, short, value_name = "NAME|PATH|URL")]
+    #[arg(long, short, value_name = "NAME|PATH|URL", help = DESTINATION_HELP)]
     pub(super) destination: Option<String>,
     /// Only this site
     #[arg(long, short, value_name = "XYZ")]
