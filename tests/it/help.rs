@@ -14,7 +14,7 @@ fn command_reference_is_the_reviewed_one() {
     let mut text = command.render_long_help().to_string();
     for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
         let help = sub.render_long_help();
-        text += &format!("\n==== {} ====\n\n{help}", sub.get_name());
+        text = format!("{text}\n==== {} ====\n\n{help}", sub.get_name());
     }
     insta::assert_snapshot!(text);
 }
