@@ -140,8 +140,13 @@ fn is_place(text: &str) -> bool {
 /// A destination that no configuration describes.
 fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
     let target = if place.contains("://") {
-        // Keys and endpoint come from where the provider's own tools look for them.
-        Target::Bucket(Bucket { url: place.parse()?, endpoint: None, options: vec![], ca_file: None })
+        // Keys come from where the provider's own tools look for them; so do server and certificate authority of S3.
+        let url: url::Url = place.parse()?;
+        let variable = |name| std::env::var(name).ok().filter(|value| url.scheme() == "s3" && !value.is_empty());
+        let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+        let endpoint = endpoint.map(|endpoint| endpoint.parse()).transpose()?;
+        let ca_file = variable("AWS_CA_BUNDLE").map(PathBuf::from);
+        Target::Bucket(Bucket { url, endpoint, options: vec![], ca_file })
     } else {
         Target::Folder(std::path::absolute(Path::new(place)).unwrap_or_else(|_| PathBuf::from(place)))
     };
