@@ -56,7 +56,7 @@ fn minimal_configuration_has_the_defaults() {
     let policy = &destination.retention;
     assert_eq!((policy.last, policy.daily, policy.weekly, policy.monthly, policy.yearly), (7, 14, 8, 12, 0));
     assert_eq!(policy.within, Some(Duration::from_hours(120)));
-    assert_eq!((policy.min_archives, policy.max_remove), (3, None));
+    assert_eq!((policy.min_archives, policy.max_remove), (1, None));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn written_retention_replaces_the_default_and_destinations_inherit_key_by_key() 
     );
     let [first, second] = config.destinations.as_slice() else { panic!("two destinations") };
     let (first, second) = (&first.retention, &second.retention);
-    assert_eq!((first.last, first.daily, first.monthly, first.min_archives), (0, 3, 0, 3));
+    assert_eq!((first.last, first.daily, first.monthly, first.min_archives), (0, 3, 0, 1));
     assert_eq!(first.within, Some(Duration::from_hours(24)));
     assert_eq!(first.time_zone.iana_name(), Some("Europe/Berlin"));
     assert_eq!(first.day_starts, jiff::civil::time(2, 0, 0, 0));
@@ -149,7 +149,7 @@ x = 1
 "), @r#"
     afterbackup.toml:2:8: [snapshot] path: must be text in quotes, not a number
       hint: write path = 'E:\ConfigMgr_Backup'
-    afterbackup.toml:3:9: [snapshot] quiet: 'm' could be minutes or months: write min or months
+    afterbackup.toml:3:9: [snapshot] quiet: '5m' is ambiguous: write '5min' or '5months'
       hint: write a number and s, min, h, days, weeks, months or years, like "2min"
     afterbackup.toml:4:8: [snapshot] site: 'WXYZ' is no site code: it has three letters or digits
       hint: write site = "XYZ"
@@ -242,7 +242,7 @@ fn bad_values_are_explained() {
       hint: did you mean "Europe/Berlin"?
     afterbackup.toml:4:14: [retention] day-starts: '2 am' is no time of the day
       hint: write it like "02:00"
-    afterbackup.toml:5:10: [retention] within: 'M' could be minutes or months: write min or months
+    afterbackup.toml:5:10: [retention] within: '5M' is ambiguous: write '5min' or '5months'
       hint: write a number and s, min, h, days, weeks, months or years, like "2min"
     "#);
     insta::assert_snapshot!(report_of("[retention]\ntime-zone = 'UTC'"), @r#"
@@ -274,9 +274,9 @@ fn bad_values_are_explained() {
       hint: write recipients = ["age1…"]
     "#);
     insta::assert_snapshot!(report(&format!("{MINIMAL}bandwidth = 'fast'\nretry-for = '20min'\nregion = 'x'\nretention = {{ monthly = 1, dayly = 2 }}\n")), @r#"
-    afterbackup.toml:6:13: [[destination]] bandwidth: 'fast' is no bandwidth
+    afterbackup.toml:6:13: [[destination]] bandwidth: 'fast' is no rate: write for example '200 Mbit/s'
       hint: write it like "200 Mbit/s" or "25 MB/s"
-    afterbackup.toml:7:13: [[destination]] retry-for: stall-timeout (15min) must be longer than retry-for (20min)
+    afterbackup.toml:7:13: [[destination]] retry-for: stall-timeout (15 min) must be longer than retry-for (20 min)
       hint: else a destination is given up while it is still being tried
     afterbackup.toml:8:10: [[destination]] region: is only for buckets
       hint: remove it, or write url instead of path
