@@ -544,7 +544,7 @@ fn the_configuration_is_looked_for_in_order() {
       AFTERBACKUP_CONFIG in the environment
       /data/afterbackup/afterbackup.toml
       /etc/afterbackup/afterbackup.toml
-      hint: run 'afterbackup init' to write one
+      hint: run 'afterbackup init' to write one; archives can be read without, by --destination FOLDER or URL
     "#);
     }
 }
