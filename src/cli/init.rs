@@ -130,6 +130,9 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
         let failure = Failure::words(Exit::Failed, format!("cannot write {}: {error}", path.display()));
         match error.kind() {
             std::io::ErrorKind::AlreadyExists => exists(failure),
+            std::io::ErrorKind::PermissionDenied => {
+                failure.hint(Some("run it as administrator, or name a file that may be written"))
+            }
             _ => failure,
         }
     })

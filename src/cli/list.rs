@@ -76,7 +76,8 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     if program.console.is_json() {
         program.console.document(&listing);
     } else if listing.archives.is_empty() {
-        let places: Vec<String> = listing.destinations.iter().map(|one| one.location.clone()).collect();
+        let read = listing.destinations.iter().filter(|one| one.error.is_none());
+        let places: Vec<&str> = read.map(|one| one.location.as_str()).collect();
         program.console.note(&format!("No archives in {}.", places.join(", ")));
         program.console.hint(misplaced(&held).as_deref());
     } else {

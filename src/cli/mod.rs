@@ -81,7 +81,7 @@ enum Command {
     Unpin(pin::UnpinArgs),
     /// Print a completion script for a shell
     Completions(generate::Completions),
-    /// Print the manual page
+    /// Print the manual page of the program or of a command
     Man(generate::Man),
 }
 

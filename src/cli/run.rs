@@ -29,6 +29,9 @@ pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> 
                 "[snapshot] path is the folder that the backup task writes to: is it right, and its disk there?",
             ))
         }
+        _ if is_denied(&error) => Failure::new(Exit::Failed, &error).hint(Some(
+            "the account that runs afterbackup must be able to read all of it; AfterBackup.bat runs as Local System",
+        )),
         _ => Failure::new(Exit::Failed, &error),
     })?;
     for site in outcome.sites.iter().filter(|site| site.archive.is_none()) {
@@ -42,6 +45,13 @@ pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> 
         program.console.event(&event);
     }
     Ok(exit)
+}
+
+/// Is a missing right among the causes?
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Why this cannot be the one run of this host.
