@@ -31,9 +31,9 @@ struct Document<'a, T: Serialize> {
 }
 
 impl Console {
-    pub(super) fn new(json: bool, quiet: bool) -> Self {
+    pub(super) fn new(json: bool, quiet: bool, bars: bool) -> Self {
         // Bars are for eyes only: not in files, not in pipes, not for a service.
-        let visible = !quiet && io::stderr().is_terminal();
+        let visible = bars && !quiet && io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let level = if quiet { Level::Warn } else { Level::Info };
         let bars = MultiProgress::with_draw_target(target);
@@ -81,7 +81,12 @@ impl Console {
             self.event_line(&event);
         }
         self.line(&format!("error: {}", failure.message));
-        if let Some(hint) = &failure.hint {
+        self.hint(failure.hint.as_deref());
+    }
+
+    /// Prints what to do about the line before.
+    pub(super) fn hint(&self, hint: Option<&str>) {
+        if let Some(hint) = hint {
             self.line(&format!("  hint: {hint}"));
         }
     }
@@ -127,9 +132,7 @@ impl Monitor for Console {
             Level::Warn => self.warn(&event.message),
             Level::Error => self.line(&format!("error: {}", event.message)),
         }
-        if let Some(hint) = event.fields.get("hint").and_then(serde_json::Value::as_str) {
-            self.line(&format!("  hint: {hint}"));
-        }
+        self.hint(event.fields.get("hint").and_then(serde_json::Value::as_str));
     }
 }
 

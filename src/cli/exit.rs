@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6, 130]);
         for exit in codes {
             assert!(HELP.contains(&format!("{:>5}  ", exit as u8)), "{exit:?}");
+            assert!(include_str!("../../README.md").contains(&format!("\n| {} | ", exit as u8)), "{exit:?}");
         }
     }
 }

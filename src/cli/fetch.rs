@@ -24,8 +24,14 @@ use crate::files::rename_new;
 use crate::monitor::Monitor;
 use crate::units;
 
+const EXAMPLES: &str = r"Examples:
+  afterbackup fetch latest --to /restore
+  afterbackup fetch latest XYZBackup/CD.Latest '**/smsbkup.log' --to /restore
+  afterbackup fetch XYZ@2026-11-20 --to D:\Restore --destination \\backup01\configmgr$ --identity key.txt";
+
 /// Get files back.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
     archive: Selector,
@@ -36,7 +42,7 @@ pub(super) struct Args {
     #[arg(value_name = "GLOB")]
     patterns: Vec<String>,
     /// Get the archive file and its manifest themselves, checked but not unpacked
-    #[arg(long, conflicts_with = "patterns")]
+    #[arg(long, conflicts_with_all = ["patterns", "force", "identity"])]
     raw: bool,
     /// Replace files that are there and differ
     #[arg(long)]
@@ -75,6 +81,16 @@ struct Report<'a> {
     fetched: &'a Fetched,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Raw<'a> {
+    archive: &'a ArchiveId,
+    destination: &'a str,
+    file: String,
+    bytes: u64,
+    sha256: Sha256Hex,
+}
+
 pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let (destination, manifest) = args.place.find(program, &args.archive)?;
     if args.raw {
@@ -84,8 +100,14 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     let reader = Reader::open(&*destination, manifest, &identities).map_err(|error| read_failure(&error))?;
     let entries = select(reader.index(), &args.patterns)?;
     if entries.is_empty() {
-        let hint = format!("'afterbackup show {} --files' lists what is in it", args.archive);
+        let hint = format!(
+            "paths begin at the top, like 'XYZBackup/SiteServer' or '**/*.ini'; 'afterbackup show {} --files' lists them",
+            args.archive
+        );
         return Err(Failure::words(Exit::Failed, "no file of the archive matches").hint(Some(&hint)));
+    }
+    for pattern in without_match(reader.index(), &args.patterns)? {
+        program.console.warn(&format!("nothing in the archive matches '{pattern}'"));
     }
     let options = Options { target: args.to.clone(), force: args.force, threads: threads() };
     let fetched = extract(&reader, &entries, &options, program.console, program.cancel)
@@ -130,7 +152,8 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     fs::create_dir_all(to).map_err(|error| failed("create", to, &error))?;
     let place = to.join(&manifest.archive);
     if place.exists() {
-        return Err(Failure::words(Exit::Failed, format!("{} is already there", place.display())));
+        return Err(Failure::words(Exit::Failed, format!("{} is already there", place.display()))
+            .hint(Some("fetch into another folder, or remove it first")));
     }
     let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
     let copied = copy_raw(program, destination, manifest, &partial);
@@ -148,7 +171,17 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     rename_new(&partial, &place).map_err(|error| failed("write", &place, &error))?;
     let json = to.join(manifest.id.manifest_name());
     fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
-    program.console.result(&format!("Fetched {}\n", place.display()));
+    if program.console.is_json() {
+        program.console.document(&Raw {
+            archive: &manifest.id,
+            destination: destination.name(),
+            file: place.display().to_string(),
+            bytes: manifest.bytes,
+            sha256: sum,
+        });
+    } else {
+        program.console.result(&format!("Fetched {}\n", place.display()));
+    }
     Ok(Exit::Done)
 }
 
@@ -195,6 +228,17 @@ pub(super) fn select<'a>(index: &'a Index, patterns: &[String]) -> Result<Vec<&'
     Ok(index.entries.iter().filter(|entry| matches(&entry.path)).collect())
 }
 
+/// The patterns that match nothing: most likely a typing error.
+fn without_match<'a>(index: &Index, patterns: &'a [String]) -> Result<Vec<&'a str>, Failure> {
+    let mut lonely = Vec::new();
+    for pattern in patterns {
+        if select(index, std::slice::from_ref(pattern))?.is_empty() {
+            lonely.push(pattern.as_str());
+        }
+    }
+    Ok(lonely)
+}
+
 fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
     let fault = |pattern: &str, error: &globset::Error| {
         Failure::words(Exit::Usage, format!("'{pattern}' is no pattern: {}", error.kind()))
@@ -216,8 +260,8 @@ fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
 pub(super) fn read_failure(error: &ReadError) -> Failure {
     let exit = if error.is_damage() { Exit::Damage } else { Exit::Failed };
     let hint = match error {
-        ReadError::Access(AccessError::Destination(error)) => error.hint(),
         _ if error.is_damage() => Some("try another destination with --destination, or another archive"),
+        ReadError::Access(AccessError::Destination(error)) => error.hint(),
         _ => None,
     };
     Failure::new(exit, error).hint(hint)

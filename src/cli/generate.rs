@@ -11,9 +11,12 @@ pub(super) struct Completions {
     shell: clap_complete::Shell,
 }
 
-/// Print the manual page.
+/// Print a manual page.
 #[derive(Debug, clap::Args)]
-pub(super) struct Man {}
+pub(super) struct Man {
+    /// The page of this command [default: the page of the program]
+    command: Option<String>,
+}
 
 #[allow(clippy::unnecessary_wraps, reason = "all commands have the same shape")]
 pub(super) fn completions(program: &Program<'_>, args: &Completions) -> Result<Exit, Failure> {
@@ -23,9 +26,15 @@ pub(super) fn completions(program: &Program<'_>, args: &Completions) -> Result<E
     Ok(Exit::Done)
 }
 
-pub(super) fn man(program: &Program<'_>, _args: &Man) -> Result<Exit, Failure> {
+pub(super) fn man(program: &Program<'_>, args: &Man) -> Result<Exit, Failure> {
+    let mut command = super::command();
+    command.build();
+    if let Some(name) = &args.command {
+        let found = command.find_subcommand(name).cloned();
+        command = found.ok_or_else(|| Failure::words(Exit::Usage, format!("there is no command '{name}'")))?;
+    }
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(super::command()).render(&mut page);
+    let rendered = clap_mangen::Man::new(command).render(&mut page);
     rendered.map_err(|error| Failure::new(Exit::Failed, &error))?;
     program.console.result(&String::from_utf8_lossy(&page));
     Ok(Exit::Done)

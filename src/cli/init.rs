@@ -8,10 +8,18 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::archive::name::SiteCode;
-use crate::config::init::{Answer, Answers, bat, config_text, from_bat};
+use crate::config::init::{Answer, Answers, absolute, bat, config_text, from_bat};
+
+const EXAMPLES: &str = r"Nothing that exists is replaced. Without --to, add a [[destination]] to the file before the first run.
+
+Examples:
+  afterbackup init --snapshot E:\ConfigMgr_Backup --to \\backup01\configmgr$
+  afterbackup init --from-bat old.bat --bat AfterBackup.bat
+  afterbackup init ./afterbackup.toml --snapshot /srv/snapshot --to /srv/vault";
 
 /// Write a commented configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Where to write it [default: afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
     #[arg(value_name = "FILE")]
@@ -28,26 +36,32 @@ pub(super) struct Args {
     /// Take source and targets from the Robocopy and xcopy lines of an existing AfterBackup.bat
     #[arg(long, value_name = "FILE")]
     from_bat: Option<PathBuf>,
-    /// Write the AfterBackup.bat that calls afterbackup, too
+    /// Write the AfterBackup.bat that calls this program with this configuration, too
     #[arg(long, value_name = "FILE")]
     bat: Option<PathBuf>,
 }
 
 pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    // A path that is typed means the working directory; in the file it would mean the folder of the file.
+    let places: Vec<String> = args.to.iter().map(|place| absolute(place)).collect();
     let mut answers = Answers {
-        snapshot: args.snapshot.clone().unwrap_or_default(),
+        snapshot: args.snapshot.as_deref().map(absolute).unwrap_or_default(),
         site: args.site,
-        destinations: answers_from(&args.to),
+        destinations: answers_from(&places),
     };
     if let Some(path) = &args.from_bat {
         read_bat(program, path, &mut answers)?;
     }
     if answers.snapshot.is_empty() {
         r"E:\ConfigMgr_Backup".clone_into(&mut answers.snapshot);
-        program.console.note(r"no --snapshot given: E:\ConfigMgr_Backup stands in the file, change it");
+        program.console.note(r"no --snapshot given: E:\ConfigMgr_Backup stands in the file, change it if the backup task writes elsewhere");
     }
     let file = args.file.clone().or_else(|| program.global.config.clone()).unwrap_or_else(default_file);
     let file = std::path::absolute(&file).unwrap_or(file);
+    if let Some(bat) = args.bat.as_deref().filter(|bat| bat.exists()) {
+        // Before anything is written: half an answer is none.
+        return Err(exists(Failure::words(Exit::Failed, format!("{} is already there", bat.display()))));
+    }
     write_new(&file, &config_text(&answers))?;
     program.console.result(&format!("Wrote {}\n", file.display()));
     if let Some(path) = &args.bat {
@@ -55,7 +69,12 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         write_new(path, &bat(&exe, &file))?;
         program.console.result(&format!("Wrote {}\n", path.display()));
     }
-    program.console.note(&format!("next: look through it, then run 'afterbackup --config \"{}\" run'", file.display()));
+    let complete = if answers.destinations.is_empty() {
+        "say in it where archives go ([[destination]])"
+    } else {
+        "look through it"
+    };
+    program.console.note(&format!("next: {complete}, then try 'afterbackup --config \"{}\" run'", file.display()));
     Ok(Exit::Done)
 }
 
@@ -95,6 +114,10 @@ fn default_file() -> PathBuf {
     folder.join("afterbackup").join("afterbackup.toml")
 }
 
+fn exists(failure: Failure) -> Failure {
+    failure.hint(Some("name another file, or remove it first: init never replaces one"))
+}
+
 /// A first configuration never replaces one.
 fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     let write = || {
@@ -106,8 +129,9 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     write().map_err(|error| {
         let failure = Failure::words(Exit::Failed, format!("cannot write {}: {error}", path.display()));
         match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                failure.hint(Some("it is there already: name another file, or remove it first"))
+            std::io::ErrorKind::AlreadyExists => exists(failure),
+            std::io::ErrorKind::PermissionDenied => {
+                failure.hint(Some("run it as administrator, or name a file that may be written"))
             }
             _ => failure,
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::place::{Held, Place};
+use super::place::{Held, Place, misplaced};
 use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
 use crate::archive::name::ArchiveId;
@@ -20,8 +20,14 @@ use crate::units;
 /// (Microsoft's documentation of backup and recovery for Configuration Manager.)
 const CHANGE_TRACKING_DAYS: i64 = 5;
 
+const EXAMPLES: &str = r"Examples:
+  afterbackup list
+  afterbackup list --site XYZ --destination vault
+  afterbackup list --destination /mnt/usb/configmgr";
+
 /// List archives.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     place: Place,
@@ -70,7 +76,10 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     if program.console.is_json() {
         program.console.document(&listing);
     } else if listing.archives.is_empty() {
-        program.console.note("No archives.");
+        let read = listing.destinations.iter().filter(|one| one.error.is_none());
+        let places: Vec<&str> = read.map(|one| one.location.as_str()).collect();
+        program.console.note(&format!("No archives in {}.", places.join(", ")));
+        program.console.hint(misplaced(&held).as_deref());
     } else {
         program.console.result(&table(&listing.archives, now));
     }

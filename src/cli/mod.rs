@@ -42,35 +42,36 @@ pub struct Cli {
     command: Command,
 }
 
+const CONFIG_HELP: &str = r"Use this configuration [default: the file named in the environment variable AFTERBACKUP_CONFIG, else afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]";
+
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// Read this configuration [default: `AFTERBACKUP_CONFIG`, then afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
-    #[arg(long, short, global = true, value_name = "FILE")]
+    #[arg(long, short, global = true, value_name = "FILE", help_heading = "Global options", help = CONFIG_HELP)]
     config: Option<PathBuf>,
-    /// Write results as JSON: one document, or for `run` one event a line
-    #[arg(long, global = true)]
+    /// Write results as JSON: one document, for run one event a line
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
-    /// Say more (twice: for developers)
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    /// Log more (twice: everything, for developers)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
-    /// Say nothing but warnings, errors and results
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    /// Print nothing but warnings, errors and results
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global options")]
     quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented configuration to begin with
+    /// Write a commented configuration, and the AfterBackup.bat that uses it
     Init(init::Args),
-    /// Archive the completed snapshot to all destinations, verify, prune: what AfterBackup.bat calls
+    /// Archive the completed snapshot to all destinations and prune: what AfterBackup.bat calls
     Run(run::Args),
     /// List archives: age, size, which destinations have them, their databases, pins
     List(list::Args),
     /// Show what is known of an archive, or the files in it
     Show(show::Args),
-    /// Get files back: download, check against their SHA-256, unpack
+    /// Get files back: unpack all or some into a folder, each checked against its SHA-256
     Fetch(fetch::Args),
-    /// Read archives back and compare everything with what was archived
+    /// Read archives back and compare every file with its SHA-256
     Verify(verify::Args),
     /// Remove what the retention policy does not keep
     Prune(prune::Args),
@@ -80,7 +81,7 @@ enum Command {
     Unpin(pin::UnpinArgs),
     /// Print a completion script for a shell
     Completions(generate::Completions),
-    /// Print the manual page
+    /// Print the manual page of the program or of a command
     Man(generate::Man),
 }
 
@@ -95,7 +96,9 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    let console = Console::new(cli.global.json, cli.global.quiet);
+    // Bars and lines of the log would draw over each other.
+    let console = Console::new(cli.global.json, cli.global.quiet, cli.global.verbose == 0);
+    log(cli.global.verbose, cli.global.quiet);
     let cancel = Cancel::new();
     let on_signal = cancel.clone();
     // Without a handler Ctrl-C just ends the process, which is safe too.
@@ -123,6 +126,24 @@ pub fn main() -> Exit {
     }
 }
 
+/// Sends what the library logs to standard error.
+fn log(verbose: u8, quiet: bool) {
+    let filter = match verbose {
+        _ if quiet => "error",
+        0 => "warn",
+        1 => "warn,afterbackup=debug",
+        _ => "debug",
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(verbose > 1)
+        .without_time();
+    // Only a second call in one process fails, and then the first one's log is there.
+    subscriber.try_init().ok();
+}
+
 /// What every command has.
 struct Program<'a> {
     global: &'a Global,
@@ -147,6 +168,12 @@ impl Program<'_> {
             self.console.warn(warning);
         }
         Ok(config)
+    }
+
+    /// Is there no configuration that could know this name? Then it can only be a folder.
+    fn has_no_config(&self, name: &str) -> bool {
+        let env = |name: &str| std::env::var(name).ok();
+        config::locate(self.global.config.as_deref(), &env).is_err() && std::path::Path::new(name).is_dir()
     }
 
     /// Reads the configuration and opens its destinations.

@@ -65,10 +65,19 @@ fn change(
     let held = place.read(program)?;
     let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
     let known = catalogs().flat_map(|(_, catalog)| catalog.archives.iter().map(|(id, stored)| (id, stored.is_good())));
-    let id = archive.choose(known).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    let id = archive.choose(known).map_err(|error| {
+        Failure::new(Exit::Failed, &error).hint(Some("'afterbackup list' shows which archives there are"))
+    })?;
     let mut destinations = Vec::new();
     let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
-    for (one, _) in catalogs().filter(|(_, catalog)| catalog.archives.contains_key(&id)) {
+    for (one, stored) in catalogs().filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
+        if stored.pin.is_some() == pinned {
+            let was = match &stored.pin {
+                Some(pin) => format!("pinned already: {}", pin.reason),
+                None => "not pinned".to_owned(),
+            };
+            program.console.note(&format!("{id} was {was} (on {})", one.destination.name()));
+        }
         match apply(one, &id.key(&id.pin_name())) {
             Ok(()) => destinations.push(one.destination.name().to_owned()),
             Err(error) => {

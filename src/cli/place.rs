@@ -12,18 +12,19 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::archive::manifest::Manifest;
-use crate::archive::name::{ArchiveId, SiteCode};
+use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
 use crate::catalog::{self, Catalog, Selector};
 use crate::config::{self, Bucket, Target, Verify};
 use crate::destination::{self, Destination};
 use crate::engine::outcome::chain;
 use crate::retention::policy::Policy;
 
+const DESTINATION_HELP: &str = "Only this destination: a name in the configuration; or, without any configuration, a folder or bucket (s3://bucket/prefix) that holds archives";
+
 /// Which destinations, and which site.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Place {
-    /// Only this destination: a name of the configuration, or without one a folder or URL (`s3://bucket/prefix`)
-    #[arg(long, short, value_name = "NAME|PATH|URL")]
+    #[arg(long, short, value_name = "NAME|PATH|URL", help = DESTINATION_HELP)]
     pub(super) destination: Option<String>,
     /// Only this site
     #[arg(long, short, value_name = "XYZ")]
@@ -39,7 +40,8 @@ pub(super) struct Held {
 impl Place {
     /// Opens the destinations.
     pub(super) fn open(&self, program: &Program<'_>) -> Result<Vec<Arc<dyn Destination>>, Failure> {
-        if let Some(place) = self.destination.as_deref().filter(|name| is_place(name)) {
+        let place = self.destination.as_deref().filter(|name| is_place(name) || program.has_no_config(name));
+        if let Some(place) = place {
             let usage = |error: &dyn std::error::Error| Failure::new(Exit::Usage, error);
             let config = unconfigured(place).map_err(|error| usage(&error))?;
             let opened = destination::open(&config, program.cancel).map_err(|error| usage(&error))?;
@@ -47,13 +49,7 @@ impl Place {
         }
         let loaded = program.load()?;
         let Some(name) = &self.destination else { return Ok(loaded.destinations) };
-        let names: Vec<&str> = loaded.destinations.iter().map(|one| one.name()).collect();
-        let missing = || {
-            Failure::words(Exit::Usage, format!("there is no destination '{name}'"))
-                .hint(Some(&format!("the configuration has {}; a folder needs a / or \\ in it", names.join(", "))))
-        };
-        let one = loaded.destinations.iter().find(|one| one.name() == name).ok_or_else(missing)?;
-        Ok(vec![Arc::clone(one)])
+        Ok(vec![Arc::clone(named(&loaded.destinations, name)?)])
     }
 
     /// Opens the destinations and reads what they hold. At least one can be read.
@@ -73,6 +69,7 @@ impl Place {
             match &one.catalog {
                 Err(error) => {
                     program.console.warn(&format!("{} is left out: {}", one.destination.name(), chain(error)));
+                    program.console.hint(error.hint());
                 }
                 Ok(catalog) => {
                     for problem in &catalog.problems {
@@ -97,7 +94,9 @@ impl Place {
             *known.entry(id).or_default() |= stored.is_good();
         }
         let id = selector.choose(known).map_err(|error| {
-            Failure::new(Exit::Failed, &error).hint(Some("'afterbackup list' shows which archives there are"))
+            let hint = misplaced(&held);
+            let hint = hint.as_deref().unwrap_or("'afterbackup list' shows which archives there are");
+            Failure::new(Exit::Failed, &error).hint(Some(hint))
         })?;
         let of = |one: &Held| one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(&id).cloned());
         let mut having = held.iter().filter_map(|one| of(one).map(|stored| (&one.destination, stored)));
@@ -107,6 +106,33 @@ impl Place {
     }
 }
 
+/// The destination of this name.
+pub(super) fn named<'a>(
+    destinations: &'a [Arc<dyn Destination>],
+    name: &str,
+) -> Result<&'a Arc<dyn Destination>, Failure> {
+    destinations.iter().find(|one| one.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = destinations.iter().map(|one| one.name()).collect();
+        let hint =
+            format!("the configuration has {}; a folder is written with a / or \\, like ./vault", names.join(", "));
+        Failure::words(Exit::Usage, format!("there is no destination '{name}' in the configuration")).hint(Some(&hint))
+    })
+}
+
+/// Where nothing was found: is it the folder of a site instead of the one above it?
+pub(super) fn misplaced(held: &[Held]) -> Option<String> {
+    let has_archives = |one: &Held| {
+        let files = one.destination.list("").unwrap_or_default();
+        files.iter().any(|file| StoredFile::parse(&file.name).is_some())
+    };
+    let nothing = |one: &Held| one.catalog.as_ref().is_ok_and(|catalog| catalog.archives.is_empty());
+    let one = held.iter().find(|one| nothing(one) && has_archives(one))?;
+    let place = one.destination.location();
+    Some(format!(
+        "archives lie in a folder named after their site: name the folder above {place}, or put them into one"
+    ))
+}
+
 fn is_place(text: &str) -> bool {
     text.contains(['/', '\\']) || text == "." || text == ".."
 }
@@ -114,8 +140,13 @@ fn is_place(text: &str) -> bool {
 /// A destination that no configuration describes.
 fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
     let target = if place.contains("://") {
-        // Keys and endpoint come from where the provider's own tools look for them.
-        Target::Bucket(Bucket { url: place.parse()?, endpoint: None, options: vec![], ca_file: None })
+        // Keys come from where the provider's own tools look for them; so do server and certificate authority of S3.
+        let url: url::Url = place.parse()?;
+        let variable = |name| std::env::var(name).ok().filter(|value| url.scheme() == "s3" && !value.is_empty());
+        let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+        let endpoint = endpoint.map(|endpoint| endpoint.parse()).transpose()?;
+        let ca_file = variable("AWS_CA_BUNDLE").map(PathBuf::from);
+        Target::Bucket(Bucket { url, endpoint, options: vec![], ca_file })
     } else {
         Target::Folder(std::path::absolute(Path::new(place)).unwrap_or_else(|_| PathBuf::from(place)))
     };

@@ -5,19 +5,30 @@ use serde::Serialize;
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::place::Place;
+use super::place::named;
+use super::run::lock_failure;
+use crate::archive::name::SiteCode;
 use crate::engine::prune::{self, Pruned};
 use crate::lock::RunLock;
 use crate::retention::table;
 
+const EXAMPLES: &str = r"Examples:
+  afterbackup prune --dry-run
+  afterbackup prune --destination vault";
+
 /// Apply retention.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Only show what would be done, with reasons
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    place: Place,
+    /// Only this destination of the configuration
+    #[arg(long, short, value_name = "NAME")]
+    destination: Option<String>,
+    /// Only this site
+    #[arg(long, short, value_name = "XYZ")]
+    site: Option<SiteCode>,
 }
 
 #[derive(Serialize)]
@@ -29,27 +40,30 @@ struct Report {
 
 pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
-    let only = args.place.destination.as_deref();
-    if let Some(name) = only.filter(|name| loaded.destinations.iter().all(|one| one.name() != *name)) {
-        return Err(Failure::words(Exit::Usage, format!("there is no destination '{name}' in the configuration")));
+    let only = args.destination.as_deref();
+    if let Some(name) = only {
+        named(&loaded.destinations, name)?;
     }
     // A plan reads only; carrying it out is a run.
     let _lock = if args.dry_run {
         None
     } else {
-        Some(RunLock::take(&loaded.config.lock_file).map_err(|error| Failure::new(Exit::Busy, &error))?)
+        Some(RunLock::take(&loaded.config.lock_file).map_err(|error| lock_failure(&error))?)
     };
-    let pruned = prune::prune(&program.context(&loaded), args.place.site, only, args.dry_run);
+    let pruned = prune::prune(&program.context(&loaded), args.site, only, args.dry_run);
     let failed = pruned.iter().any(Pruned::is_failure);
     if program.console.is_json() {
         program.console.document(&Report { dry_run: args.dry_run, destinations: pruned });
     } else {
-        for one in &pruned {
-            program.console.result(&format!("{}\n", one.destination));
-            if let Some(plan) = &one.plan {
-                program.console.result(&table::table(plan));
-            }
-        }
+        let tables: Vec<String> = pruned.iter().filter_map(describe).collect();
+        program.console.result(&tables.join("\n"));
     }
     Ok(if failed { Exit::Partial } else { Exit::Done })
+}
+
+/// The plan of one destination. What could not be read has none, and was told as an error.
+fn describe(one: &Pruned) -> Option<String> {
+    let plan = one.plan.as_ref()?;
+    let plan = if plan.decisions.is_empty() { "no archives\n".to_owned() } else { table::table(plan) };
+    Some(format!("{}:\n{plan}", one.destination))
 }

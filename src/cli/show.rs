@@ -15,8 +15,14 @@ use crate::archive::reader::Reader;
 use crate::catalog::Selector;
 use crate::units;
 
+const EXAMPLES: &str = r"Examples:
+  afterbackup show latest
+  afterbackup show latest --files
+  afterbackup show XYZ-20261122T235900Z --files '**/*.mdf'";
+
 /// Show an archive.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, override_usage = "afterbackup show [OPTIONS] <ARCHIVE> [--files [GLOB]]")]
 pub(super) struct Args {
     /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
     archive: Selector,
@@ -56,16 +62,18 @@ pub(super) fn show(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     }
     match files {
         None => program.console.result(&describe(destination.name(), &manifest)),
+        Some(files) if files.is_empty() => program.console.note("No file matches."),
         Some(files) => program.console.result(&file_table(&files)),
     }
     Ok(Exit::Done)
 }
 
 fn describe(destination: &str, manifest: &Manifest) -> String {
+    let archived = manifest.archived.strftime("%Y-%m-%dT%H:%M:%SZ");
     let mut lines = vec![
         ("Archive", manifest.id.to_string()),
-        ("Completed", format!("{} ({})", manifest.completed, manifest.completion_evidence)),
-        ("Archived", format!("{} on {} by {}", manifest.archived, manifest.host, manifest.program)),
+        ("Completed", format!("{} ({})", manifest.completed, evidence(&manifest.completion_evidence))),
+        ("Archived", format!("{archived} on {} by {}", manifest.host, manifest.program)),
         ("Read from", destination.to_owned()),
         ("File", manifest.archive.clone()),
         ("Size", format!("{} ({} bytes)", units::format_bytes(manifest.bytes), manifest.bytes)),
@@ -80,6 +88,15 @@ fn describe(destination: &str, manifest: &Manifest) -> String {
         lines.push(("Snapshot", format!("{} ({})", part.path, part.kind)));
     }
     lines.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<13} {value}\n"))
+}
+
+/// What showed that the snapshot was complete, in words. Other programs may know other evidence.
+fn evidence(code: &str) -> &str {
+    match code {
+        "status-message" => "by status message 5035 in smsbkup.log",
+        "metadata" => "by BackupDocument.xml",
+        other => other,
+    }
 }
 
 fn file_table(files: &[&Entry]) -> String {

@@ -7,19 +7,27 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fetch::{Key, read_failure};
-use super::place::Place;
+use super::place::{Place, misplaced};
 use super::{Program, threads};
 use crate::archive::name::ArchiveId;
 use crate::archive::verify::{self, Verified};
 use crate::catalog::Selector;
 use crate::units;
 
+const EXAMPLES: &str = r"Without the secret key, encrypted archives cannot be verified. Exit code 6 means damage.
+
+Examples:
+  afterbackup verify
+  afterbackup verify latest --destination vault
+  afterbackup verify --sample 5%";
+
 /// Verify archives.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Which: ids, latest, latest~2, latest-good, XYZ@2026-11-20 [default: all]
     archives: Vec<Selector>,
-    /// Check this share of each archive, drawn at random
+    /// Check only this share of each archive, drawn at random, like 10%
     #[arg(long, value_name = "PERCENT")]
     sample: Option<Share>,
     #[command(flatten)]
@@ -74,10 +82,20 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
         known.keys().map(|&id| id.clone()).collect()
     } else {
         let chosen: Result<_, _> = args.archives.iter().map(|selector| selector.choose(known.clone())).collect();
-        chosen.map_err(|error: crate::catalog::SelectorError| Failure::new(Exit::Failed, &error))?
+        chosen.map_err(|error: crate::catalog::SelectorError| {
+            Failure::new(Exit::Failed, &error).hint(Some("'afterbackup list' shows which archives there are"))
+        })?
     };
     let mut archives = Vec::new();
-    let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
+    // A manifest that cannot be used hides a whole archive; read() has told which.
+    let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok());
+    let mut exit = if args.archives.is_empty() && catalogs().any(|catalog| !catalog.problems.is_empty()) {
+        Exit::Damage
+    } else if held.iter().any(|one| one.catalog.is_err()) {
+        Exit::Partial
+    } else {
+        Exit::Done
+    };
     for id in &wanted {
         for one in &held {
             let Some(stored) = one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(id)) else { continue };
@@ -117,6 +135,7 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
         program.console.document(&Report { archives });
     } else if wanted.is_empty() {
         program.console.note("No archives.");
+        program.console.hint(misplaced(&held).as_deref());
     }
     Ok(exit)
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::paths;
 use crate::archive::name::SiteCode;
 
 /// What a first configuration says.
@@ -90,6 +91,15 @@ pub fn config_text(answers: &Answers) -> String {
         line(r"#path = '\\backup01\configmgr$'");
     }
     text
+}
+
+/// A typed place as it is written into a configuration that may lie elsewhere: paths absolute, addresses as they are.
+#[must_use]
+pub fn absolute(place: &str) -> String {
+    if place.is_empty() || place.contains("://") || paths::is_windows(place) {
+        return place.to_owned();
+    }
+    std::path::absolute(place).map_or_else(|_| place.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 /// A TOML string: literal where possible, so that Windows paths stay readable.
@@ -524,6 +534,22 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
              exit /b %ERRORLEVEL%\r\n"
         );
         assert!(bat(Path::new(r"C:\é.exe"), Path::new("x")).contains("chcp 65001 >nul\r\n"));
+    }
+
+    /// deploy/ has the file for those who do not run `init` on the server.
+    #[test]
+    fn batch_file_of_the_project_is_the_one_that_is_written() {
+        let exe = Path::new(r"C:\Program Files\afterbackup\afterbackup.exe");
+        let config = Path::new(r"C:\ProgramData\afterbackup\afterbackup.toml");
+        assert_eq!(bat(exe, config), include_str!("../../deploy/AfterBackup.bat"));
+    }
+
+    #[test]
+    fn typed_places_do_not_depend_on_where_the_configuration_lies() {
+        for place in [r"E:\ConfigMgr_Backup", r"\\backup01\configmgr$", "s3://bucket/prefix", ""] {
+            assert_eq!(absolute(place), place);
+        }
+        assert!(Path::new(&absolute("vault")).is_absolute());
     }
 
     #[test]

@@ -127,7 +127,8 @@ fn locate_with(option: Option<&Path>, env: Env<'_>, exists: &dyn Fn(&Path) -> bo
         message.push_str("\n  ");
         message.push_str(&path.to_string_lossy());
     }
-    Err(ConfigError::whole(None, message, Some("run 'afterbackup init' to write one".to_owned())))
+    let hint = "run 'afterbackup init' to write one; archives can be read without, by --destination FOLDER or URL";
+    Err(ConfigError::whole(None, message, Some(hint.to_owned())))
 }
 
 /// Where the backup task writes.

@@ -544,9 +544,23 @@ fn the_configuration_is_looked_for_in_order() {
       AFTERBACKUP_CONFIG in the environment
       /data/afterbackup/afterbackup.toml
       /etc/afterbackup/afterbackup.toml
-      hint: run 'afterbackup init' to write one
+      hint: run 'afterbackup init' to write one; archives can be read without, by --destination FOLDER or URL
     "#);
     }
+}
+
+/// What people copy from README.md works as it stands there.
+#[test]
+fn examples_of_the_readme_parse() {
+    let readme = include_str!("../../README.md");
+    let examples: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    let secrets = |name: &str| name.starts_with("OFFSITE_").then(|| "secret".to_owned());
+    let config = Config::from_text(examples[0], file(), &secrets).unwrap();
+    assert_eq!(config.destinations.len(), 2);
+    let rules = read(&format!("{MINIMAL}[retention]\n{}", examples[1]));
+    let default = read(MINIMAL);
+    assert_eq!(rules.destinations[0].retention, default.destinations[0].retention, "README states the default");
 }
 
 /// The files in config/, which stand in the documentation.

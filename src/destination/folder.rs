@@ -27,7 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, Upload, key};
+use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key};
 
 /// Dirty pages are written out and given back at this distance.
 const SYNC_EVERY: u64 = 64 << 20;
@@ -57,12 +57,9 @@ impl Folder {
         match fs::metadata(&self.root) {
             Ok(metadata) if metadata.is_dir() => Ok(()),
             Ok(_) => Err(Error::new(ErrorKind::NotFound, operation, self.root.display(), "it is not a folder")),
-            Err(error) if kind(&error) == ErrorKind::NotFound => Err(Error::new(
-                ErrorKind::NotFound,
-                operation,
-                self.root.display(),
-                format!("the destination's folder does not exist ({error}); is the disk or share there?"),
-            )),
+            Err(error) if kind(&error) == ErrorKind::NotFound => {
+                Err(Error::new(ErrorKind::NotFound, operation, self.root.display(), RootMissing))
+            }
             Err(error) => Err(failure(operation, &self.root, error)),
         }
     }
@@ -212,7 +209,7 @@ impl Destination for Folder {
                 ErrorKind::OutOfRange,
                 "read",
                 path.display(),
-                format!("bytes {}..{} of {size}", range.start, range.end),
+                format!("bytes {} to {} were wanted, and it has only {size}", range.start, range.end),
             ));
         }
         let length = usize::try_from(range.end - range.start)

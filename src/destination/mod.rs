@@ -179,6 +179,11 @@ pub enum ErrorKind {
     Other,
 }
 
+/// The folder of a destination is not there: another fault than a file that is missing in it, with another way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the destination's folder does not exist")]
+pub struct RootMissing;
+
 /// A failure on a destination: what, where, why, and for a caller, of which kind.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {subject}")]
@@ -220,15 +225,22 @@ impl Error {
     /// What an administrator can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
+        let bucket = self.subject.contains("://");
         match self.kind {
+            _ if self.source.is::<RootMissing>() => Some(
+                "create the folder, or bring back the disk or share it lies on (afterbackup does not create it: an empty mount point would fill the system disk)",
+            ),
+            ErrorKind::PermissionDenied if bucket => {
+                Some("give this access key the right to list, get, put and delete objects there")
+            }
             ErrorKind::PermissionDenied => Some(
                 "give the account that runs afterbackup the right to read, write and delete there (on a share: the computer account DOMAIN\\SERVER$ when it runs as SYSTEM)",
             ),
-            ErrorKind::Unauthenticated => {
-                Some("check the access key and secret of this destination (for a share: the account and its password)")
-            }
+            ErrorKind::Unauthenticated if bucket => Some("check the access key and secret of this destination"),
+            ErrorKind::Unauthenticated => Some("check the account and its password"),
             ErrorKind::Full => Some("free space there, or keep fewer archives with [retention]"),
-            ErrorKind::NotFound => Some("check the path or bucket of this destination in the configuration"),
+            ErrorKind::NotFound if bucket => Some("check the name of the bucket, and create it if it is missing"),
+            ErrorKind::NotFound => Some("check the path of this destination"),
             ErrorKind::Unavailable | ErrorKind::TimedOut => {
                 Some("check that the server is up and can be reached from here")
             }

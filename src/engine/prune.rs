@@ -106,13 +106,28 @@ fn prune_one(
     dry_run: bool,
 ) -> Pruned {
     let mut pruned = Pruned::new(one.destination.name());
-    let catalog = match &one.catalog {
-        Ok(catalog) => catalog,
-        Err(error) => {
-            pruned.failures.push(chain(error));
-            return pruned;
-        }
-    };
+    match &one.catalog {
+        Ok(catalog) => decide(context, one, all, catalog, fresh, dry_run, &mut pruned),
+        Err(error) => pruned.failures.push(match error.hint() {
+            Some(hint) => format!("{} (hint: {hint})", chain(error)),
+            None => chain(error),
+        }),
+    }
+    for event in events(&pruned) {
+        context.tell(&event);
+    }
+    pruned
+}
+
+fn decide(
+    context: &Context<'_>,
+    one: &Held<'_>,
+    all: &[Held<'_>],
+    catalog: &Catalog,
+    fresh: Option<&ArchiveId>,
+    dry_run: bool,
+    pruned: &mut Pruned,
+) {
     let now = context.clock.now();
     let candidates = candidates(one, catalog, all, now);
     let plan = plan(&candidates, &one.config.retention, now);
@@ -125,18 +140,14 @@ fn prune_one(
                 continue;
             }
             if let Some(stored) = catalog.archives.get(id) {
-                remove(one, stored, &mut pruned);
+                remove(one, stored, pruned);
             }
         }
     }
     pruned.plan = Some(plan);
     if !dry_run {
-        sweep(context, one, catalog, now, &mut pruned);
+        sweep(context, one, catalog, now, pruned);
     }
-    for event in events(&pruned) {
-        context.tell(&event);
-    }
-    pruned
 }
 
 fn candidates(one: &Held<'_>, catalog: &Catalog, all: &[Held<'_>], now: Timestamp) -> Vec<Candidate> {

@@ -54,7 +54,9 @@ impl Refusal {
             Self::EmptyPolicy => {
                 "give [retention] at least one of last, hourly, daily, weekly, monthly, yearly, within".into()
             }
-            Self::MissedPush { .. } => "bring the destination up to date with 'afterbackup sync', then prune".into(),
+            Self::MissedPush { .. } => {
+                "mend the destination and run 'afterbackup run' again; pruning waits until then".into()
+            }
             Self::TooMany { remove, .. } => {
                 format!(
                     "look at 'afterbackup prune --dry-run'; if it is right, set max-remove to {remove} or more for one run"

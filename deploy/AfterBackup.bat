@@ -1,0 +1,4 @@
+@echo off
+rem Runs after every successful site backup, as Local System. Written by 'afterbackup init --bat'.
+"C:\Program Files\afterbackup\afterbackup.exe" --config "C:\ProgramData\afterbackup\afterbackup.toml" run
+exit /b %ERRORLEVEL%
