@@ -328,9 +328,9 @@ impl Files<'_> {
     fn rename(&self, file: usize, partial: &Path) -> io::Result<()> {
         let (entry, place) = &self.wanted[file];
         if self.force {
-            replace(partial, place)?
+            replace(partial, place)?;
         } else {
-            rename_new(partial, place)?
+            rename_new(partial, place)?;
         }
         let mut tally = lock(&self.tally);
         tally.files += 1;
