@@ -14,6 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::databases::{DatabaseCheck, pair_all};
 use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
 use super::index::{Attributes, Entry, INDEX_PATH, Index, Skipped};
 use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
@@ -23,6 +24,7 @@ use super::seek_table::SeekTable;
 use super::tar_header::{self, header, padding};
 use crate::cancel::Cancel;
 use crate::monitor::Task;
+use crate::sqlserver::{Checker, Report};
 
 /// A file or folder that goes into the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Options {
     pub threads: usize,
     /// Encrypt to these, if any.
     pub recipients: Vec<age::x25519::Recipient>,
+    /// Check the pages of SQL Server files as they stream past.
+    pub check_databases: bool,
 }
 
 /// What was written.
@@ -83,6 +87,8 @@ pub struct Written {
     pub index: Index,
     /// Tells snapshots apart.
     pub fingerprint: String,
+    /// What was found in database files.
+    pub databases: Vec<DatabaseCheck>,
 }
 
 /// Writes the archive `id` of these members to `output`.
@@ -104,7 +110,11 @@ pub fn write(
     let (produced, emitted) = compress(
         options.level,
         options.threads.max(1),
-        |cutter| Tarring { cutter, task, cancel, fingerprint: Sha256::new() }.run(id, members, skipped),
+        |cutter| {
+            let check_databases = options.check_databases;
+            Tarring { cutter, task, cancel, check_databases, databases: vec![], fingerprint: Sha256::new() }
+                .run(id, members, skipped)
+        },
         |frame, plain| {
             let compressed = u32::try_from(frame.len()).expect("a frame of 4 MiB stays far below 4 GiB");
             table.push(compressed, plain);
@@ -138,6 +148,7 @@ pub fn write(
         },
         index: tarred.index,
         fingerprint: tarred.fingerprint,
+        databases: tarred.databases,
     })
 }
 
@@ -156,6 +167,7 @@ struct Tarred {
     index_offset: u64,
     index_size: u64,
     fingerprint: String,
+    databases: Vec<DatabaseCheck>,
 }
 
 /// The reading thread: files to tar.
@@ -164,6 +176,8 @@ struct Tarring<'a> {
     task: &'a dyn Task,
     cancel: &'a Cancel,
     fingerprint: Sha256,
+    check_databases: bool,
+    databases: Vec<DatabaseCheck>,
 }
 
 impl Tarring<'_> {
@@ -175,6 +189,7 @@ impl Tarring<'_> {
             }
             entries.push(self.member(member)?);
         }
+        self.judge(&mut entries);
         let index = Index { format: FORMAT, id: id.clone(), entries, skipped };
         self.index(index)
     }
@@ -209,7 +224,9 @@ impl Tarring<'_> {
             self.cutter.cut()?;
         }
         entry.offset = self.cutter.position();
-        entry.sha256 = Some(self.data(&source, member.size, member.modified)?);
+        let (sha256, report) = self.data(&source, member.size, member.modified)?;
+        entry.sha256 = Some(sha256);
+        self.databases.extend(report.and_then(|report| DatabaseCheck::new(&entry.path, report)));
         self.cutter.append(&[0; tar_header::BLOCK][..padding])?;
         if large {
             self.cutter.cut()?;
@@ -217,10 +234,22 @@ impl Tarring<'_> {
         Ok(entry)
     }
 
-    fn data(&mut self, path: &Path, size: u64, modified: Timestamp) -> Result<Sha256Hex, WriteError> {
+    /// Compares the databases with each other and puts everything found into the index.
+    fn judge(&mut self, entries: &mut [Entry]) {
+        pair_all(&mut self.databases);
+        for check in &self.databases {
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.path == check.path) {
+                let found = serde_json::to_value(check).expect("a check has only string keys");
+                entry.database = Some(Box::new(found));
+            }
+        }
+    }
+
+    fn data(&mut self, path: &Path, size: u64, modified: Timestamp) -> Result<(Sha256Hex, Option<Report>), WriteError> {
         let mut file = open_unchanged(path, size, modified)?;
         let hints = ReadHints::new(&file, size);
         let mut sha256 = Sha256::new();
+        let mut checker = self.check_databases.then(Checker::new);
         let mut left = size;
         while left > 0 {
             if self.cancel.is_cancelled() {
@@ -231,6 +260,9 @@ impl Tarring<'_> {
             let read = self.cutter.with_room(most, |room| match read_full(&mut file, room) {
                 Ok(read) => {
                     sha256.update(&room[..read]);
+                    if let Some(checker) = &mut checker {
+                        checker.update(&room[..read]);
+                    }
                     outcome = if read == room.len() { Ok(()) } else { Err(None) };
                     read
                 }
@@ -247,7 +279,7 @@ impl Tarring<'_> {
             hints.done(&file, size - left);
             self.task.advance(read as u64);
         }
-        Ok(Sha256Hex(sha256.finalize().into()))
+        Ok((Sha256Hex(sha256.finalize().into()), checker.map(Checker::finish)))
     }
 
     fn index(mut self, index: Index) -> Result<Tarred, WriteError> {
@@ -271,7 +303,8 @@ impl Tarring<'_> {
         self.cutter.cut()?;
         let digest: [u8; 32] = self.fingerprint.finalize().into();
         let fingerprint = Sha256Hex(digest).to_string();
-        Ok(Tarred { index, index_frame, index_offset, index_size: count.0, fingerprint })
+        let databases = self.databases;
+        Ok(Tarred { index, index_frame, index_offset, index_size: count.0, fingerprint, databases })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 use crate::destination::{self, Destination};
 use crate::engine::run::Context;
 
+mod check_db;
 mod console;
 mod exit;
 mod failure;
@@ -75,6 +76,8 @@ enum Command {
     Verify(verify::Args),
     /// Remove what the retention policy does not keep
     Prune(prune::Args),
+    /// Check the page checksums of SQL Server files: .mdf, .ndf, .ldf, .bak, .trn
+    CheckDb(check_db::Args),
     /// Exempt an archive from pruning
     Pin(pin::PinArgs),
     /// Make an archive subject to pruning again
@@ -112,6 +115,7 @@ pub fn main() -> Exit {
         Command::Fetch(args) => fetch::fetch(&program, args),
         Command::Verify(args) => verify::verify(&program, args),
         Command::Prune(args) => prune::prune(&program, args),
+        Command::CheckDb(args) => check_db::check_db(&program, args),
         Command::Pin(args) => pin::pin(&program, args),
         Command::Unpin(args) => pin::unpin(&program, args),
         Command::Completions(args) => generate::completions(&program, args),

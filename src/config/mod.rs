@@ -166,6 +166,8 @@ pub struct Archive {
     pub threads: usize,
     /// age public keys (`age1…`). Empty: not encrypted.
     pub recipients: Vec<String>,
+    /// Check the pages of SQL Server files while archiving.
+    pub check_databases: bool,
 }
 
 /// Where archives go.

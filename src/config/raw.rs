@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Time,
     /// A whole number in this range.
     Number(i64, i64),
+    /// `true` or `false`.
+    Flag,
     /// A list of texts.
     Texts,
     /// `[section]`.
@@ -75,6 +77,7 @@ const SUPPLEMENTAL: &[Key] = &[
 const ARCHIVE: &[Key] = &[
     key("level", Kind::Number(1, 19), "3"),
     key("threads", Kind::Number(0, 1024), "0"),
+    key("check-databases", Kind::Flag, "true"),
     key("recipients", Kind::Texts, "[\"age1…\"]"),
     key("spool", Kind::Later, ""),
 ];
@@ -201,6 +204,11 @@ impl<'a> Section<'a> {
         (min..=max).contains(&number).then(|| u32::try_from(number).ok())?
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.get(name)?.get_ref().as_bool()
+    }
+
     /// The texts of a list, without those that are none.
     pub(super) fn texts(&self, name: &str) -> Vec<At<String>> {
         let list = self.get(name).and_then(|value| value.get_ref().as_array());
@@ -276,6 +284,8 @@ impl<'a> Section<'a> {
             (Kind::Time, DeValue::Datetime(time)) if time.date.is_none() && time.offset.is_none() => {}
             (Kind::Text, _) => faults.add(at, label(), format!("must be text in quotes, not {found}"), example()),
             (Kind::Time, _) => faults.add(at, label(), format!("must be a time of the day, not {found}"), example()),
+            (Kind::Flag, DeValue::Boolean(_)) => {}
+            (Kind::Flag, _) => faults.add(at, label(), format!("must be true or false, not {found}"), example()),
             (Kind::Number(min, max), written) => match integer(written) {
                 Some(number) if (*min..=*max).contains(&number) => {}
                 Some(number) => {

@@ -188,7 +188,8 @@ impl Reader<'_, '_> {
             };
             self.faults.add(Some(recipient.at), "[archive] recipients", message, hint);
         }
-        Archive { level: i32::try_from(level).unwrap_or(3), threads, recipients }
+        let check_databases = section.and_then(|s| s.flag("check-databases")).unwrap_or(true);
+        Archive { level: i32::try_from(level).unwrap_or(3), threads, recipients, check_databases }
     }
 
     /// Keys that are written replace those of `inherited`.

@@ -31,6 +31,8 @@ pub struct SiteOutcome {
     pub destinations: Vec<DestinationOutcome>,
     /// Files that should be in the archive and are not.
     pub skipped: Vec<Skipped>,
+    /// What is wrong with its databases, in words.
+    pub damage: Vec<String>,
     /// The manifest, when an archive was written.
     pub manifest: Option<Arc<Manifest>>,
     /// What became of pruning, per destination.
@@ -151,7 +153,16 @@ impl Outcome {
 
 impl SiteOutcome {
     pub(super) fn new(site: Option<SiteCode>, result: SiteResult) -> Self {
-        Self { site, archive: None, result, destinations: vec![], skipped: vec![], manifest: None, pruned: vec![] }
+        Self {
+            site,
+            archive: None,
+            result,
+            destinations: vec![],
+            skipped: vec![],
+            damage: vec![],
+            manifest: None,
+            pruned: vec![],
+        }
     }
 
     pub(super) fn set(&mut self, name: &str, result: DestinationResult) {
@@ -214,6 +225,10 @@ impl SiteOutcome {
                 }
                 DestinationResult::Pending => {}
             }
+        }
+        for damage in &self.damage {
+            let message = format!("DAMAGED database in {name}: {damage}");
+            events.push(event("damaged", Level::Error, message).with("damage", damage.clone()));
         }
         for skipped in &self.skipped {
             let message = format!("{} is not in the archive: {}", skipped.path, skipped.reason);

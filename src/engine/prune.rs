@@ -176,10 +176,10 @@ fn candidates(one: &Held<'_>, catalog: &Catalog, all: &[Held<'_>], now: Timestam
 fn candidate(stored: &Stored) -> Candidate {
     let condition = if !stored.is_good() {
         Condition::Damaged
-    } else if stored.manifest.databases.is_empty() {
-        Condition::Unknown
-    } else {
+    } else if stored.manifest.databases.iter().any(|database| database.verdict == "sound") {
         Condition::Good
+    } else {
+        Condition::Unknown
     };
     Candidate {
         id: stored.manifest.id.clone(),

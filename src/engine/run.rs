@@ -12,6 +12,7 @@ use super::extra;
 use super::fanout::{Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
 use crate::archive::OutputClosed;
+use crate::archive::databases::DatabaseCheck;
 use crate::archive::index::{Attributes, Skipped};
 use crate::archive::manifest::{Encryption, FORMAT, Manifest, Part};
 use crate::archive::name::ArchiveId;
@@ -199,6 +200,7 @@ impl Attempt<'_> {
             level: config.archive.level,
             threads: config.archive.threads,
             recipients: recipients(&config.archive.recipients)?,
+            check_databases: config.archive.check_databases,
         };
         let key = self.id.key(&self.id.archive_name(encrypted));
         let mut fanout = Fanout::begin(lanes, &key, bytes, cancel);
@@ -219,6 +221,7 @@ impl Attempt<'_> {
         }
         let task = monitor.task(&format!("Verifying {}", self.id), None);
         let manifest = Arc::new(self.manifest(&written, encrypted));
+        outcome.damage = damage(&written.databases);
         let pushed = fanout.commit(&manifest);
         drop(task);
         for one in pushed {
@@ -345,7 +348,7 @@ impl Attempt<'_> {
             index: written.location,
             parts: parts.collect(),
             fingerprint: written.fingerprint.clone(),
-            databases: vec![],
+            databases: written.databases.iter().map(DatabaseCheck::summary).collect(),
         }
     }
 
@@ -354,6 +357,20 @@ impl Attempt<'_> {
             self.context.tell(&event);
         }
     }
+}
+
+/// What is wrong with the databases, in words.
+fn damage(databases: &[DatabaseCheck]) -> Vec<String> {
+    let damaged = databases.iter().filter(|check| check.is_damaged());
+    damaged.map(|check| format!("{}: {}", check.path, words(check))).collect()
+}
+
+fn words(check: &DatabaseCheck) -> String {
+    let own = check.report.is_damaged().then(|| check.report.to_string());
+    let damage = check.damage();
+    // The summary names the pages; what is not about pages needs its own words.
+    let more = damage.iter().take(3).cloned();
+    own.into_iter().chain(more).collect::<Vec<_>>().join("; ")
 }
 
 fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError> {
