@@ -5,4 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archive;
 mod destination;
+mod hostile;
+mod properties;
