@@ -7,5 +7,6 @@ mod support;
 
 mod archive;
 mod destination;
+mod fanout;
 mod hostile;
 mod properties;
