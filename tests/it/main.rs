@@ -6,6 +6,7 @@
 mod support;
 
 mod archive;
+mod bucket_run;
 mod destination;
 mod fanout;
 mod hostile;
