@@ -363,7 +363,9 @@ mod tests {
     fn thousand_archives_cost_a_listing_and_a_read_each() {
         let (destination, script) = faulty();
         let (here, there) = (many("ABC", 900), many("XYZ", 100));
-        here.iter().chain(&there).for_each(|id| store(&destination, id));
+        for id in here.iter().chain(&there) {
+            store(&destination, id);
+        }
         let pinned = &there[17];
         destination.put_new(&pinned.key(&pinned.pin_name()), br#"{"reason":"upgrade"}"#).unwrap();
         script.forget();
@@ -441,7 +443,9 @@ mod tests {
     #[test]
     fn archive_that_is_pruned_between_listing_and_reading_is_no_error() {
         let (destination, script) = faulty();
-        many("XYZ", 40).iter().for_each(|id| store(&destination, id));
+        for id in many("XYZ", 40) {
+            store(&destination, &id);
+        }
         script.forget();
         script.fail_times(Call::Read, 5, 3, ErrorKind::NotFound);
         let catalog = read(&destination, None).unwrap();
@@ -452,7 +456,9 @@ mod tests {
     #[test]
     fn destination_that_goes_away_is_not_asked_for_every_manifest() {
         let (destination, script) = faulty();
-        many("XYZ", 500).iter().for_each(|id| store(&destination, id));
+        for id in many("XYZ", 500) {
+            store(&destination, &id);
+        }
         for (call, nth) in [(Call::List, 1), (Call::Read, 1), (Call::Read, 300)] {
             script.forget();
             script.fail_times(call, nth, u64::MAX, ErrorKind::Unavailable);

@@ -409,7 +409,7 @@ mod tests {
         }
     }
 
-    const SOON: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_mins(1);
     const LATER: Duration = Duration::from_hours(49);
 
     fn days(days: impl IntoIterator<Item = i64>) -> Vec<ArchiveId> {

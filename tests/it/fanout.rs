@@ -24,7 +24,7 @@ use crate::support::archives;
 const BLOCKS: usize = 20;
 const LONG: Duration = Duration::from_mins(5);
 /// What must happen, happens within this time, however busy the machine is.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// An archive that lies in as many blocks, and its manifest.
 fn archive() -> &'static (Vec<u8>, Arc<Manifest>) {
@@ -215,7 +215,7 @@ impl Destination for Hooked {
         self.at(At::AfterPut)
     }
     fn delete(&self, key: &str) -> Result<(), Error> {
-        self.at(if key.ends_with(".json") { At::DeleteManifest } else { At::DeleteArchive })?;
+        self.at(if key.strip_suffix(".json").is_some() { At::DeleteManifest } else { At::DeleteArchive })?;
         self.inner.delete(key)
     }
     fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, Error> {
@@ -424,7 +424,9 @@ fn cancellation_at_any_block_leaves_nothing_anywhere() {
         assert_eq!(fanout.send(&blocks().next().unwrap()), Err(OutputClosed));
         let pushed = fanout.abort();
         assert!(pushed.iter().all(|pushed| matches!(pushed.result, Err(PushError::Dropped))), "{pushed:?}");
-        destinations.iter().for_each(|one| assert_nothing_there(&**one, "cancelled"));
+        for one in &destinations {
+            assert_nothing_there(&**one, "cancelled");
+        }
     }
 }
 
@@ -459,7 +461,9 @@ fn cancelled_attempt_does_not_write_what_waits_in_queues() {
         Ok(())
     });
     let mut fanout = Fanout::begin(&[lane(Arc::clone(&destination), LONG)], &key(), 0, &cancel);
-    blocks().take(5).for_each(|block| fanout.send(&block).unwrap());
+    for block in blocks().take(5) {
+        fanout.send(&block).unwrap();
+    }
     let began = Instant::now();
     while writes.load(Ordering::SeqCst) == 0 {
         assert!(began.elapsed() < SOON);

@@ -378,10 +378,10 @@ fn manifest_that_contradicts_the_archive_is_damage() {
 
 #[test]
 fn index_that_is_no_index_is_damage() {
-    let other = format!(r#"{{"format":1,"id":"ABC-20261122T235900Z","entries":[]}}"#);
+    let other = r#"{"format":1,"id":"ABC-20261122T235900Z","entries":[]}"#;
     let newer = format!(r#"{{"format":2,"id":"{}","entries":[]}}"#, archives::ID);
     let deep = "[".repeat(100_000);
-    for json in ["", "{", "null", "[]", "\0", &deep, &other, &newer] {
+    for json in ["", "{", "null", "[]", "\0", &deep, other, &newer] {
         let error = open(Forged::default().finish_with(json.as_bytes())).unwrap_err();
         assert!(error.is_damage(), "{json:.20}: {error:?}");
     }

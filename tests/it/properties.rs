@@ -60,7 +60,7 @@ fn assert_frames_keep_the_rules(archive: &[u8], written: &Written) {
     let table = SeekTable::parse(archive, archive.len() as u64).unwrap();
     let frames = 0..table.len();
     let index_frame = usize::try_from(written.location.frame).unwrap();
-    assert_eq!(written.location.frames as usize, table.len() - index_frame);
+    assert_eq!(written.location.frames, (table.len() - index_frame) as u64);
     assert_eq!(written.location.frame_offset, table.compressed(index_frame).start);
     for frame in frames.clone() {
         let place = table.compressed(frame);
