@@ -190,6 +190,12 @@ fn candidate(stored: &Stored) -> Candidate {
 fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
     let manifest = &stored.manifest;
     let id = &manifest.id;
+    // Somebody may have pinned it since the catalog was read.
+    match one.destination.stat(&id.key(&id.pin_name())) {
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return pruned.failures.push(chain(&error)),
+        Ok(_) => return,
+    }
     // From the first of these on it is no archive any more.
     let keys = [id.manifest_name(), manifest.archive.clone(), id.pin_name()].map(|name| id.key(&name));
     for (step, key) in keys.iter().enumerate() {
@@ -513,6 +519,35 @@ mod tests {
         let place = Place::filled();
         place.put(0, &id(1).key(&id(1).pin_name()), b"not even JSON");
         let pruned = place.prune_after(SOON).remove(0);
+        assert_eq!(pruned.removed, days([0, 2, 3]));
+        assert_eq!(place.visible(0), days([1, 4, 5]));
+    }
+
+    #[test]
+    fn archive_that_is_pinned_at_the_last_moment_stays() {
+        let place = Place::filled();
+        let (clock, monitor, cancel) = (FixedClock(id(10).stamp()), Collector::default(), Cancel::new());
+        let context = Context {
+            config: &place.config,
+            destinations: &place.destinations,
+            clock: &clock,
+            monitor: &monitor,
+            cancel: &cancel,
+        };
+        let held = read_all(&context, None);
+        place.put(0, &id(1).key(&id(1).pin_name()), b"{}");
+        let pruned = prune_one(&context, &held[0], &held, None, false);
+        assert!(!pruned.is_failure(), "{pruned:?}");
+        assert_eq!(pruned.removed, days([0, 2, 3]));
+        assert_eq!(place.visible(0), days([1, 4, 5]));
+    }
+
+    #[test]
+    fn archive_of_which_nobody_knows_whether_it_is_pinned_stays() {
+        let place = Place::filled();
+        place.scripts[0].fail(Call::Stat, 2, ErrorKind::Unavailable);
+        let pruned = place.prune_after(SOON).remove(0);
+        assert!(pruned.is_failure());
         assert_eq!(pruned.removed, days([0, 2, 3]));
         assert_eq!(place.visible(0), days([1, 4, 5]));
     }
