@@ -104,6 +104,13 @@ fn site_folder(name: &str) -> Option<SiteCode> {
     name.parse().ok().filter(|site: &SiteCode| site.as_str() == name)
 }
 
+/// What lies under the name of a manifest.
+enum Found {
+    Manifest(bytes::Bytes),
+    Nothing,
+    TooLarge,
+}
+
 fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalog) -> Result<(), destination::Error> {
     let mut manifests = Vec::new();
     let mut archives = BTreeMap::new();
@@ -122,22 +129,25 @@ fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalo
         }
     }
     let read = in_parallel(&manifests, |id| {
-        let bytes = destination.read(&id.key(&id.manifest_name()), MAX_BYTES);
-        let pin = pins.contains(id).then(|| read_pin(destination, id));
-        (bytes, pin)
-    });
-    let described: BTreeSet<&ArchiveId> = manifests.iter().collect();
-    for (id, (bytes, pin)) in manifests.iter().zip(read) {
-        let key = id.key(&id.manifest_name());
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
+        let bytes = match destination.read(&id.key(&id.manifest_name()), MAX_BYTES) {
+            Ok(bytes) => Found::Manifest(bytes),
             // Pruned by somebody between listing and reading.
-            Err(error) if error.is_not_found() => continue,
-            Err(error) if error.kind == destination::ErrorKind::TooLarge => {
+            Err(error) if error.is_not_found() => Found::Nothing,
+            Err(error) if error.kind == destination::ErrorKind::TooLarge => Found::TooLarge,
+            Err(error) => return Err(error),
+        };
+        Ok((bytes, pins.contains(id).then(|| read_pin(destination, id))))
+    })?;
+    let described: BTreeSet<&ArchiveId> = manifests.iter().collect();
+    for (id, (found, pin)) in manifests.iter().zip(read) {
+        let key = id.key(&id.manifest_name());
+        let bytes = match found {
+            Found::Manifest(bytes) => bytes,
+            Found::Nothing => continue,
+            Found::TooLarge => {
                 catalog.problems.push(Problem { key, problem: "it is too large for a manifest".to_owned() });
                 continue;
             }
-            Err(error) => return Err(error),
         };
         match Manifest::parse(&id.manifest_name(), &bytes) {
             Err(error) => catalog.problems.push(Problem { key, problem: words(&error) }),
@@ -172,10 +182,12 @@ fn words(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// Applies `read` to all items on several threads; results in the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], read: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Applies `read` to all items on several threads; results in the order of the items. After the first error nothing
+/// more is read: with a destination that is away, every single one would be waited for.
+fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], read: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
     let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(items.len()));
+    let results = Mutex::new(Ok(Vec::with_capacity(items.len())));
+    let results_of = || results.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
         for _ in 0..READERS.min(items.len()) {
             scope.spawn(|| {
@@ -184,14 +196,22 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], read: impl Fn(&T) -> R + Sync) -> 
                     items.get(number).map(|item| (number, item))
                 } {
                     let result = read(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
+                    let mut results = results_of();
+                    match (results.as_mut(), result) {
+                        (Ok(results), Ok(result)) => results.push((number, result)),
+                        (Ok(_), Err(error)) => *results = Err(error),
+                        (Err(_), _) => {}
+                    }
+                    if results.is_err() {
+                        return;
+                    }
                 }
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     results.sort_unstable_by_key(|&(number, _)| number);
-    results.into_iter().map(|(_, result)| result).collect()
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 /// Which archive somebody means.
@@ -295,6 +315,8 @@ pub enum SelectorError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::faulty::{Call, Faulty, Script};
+    use crate::destination::{ErrorKind, in_memory};
 
     fn ids(texts: &[&str]) -> Vec<ArchiveId> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -304,6 +326,145 @@ mod tests {
         let selector: Selector = selector.parse().unwrap();
         let archives = archives.iter().enumerate().map(|(number, id)| (id, !damaged.contains(&number)));
         selector.choose(archives).map(|id| id.to_string())
+    }
+
+    /// A manifest as JSON. Nothing lies beside it yet.
+    fn manifest(id: &ArchiveId) -> Vec<u8> {
+        let digits = "0".repeat(64);
+        let (name, stamp) = (id.archive_name(false), id.stamp());
+        format!(
+            r#"{{"format":1,"id":"{id}","site":"{}","completed":"{stamp}","completion-evidence":"metadata",
+            "archived":"{stamp}","program":"test","host":"CM01","archive":"{name}","bytes":100,"sha256":"{digits}",
+            "compressed-bytes":100,"uncompressed-bytes":1536,"files":0,
+            "index":{{"frame":0,"frames":1,"frame-offset":0,"offset":512,"size":9}}}}"#,
+            id.site()
+        )
+        .into_bytes()
+    }
+
+    fn store(destination: &dyn Destination, id: &ArchiveId) {
+        destination.put_new(&id.key(&id.archive_name(false)), &[0; 100]).unwrap();
+        destination.put_new(&id.key(&id.manifest_name()), &manifest(id)).unwrap();
+    }
+
+    /// So many archives of a site, a minute apart.
+    fn many(site: &str, count: i64) -> Vec<ArchiveId> {
+        let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let site: SiteCode = site.parse().unwrap();
+        (0..count).map(|n| ArchiveId::new(site, first + jiff::SignedDuration::from_mins(n))).collect()
+    }
+
+    fn faulty() -> (Faulty, Script) {
+        let script = Script::default();
+        (Faulty::new(in_memory("memory"), &script), script)
+    }
+
+    #[test]
+    fn thousand_archives_cost_a_listing_and_a_read_each() {
+        let (destination, script) = faulty();
+        let (here, there) = (many("ABC", 900), many("XYZ", 100));
+        for id in here.iter().chain(&there) {
+            store(&destination, id);
+        }
+        let pinned = &there[17];
+        destination.put_new(&pinned.key(&pinned.pin_name()), br#"{"reason":"upgrade"}"#).unwrap();
+        script.forget();
+
+        let catalog = read(&destination, None).unwrap();
+        assert!(catalog.archives.keys().eq(here.iter().chain(&there)));
+        assert!(catalog.archives.values().all(Stored::is_good));
+        assert!(catalog.problems.is_empty() && catalog.orphans.is_empty());
+        assert_eq!(catalog.archives[pinned].pin.as_ref().unwrap().reason, "upgrade");
+        assert_eq!(script.count(Call::Folders), 1);
+        assert_eq!(script.count(Call::List), 2);
+        assert_eq!(script.count(Call::Read), 1001);
+        assert_eq!(script.calls().len(), 1004);
+
+        script.forget();
+        assert_eq!(read(&destination, Some("XYZ".parse().unwrap())).unwrap().archives.len(), 100);
+        assert_eq!((script.count(Call::Folders), script.count(Call::List), script.count(Call::Read)), (0, 1, 101));
+    }
+
+    #[test]
+    fn foreign_files_are_neither_read_nor_counted() {
+        let (destination, script) = faulty();
+        let id = &many("XYZ", 1)[0];
+        store(&destination, id);
+        for key in [
+            "XYZ/readme.txt",
+            "XYZ/XYZ-20260101T000000Z.json.bak",
+            "XYZ/xyz-20260101T000000Z.json",
+            "XYZ/XYZ-20261301T000000Z.json",
+            // Of another site.
+            "XYZ/ABC-20260101T000000Z.json",
+            "XYZ/ABC-20260101T000000Z.tar.zst",
+            "xyz/XYZ-20260102T000000Z.json",
+            "other/XYZ-20260101T000000Z.json",
+            "XYZ-20260101T000000Z.json",
+        ] {
+            destination.put_new(key, b"not ours").unwrap();
+        }
+        script.forget();
+        let catalog = read(&destination, None).unwrap();
+        assert!(catalog.archives.keys().eq([id]));
+        assert!(catalog.problems.is_empty() && catalog.orphans.is_empty(), "{catalog:?}");
+        assert_eq!(script.count(Call::Read), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_a_problem_and_nothing_else_suffers() {
+        let destination = in_memory("memory");
+        let ids = many("XYZ", 7);
+        for id in [&ids[0], &ids[1]] {
+            store(&*destination, id);
+        }
+        let put = |id: &ArchiveId, name: String, bytes: &[u8]| destination.put_new(&id.key(&name), bytes).unwrap();
+        // No archive; one that is too short; one under the other name.
+        put(&ids[2], ids[2].manifest_name(), &manifest(&ids[2]));
+        put(&ids[3], ids[3].manifest_name(), &manifest(&ids[3]));
+        put(&ids[3], ids[3].archive_name(false), &[0; 99]);
+        // Newer, truncated, of another archive.
+        let newer = String::from_utf8(manifest(&ids[4])).unwrap().replace(r#""format":1"#, r#""format":2"#);
+        put(&ids[4], ids[4].manifest_name(), newer.as_bytes());
+        put(&ids[5], ids[5].manifest_name(), &manifest(&ids[5])[..200]);
+        put(&ids[5], ids[5].archive_name(false), &[0; 100]);
+        put(&ids[6], ids[6].manifest_name(), &vec![b' '; usize::try_from(MAX_BYTES).unwrap() + 1]);
+        let orphan = &many("XYZ", 8)[7];
+        put(orphan, orphan.archive_name(true), &[0; 5]);
+
+        let catalog = read(&*destination, None).unwrap();
+        assert!(catalog.archives.keys().eq(&ids[..4]));
+        let whole: Vec<bool> = catalog.archives.values().map(|stored| stored.whole).collect();
+        assert_eq!(whole, [true, true, false, false]);
+        assert_eq!(catalog.problems.len(), 5, "{:?}", catalog.problems);
+        assert!(catalog.orphans.iter().map(|orphan| &orphan.id).eq([orphan]));
+    }
+
+    #[test]
+    fn archive_that_is_pruned_between_listing_and_reading_is_no_error() {
+        let (destination, script) = faulty();
+        for id in many("XYZ", 40) {
+            store(&destination, &id);
+        }
+        script.forget();
+        script.fail_times(Call::Read, 5, 3, ErrorKind::NotFound);
+        let catalog = read(&destination, None).unwrap();
+        assert_eq!(catalog.archives.len(), 37);
+        assert!(catalog.problems.is_empty() && catalog.orphans.is_empty());
+    }
+
+    #[test]
+    fn destination_that_goes_away_is_not_asked_for_every_manifest() {
+        let (destination, script) = faulty();
+        for id in many("XYZ", 500) {
+            store(&destination, &id);
+        }
+        for (call, nth) in [(Call::List, 1), (Call::Read, 1), (Call::Read, 300)] {
+            script.forget();
+            script.fail_times(call, nth, u64::MAX, ErrorKind::Unavailable);
+            assert_eq!(read(&destination, None).unwrap_err().kind, ErrorKind::Unavailable);
+            assert!(script.count(Call::Read) < nth + READERS as u64, "{}", script.count(Call::Read));
+        }
     }
 
     #[test]

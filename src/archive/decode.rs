@@ -41,6 +41,8 @@ pub(super) fn decode<S: Send, E: Send>(
     inspect: impl Fn(usize, Option<&[u8]>) + Sync,
     mut in_order: impl FnMut(usize, Option<&[u8]>) -> Result<(), E>,
 ) -> (S, Result<(), E>) {
+    // Without any thread nothing would be looked at, and nothing found wrong.
+    let threads = threads.max(1);
     let buffers = 2 * threads + 1;
     let (free, pool) = bounded::<Vec<u8>>(buffers);
     for _ in 0..buffers {
@@ -118,4 +120,89 @@ pub(super) fn unpack(
     // The seek table was checked against the size that frames may have: no bomb gets further than that.
     buffer.reserve(plain_bytes.max(LARGE_FRAME));
     matches!(decompressor.decompress_to_buffer(compressed, buffer), Ok(size) if size == plain_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::frames::compress;
+
+    fn frames(count: usize) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        let (produced, emitted) = compress::<_, ()>(
+            1,
+            2,
+            |mut cutter| {
+                for number in 0..count {
+                    cutter.append(format!("frame {number}").as_bytes())?;
+                    cutter.cut()?;
+                }
+                Ok::<(), crate::archive::frames::Stopped>(())
+            },
+            |compressed, plain| {
+                let (number, plain_bytes) = (frames.len(), usize::try_from(plain).unwrap());
+                frames.push(Frame { number, plain_bytes, compressed: Some(compressed) });
+                Ok(())
+            },
+        );
+        produced.unwrap();
+        emitted.unwrap();
+        frames
+    }
+
+    fn send_all(frames: Vec<Frame>) -> impl FnOnce(&mut dyn FnMut(Frame) -> bool) -> usize + Send {
+        move |send| frames.into_iter().map_while(|frame| send(frame).then_some(())).count()
+    }
+
+    #[test]
+    fn frames_come_in_order_from_any_number_of_threads_even_none() {
+        for threads in 0..5 {
+            let mut seen = Vec::new();
+            let (sent, passed) = decode::<_, ()>(
+                threads,
+                send_all(frames(40)),
+                |_, _| {},
+                |number, bytes| {
+                    seen.push((number, String::from_utf8(bytes.unwrap().to_vec()).unwrap()));
+                    Ok(())
+                },
+            );
+            passed.unwrap();
+            assert_eq!(sent, 40);
+            assert_eq!(seen, (0..40).map(|n| (n, format!("frame {n}"))).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn stage_that_fails_ends_the_source() {
+        for fails_at in [0, 1, 7, 39] {
+            let (sent, passed) = decode(
+                2,
+                send_all(frames(40)),
+                |_, _| {},
+                |number, _| if number == fails_at { Err(number) } else { Ok(()) },
+            );
+            assert_eq!(passed, Err(fails_at));
+            assert!(sent <= 40);
+        }
+    }
+
+    #[test]
+    fn frame_of_another_size_than_the_table_says_is_damaged() {
+        let mut all = frames(3);
+        all[1].plain_bytes -= 1;
+        all[2].plain_bytes += 1;
+        let mut whole = Vec::new();
+        let (_, passed) = decode::<_, ()>(
+            1,
+            send_all(all),
+            |_, _| {},
+            |_, bytes| {
+                whole.push(bytes.is_some());
+                Ok(())
+            },
+        );
+        passed.unwrap();
+        assert_eq!(whole, [true, false, false]);
+    }
 }

@@ -112,7 +112,14 @@ impl Index {
             return Err(IndexError::OtherArchive(index.id));
         }
         let mut end = 0;
-        for entry in index.entries.iter().filter(|entry| !entry.folder) {
+        for entry in &index.entries {
+            if entry.folder {
+                // Sizes are added up: a folder must not bring one that no file could have.
+                if entry.size != 0 || entry.offset != 0 {
+                    return Err(IndexError::Place(entry.path.clone()));
+                }
+                continue;
+            }
             let entry_end = entry.offset.checked_add(entry.size).filter(|&end| end <= tar_bytes);
             // In order and apart: a small archive cannot claim the same bytes for a million files.
             match entry_end {
@@ -190,6 +197,14 @@ mod tests {
         assert!(matches!(parse(&index(vec![file("a", u64::MAX, 11)]), 10), Err(IndexError::Place(_))));
         assert!(matches!(parse(&index(vec![file("a", 0, 5), file("b", 4, 5)]), 10), Err(IndexError::Place(_))));
         assert!(parse(&index(vec![file("a", 0, 5), file("b", 5, 5)]), 10).is_ok());
+    }
+
+    #[test]
+    fn folder_with_a_size_is_refused() {
+        let folder = |size, offset| Entry { folder: true, sha256: None, ..file("a", offset, size) };
+        assert!(parse(&index(vec![folder(0, 0)]), 10).is_ok());
+        assert!(matches!(parse(&index(vec![folder(u64::MAX, 0)]), 10), Err(IndexError::Place(_))));
+        assert!(matches!(parse(&index(vec![folder(0, 1)]), 10), Err(IndexError::Place(_))));
     }
 
     #[test]

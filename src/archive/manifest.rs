@@ -117,6 +117,9 @@ pub struct Database {
     pub damaged_pages: u64,
 }
 
+/// No archive is larger: an exbibyte.
+const MAX_ARCHIVE_BYTES: u64 = 1 << 60;
+
 impl Manifest {
     /// Reads a manifest that lies on a destination under `file_name`.
     ///
@@ -144,7 +147,10 @@ impl Manifest {
             return Err(fault(Fault::OtherArchive(manifest.archive)));
         }
         let index = &manifest.index;
-        let tail_fits = index.frame_offset < manifest.compressed_bytes
+        // Whoever adds to such sizes, or multiplies them by the overhead of encryption, needs no thought of overflow.
+        let sizes_exist = manifest.bytes.max(manifest.uncompressed_bytes) <= MAX_ARCHIVE_BYTES;
+        let tail_fits = sizes_exist
+            && index.frame_offset < manifest.compressed_bytes
             && manifest.compressed_bytes <= manifest.bytes
             && index.offset.checked_add(index.size).is_some_and(|end| end <= manifest.uncompressed_bytes);
         if !tail_fits {
@@ -328,6 +334,8 @@ mod tests {
         assert!(changed("archive", "XYZ-20261122T235900Z.tar.zst.age".into()).is_err());
         assert!(changed("compressed-bytes", 1001.into()).is_err());
         assert!(changed("sha256", "abc".into()).is_err());
+        assert!(changed("bytes", u64::MAX.into()).is_err());
+        assert!(changed("uncompressed-bytes", u64::MAX.into()).is_err());
     }
 
     #[test]

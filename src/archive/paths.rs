@@ -95,6 +95,13 @@ pub fn safe_paths(entries: &[&Entry], rules: Rules) -> Result<Vec<PathBuf>, Path
             return Err(PathError::Collision { path: entry.path.clone(), other: other.to_owned() });
         }
     }
+    for (key, &(path, _)) in &taken {
+        // Whatever lies above a path has to be a folder.
+        let above = key.match_indices('/').filter_map(|(slash, _)| taken.get(key.get(..slash)?));
+        if let Some((other, _)) = above.into_iter().find(|(_, folder)| !folder) {
+            return Err(PathError::Collision { path: path.to_owned(), other: (*other).to_owned() });
+        }
+    }
     Ok(paths)
 }
 
@@ -109,8 +116,8 @@ pub enum PathError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Two paths mean the same file.
-    #[error("the archive holds '{path}' and '{other}', which are the same file here")]
+    /// Two paths mean the same file, or one lies below the other, which is a file.
+    #[error("the archive holds '{path}' and '{other}', which cannot both be here")]
     Collision {
         /// The path.
         path: String,
@@ -168,6 +175,41 @@ mod tests {
             assert!(safe_path(path, Rules::Windows).is_ok(), "{path:?}");
         }
         assert!(safe_path("a:b/trailing. ", Rules::Unix).is_ok());
+    }
+
+    fn entry(path: &str, folder: bool) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            folder,
+            size: 0,
+            modified: jiff::Timestamp::UNIX_EPOCH,
+            sha256: None,
+            offset: 0,
+            attributes: crate::archive::index::Attributes::default(),
+            database: None,
+        }
+    }
+
+    #[test]
+    fn two_entries_never_share_a_place() {
+        let judged = |entries: &[(&str, bool)], rules| {
+            let entries: Vec<Entry> = entries.iter().map(|&(path, folder)| entry(path, folder)).collect();
+            safe_paths(&entries.iter().collect::<Vec<_>>(), rules)
+        };
+        for rules in [Rules::Unix, Rules::Windows] {
+            assert!(judged(&[("a", false), ("a", false)], rules).is_err());
+            assert!(judged(&[("a", false), ("a", true)], rules).is_err());
+            assert!(judged(&[("a", true), ("a", false)], rules).is_err());
+            assert!(judged(&[("a", false), ("a/b", false)], rules).is_err());
+            assert!(judged(&[("a/b/c/d", false), ("x", true), ("a/b", false)], rules).is_err());
+            assert!(judged(&[("a", true), ("a/b", false), ("a", true)], rules).is_ok());
+            assert!(judged(&[("a/b", false), ("a-b", false), ("ab", true)], rules).is_ok());
+        }
+        for entries in [[("a/b", false), ("A/B", false)], [("É", false), ("é/x", false)]] {
+            assert!(judged(&entries, Rules::Unix).is_ok());
+            assert!(judged(&entries, Rules::Windows).is_err());
+        }
+        assert!(judged(&[("a", true), ("A", true)], Rules::Windows).is_ok());
     }
 
     proptest! {

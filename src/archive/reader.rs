@@ -12,8 +12,10 @@ use super::seek_table::{SeekTable, SeekTableError};
 use crate::cancel::Cancel;
 use crate::destination::{self, Destination};
 
-/// An index of more than this is refused: that would be tens of millions of files.
-const MAX_INDEX_BYTES: u64 = 4 << 30;
+/// An index of more than this is refused: that would be millions of files.
+const MAX_INDEX_BYTES: u64 = 1 << 30;
+/// The same for index and seek table as they are stored. The manifest says how much memory they take, and may lie.
+const MAX_TAIL_BYTES: u64 = 1 << 30;
 /// Frames that lie together are read together, up to this size.
 const REQUEST_BYTES: u64 = 8 << 20;
 /// Two ranges with less than this between them are one request.
@@ -45,6 +47,9 @@ impl<'a> Reader<'a> {
     ) -> Result<Self, ReadError> {
         let access = Access::new(destination, &manifest, identities);
         let location = manifest.index;
+        if manifest.compressed_bytes.saturating_sub(location.frame_offset) > MAX_TAIL_BYTES {
+            return Err(ReadError::Contradiction("the size of the index"));
+        }
         let tail = access.range(location.frame_offset..manifest.compressed_bytes)?;
         let table = SeekTable::parse(&tail, manifest.compressed_bytes)?;
         let first = usize::try_from(location.frame).ok().filter(|&frame| frame < table.len());

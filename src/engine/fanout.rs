@@ -21,6 +21,8 @@ use crate::destination::{self, Destination, ErrorKind};
 
 /// Blocks that may wait for one destination; a block has at most 4 MiB.
 const QUEUE_BLOCKS: usize = 8;
+/// How long a destination may take to let go once somebody has asked to stop.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(30);
 /// How often somebody who waits looks up.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -104,15 +106,20 @@ struct Running {
 /// Sends blocks to all destinations.
 pub struct Fanout {
     running: Vec<Running>,
+    /// The request to stop the whole run.
     cancel: Cancel,
+    /// Nobody wants this archive any more: what waits in queues need not be written.
+    dropped: Cancel,
 }
 
 impl Fanout {
     /// Begins an upload of `key` on every lane.
     #[must_use]
     pub fn begin(lanes: &[Lane], key: &str, expected_bytes: u64, cancel: &Cancel) -> Self {
-        let running = lanes.iter().map(|lane| start(lane, key.to_owned(), expected_bytes)).collect();
-        Self { running, cancel: cancel.clone() }
+        let dropped = Cancel::new();
+        let stop = Stop { cancel: cancel.clone(), dropped: dropped.clone() };
+        let running = lanes.iter().map(|lane| start(lane, key.to_owned(), expected_bytes, stop.clone())).collect();
+        Self { running, cancel: cancel.clone(), dropped }
     }
 
     /// Gives a block to every destination that is still there.
@@ -138,16 +145,26 @@ impl Fanout {
 
     /// Removes what was written everywhere and says what each destination said.
     #[must_use]
-    pub fn abort(self) -> Vec<Pushed> {
+    pub fn abort(mut self) -> Vec<Pushed> {
+        self.dropped.cancel();
         self.finish()
     }
 
-    fn finish(mut self) -> Vec<Pushed> {
+    fn finish(&mut self) -> Vec<Pushed> {
         // All queues end first, so that destinations finish side by side.
         for lane in &mut self.running {
             lane.queue = None;
         }
-        self.running.drain(..).map(|lane| Pushed { name: lane.name.clone(), result: lane.wait() }).collect()
+        let cancel = &self.cancel;
+        self.running.drain(..).map(|lane| Pushed { name: lane.name.clone(), result: lane.wait(cancel) }).collect()
+    }
+}
+
+/// Waits, so that whoever ends the process because of an error does not leave half an upload behind.
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        self.dropped.cancel();
+        drop(self.finish());
     }
 }
 
@@ -175,17 +192,19 @@ impl Running {
         self.queue = None;
     }
 
-    fn wait(mut self) -> Result<(), PushError> {
+    fn wait(mut self, cancel: &Cancel) -> Result<(), PushError> {
         if self.stalled {
             // The thread hangs in the operating system and cannot be ended; it holds nothing that others need.
             return Err(PushError::Stalled(self.stall_timeout));
         }
         let mut watch = Watch::new(&self.progress, self.stall_timeout);
+        let mut is_stalled =
+            || watch.is_stalled() || (cancel.is_cancelled() && watch.since.elapsed() > CANCEL_PATIENCE);
         let result = loop {
             match self.outcome.recv_timeout(LOOK) {
                 Ok(result) => break result,
                 Err(RecvTimeoutError::Disconnected) => break Err(PushError::Panicked),
-                Err(RecvTimeoutError::Timeout) if watch.is_stalled() => {
+                Err(RecvTimeoutError::Timeout) if is_stalled() => {
                     return Err(PushError::Stalled(self.stall_timeout));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -221,14 +240,27 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn start(lane: &Lane, key: String, expected_bytes: u64) -> Running {
+/// Why a destination may stop in the middle.
+#[derive(Debug, Clone)]
+struct Stop {
+    cancel: Cancel,
+    dropped: Cancel,
+}
+
+impl Stop {
+    fn is_asked_for(&self) -> bool {
+        self.cancel.is_cancelled() || self.dropped.is_cancelled()
+    }
+}
+
+fn start(lane: &Lane, key: String, expected_bytes: u64, stop: Stop) -> Running {
     let (queue, blocks) = bounded(QUEUE_BLOCKS);
     let (result, outcome) = bounded(1);
     let progress = Arc::new(AtomicU64::new(0));
     let (destination, verify) = (Arc::clone(&lane.destination), lane.verify);
     let counted = Arc::clone(&progress);
     let thread = std::thread::spawn(move || {
-        let push = Push { destination: &*destination, key: &key, verify, progress: &counted };
+        let push = Push { destination: &*destination, key: &key, verify, progress: &counted, stop };
         // Nobody waits for a destination that was given up.
         drop(result.send(push.run(&blocks, expected_bytes)));
     });
@@ -249,12 +281,16 @@ struct Push<'a> {
     key: &'a str,
     verify: Verify,
     progress: &'a AtomicU64,
+    stop: Stop,
 }
 
 impl Push<'_> {
     fn run(&self, blocks: &Receiver<Message>, expected_bytes: u64) -> Result<(), PushError> {
         let mut upload = self.destination.upload(self.key, expected_bytes)?;
         for message in blocks {
+            if self.stop.is_asked_for() {
+                break;
+            }
             match message {
                 Message::Block(block) => {
                     if let Err(error) = upload.write(block) {
@@ -323,6 +359,9 @@ impl Push<'_> {
         let mut sha256 = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
         loop {
+            if self.stop.is_asked_for() {
+                return Err(PushError::Dropped);
+            }
             match file.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => sha256.update(&buffer[..read]),

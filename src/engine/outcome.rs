@@ -206,7 +206,8 @@ impl SiteOutcome {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
-        let name = self.archive.as_ref().map_or_else(String::new, ToString::to_string);
+        let site = || self.site.map_or_else(|| "the snapshot".to_owned(), |site| site.to_string());
+        let name = self.archive.as_ref().map_or_else(site, ToString::to_string);
         let event = |kind, level, message: String| Event::new(kind, level, message).with("archive", name.clone());
         for one in &self.destinations {
             let at = |event: Event| event.with("destination", one.name.clone());

@@ -56,6 +56,14 @@ impl Pruned {
         }
     }
 
+    /// What the storage itself protects stays, and that is no failure.
+    fn note(&mut self, id: &ArchiveId, error: &destination::Error) {
+        match error.kind {
+            ErrorKind::Locked | ErrorKind::PermissionDenied => self.locked.push((id.clone(), chain(error))),
+            _ => self.failures.push(chain(error)),
+        }
+    }
+
     /// Should somebody look at it?
     #[must_use]
     pub fn is_failure(&self) -> bool {
@@ -193,17 +201,20 @@ fn candidate(stored: &Stored) -> Candidate {
 fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
     let manifest = &stored.manifest;
     let id = &manifest.id;
+    // Somebody may have pinned it since the catalog was read.
+    match one.destination.stat(&id.key(&id.pin_name())) {
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return pruned.failures.push(chain(&error)),
+        Ok(_) => return,
+    }
     // From the first of these on it is no archive any more.
     let keys = [id.manifest_name(), manifest.archive.clone(), id.pin_name()].map(|name| id.key(&name));
     for (step, key) in keys.iter().enumerate() {
         match one.destination.delete(key) {
+            Ok(()) if step == 1 => pruned.removed_bytes += manifest.bytes,
             Ok(()) => {}
-            Err(error) if step == 0 && matches!(error.kind, ErrorKind::Locked | ErrorKind::PermissionDenied) => {
-                pruned.locked.push((id.clone(), chain(&error)));
-                return;
-            }
             Err(error) => {
-                pruned.failures.push(chain(&error));
+                pruned.note(id, &error);
                 if step == 0 {
                     return;
                 }
@@ -211,7 +222,6 @@ fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
         }
     }
     pruned.removed.push(id.clone());
-    pruned.removed_bytes += manifest.bytes;
 }
 
 /// Removes what killed runs have left, when it is old enough that nobody can be at work on it.
@@ -223,7 +233,7 @@ fn sweep(context: &Context<'_>, one: &Held<'_>, catalog: &Catalog, now: Timestam
     for orphan in catalog.orphans.iter().filter(|orphan| is_old(orphan.entry.modified)) {
         match one.destination.delete(&orphan.key) {
             Ok(()) => pruned.swept.push(orphan.key.clone()),
-            Err(error) => pruned.failures.push(chain(&error)),
+            Err(error) => pruned.note(&orphan.id, &error),
         }
     }
     for site in &catalog.sites {
@@ -277,4 +287,313 @@ fn events(pruned: &Pruned) -> Vec<Event> {
         events.push(at(Event::new("prune-failed", Level::Error, message)));
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::archive::manifest::{FORMAT, IndexLocation, Manifest, Sha256Hex};
+    use crate::cancel::Cancel;
+    use crate::clock::FixedClock;
+    use crate::config::{Config, Target, Verify};
+    use crate::destination::faulty::{Call, Faulty, Script};
+    use crate::destination::in_memory;
+    use crate::monitor::Collector;
+    use crate::retention::policy::Policy;
+
+    const DAYS: i64 = 6;
+
+    fn id(day: i64) -> ArchiveId {
+        let first: Timestamp = "2026-11-01T23:00:00Z".parse().unwrap();
+        ArchiveId::new("XYZ".parse().unwrap(), first + jiff::SignedDuration::from_hours(24 * day))
+    }
+
+    fn manifest(id: &ArchiveId) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            id: id.clone(),
+            site: "XYZ".to_owned(),
+            series: None,
+            completed: id.stamp(),
+            completion_evidence: "metadata".to_owned(),
+            archived: id.stamp(),
+            program: "test".to_owned(),
+            host: "CM01".to_owned(),
+            archive: id.archive_name(false),
+            bytes: 100,
+            sha256: Sha256Hex([0; 32]),
+            compressed_bytes: 100,
+            uncompressed_bytes: 1536,
+            files: 0,
+            encryption: None,
+            index: IndexLocation { frame: 0, frames: 1, frame_offset: 0, offset: 512, size: 9 },
+            parts: vec![],
+            fingerprint: String::new(),
+            databases: vec![],
+        }
+    }
+
+    /// Destinations with archives of some days, and a configuration that keeps two.
+    struct Place {
+        config: Config,
+        destinations: Vec<Arc<dyn Destination>>,
+        scripts: Vec<Script>,
+    }
+
+    impl Place {
+        fn new(names: &[&str]) -> Self {
+            let retention = Policy { last: 2, ..Policy::without_rules() };
+            let destination = |name: &&str| config::Destination {
+                name: (*name).to_owned(),
+                target: Target::Folder(PathBuf::from(name)),
+                retention: retention.clone(),
+                verify: Verify::Full,
+                bandwidth: None,
+                retry_for: Duration::ZERO,
+                stall_timeout: Duration::from_mins(1),
+                sweep_after: Duration::from_hours(48),
+            };
+            let scripts: Vec<Script> = names.iter().map(|_| Script::default()).collect();
+            let opened = names.iter().zip(&scripts);
+            let destinations: Vec<Arc<dyn Destination>> = opened
+                .map(|(name, script)| Arc::new(Faulty::new(in_memory(name), script)) as Arc<dyn Destination>)
+                .collect();
+            let config = Config {
+                file: PathBuf::new(),
+                snapshot: config::Snapshot {
+                    path: PathBuf::new(),
+                    sql_path: None,
+                    log: None,
+                    site: None,
+                    quiet: Duration::ZERO,
+                },
+                supplemental: vec![],
+                archive: config::Archive { level: 3, threads: 1, recipients: vec![] },
+                destinations: names.iter().map(destination).collect(),
+                lock_file: PathBuf::new(),
+                warnings: vec![],
+            };
+            Self { config, destinations, scripts }
+        }
+
+        fn filled() -> Self {
+            let place = Self::new(&["vault"]);
+            (0..DAYS).for_each(|day| place.store(0, &id(day)));
+            place.scripts[0].forget();
+            place
+        }
+
+        fn store(&self, destination: usize, id: &ArchiveId) {
+            self.put(destination, &id.key(&id.archive_name(false)), &[0; 100]);
+            self.put(destination, &id.key(&id.manifest_name()), &manifest(id).to_json());
+        }
+
+        fn put(&self, destination: usize, key: &str, bytes: &[u8]) {
+            self.destinations[destination].put_new(key, bytes).unwrap();
+        }
+
+        fn names(&self, destination: usize) -> Vec<String> {
+            self.destinations[destination].list("XYZ").unwrap().into_iter().map(|entry| entry.name).collect()
+        }
+
+        fn prune_at(&self, now: Timestamp, cancel: &Cancel) -> Vec<Pruned> {
+            let (clock, monitor) = (FixedClock(now), Collector::default());
+            let context = Context {
+                config: &self.config,
+                destinations: &self.destinations,
+                clock: &clock,
+                monitor: &monitor,
+                cancel,
+            };
+            prune(&context, None, None, false)
+        }
+
+        /// The storage's clock is the real one: what the tests have put is as old as they want it to be.
+        fn prune_after(&self, age: Duration) -> Vec<Pruned> {
+            let modified = self.destinations[0].list("XYZ").unwrap().iter().map(|entry| entry.modified).max();
+            self.prune_at(modified.unwrap() + age, &Cancel::new())
+        }
+
+        /// Archives whose manifest is there.
+        fn visible(&self, destination: usize) -> Vec<ArchiveId> {
+            let names = self.names(destination);
+            let ids = (0..DAYS).map(id).filter(|id| names.contains(&id.manifest_name()));
+            // Promise: no manifest without its archive.
+            ids.inspect(|id| assert!(names.contains(&id.archive_name(false)), "{id} has no archive")).collect()
+        }
+    }
+
+    const SOON: Duration = Duration::from_mins(1);
+    const LATER: Duration = Duration::from_hours(49);
+
+    fn days(days: impl IntoIterator<Item = i64>) -> Vec<ArchiveId> {
+        days.into_iter().map(id).collect()
+    }
+
+    #[test]
+    fn manifest_goes_first_and_then_archive_and_pin() {
+        let place = Place::filled();
+        let pruned = place.prune_after(SOON).remove(0);
+        assert!(!pruned.is_failure(), "{pruned:?}");
+        assert_eq!((pruned.removed.clone(), pruned.removed_bytes), (days(0..4), 400));
+        assert_eq!(place.visible(0), days(4..6));
+        let deleted: Vec<String> = place.scripts[0]
+            .calls()
+            .into_iter()
+            .filter(|(call, _)| *call == Call::Delete)
+            .map(|(_, key)| key)
+            .collect();
+        let expected = days(0..4)
+            .into_iter()
+            .flat_map(|id| [id.manifest_name(), id.archive_name(false), id.pin_name()].map(|name| id.key(&name)));
+        assert!(deleted.into_iter().eq(expected));
+    }
+
+    #[test]
+    fn failure_at_any_delete_leaves_no_manifest_without_archive_and_is_made_good_later() {
+        for nth in 1..=12 {
+            for kind in [ErrorKind::Unavailable, ErrorKind::Locked, ErrorKind::PermissionDenied] {
+                let place = Place::filled();
+                place.scripts[0].fail(Call::Delete, nth, kind);
+                let pruned = place.prune_after(SOON).remove(0);
+                let is_failure = kind == ErrorKind::Unavailable;
+                assert_eq!(pruned.is_failure(), is_failure, "{nth}: {pruned:?}");
+                assert_eq!((pruned.failures.len(), pruned.locked.len()), if is_failure { (1, 0) } else { (0, 1) });
+                let is_manifest = nth % 3 == 1;
+                let is_archive = nth % 3 == 2;
+                assert_eq!(pruned.removed.len(), if is_manifest { 3 } else { 4 });
+                assert_eq!(pruned.removed_bytes, if is_manifest || is_archive { 300 } else { 400 });
+                assert_eq!(place.visible(0).len(), if is_manifest { 3 } else { 2 });
+                // Once the storage lets go, nothing is left but what is to be kept.
+                place.scripts[0].forget();
+                assert!(!place.prune_after(LATER).remove(0).is_failure());
+                assert_eq!(place.visible(0), days(4..6));
+                assert_eq!(place.names(0).len(), 4);
+            }
+        }
+    }
+
+    #[test]
+    fn storage_that_keeps_everything_is_no_failure() {
+        for kind in [ErrorKind::Locked, ErrorKind::PermissionDenied] {
+            let place = Place::filled();
+            let orphan = id(-1);
+            place.put(0, &orphan.key(&orphan.archive_name(false)), b"orphan");
+            place.scripts[0].fail_always(Call::Delete, kind);
+            let pruned = place.prune_after(LATER).remove(0);
+            assert!(!pruned.is_failure(), "{pruned:?}");
+            assert!(pruned.removed.is_empty() && pruned.swept.is_empty());
+            assert_eq!(pruned.locked.len(), 5, "four archives and an orphan");
+            assert_eq!(place.visible(0), days(0..6));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_neither_counted_nor_removed() {
+        let place = Place::filled();
+        let newer = String::from_utf8(manifest(&id(6)).to_json()).unwrap().replace("\"format\": 1", "\"format\": 2");
+        let based = String::from_utf8(manifest(&id(7)).to_json()).unwrap().replacen('{', "{\"base\": \"x\",", 1);
+        for (day, json) in [(6, newer.as_bytes()), (7, based.as_bytes()), (8, b"{"), (9, b"")] {
+            place.put(0, &id(day).key(&id(day).archive_name(false)), &[0; 100]);
+            place.put(0, &id(day).key(&id(day).manifest_name()), json);
+        }
+        place.put(0, "XYZ/notes.txt", b"foreign");
+        let pruned = place.prune_after(LATER).remove(0);
+        assert!(!pruned.is_failure(), "{pruned:?}");
+        assert_eq!(pruned.removed, days(0..4));
+        let names = place.names(0);
+        for day in 4..10 {
+            assert!(names.contains(&id(day).manifest_name()) && names.contains(&id(day).archive_name(false)), "{day}");
+        }
+        assert!(names.contains(&"notes.txt".to_owned()));
+    }
+
+    #[test]
+    fn orphans_are_swept_only_when_old() {
+        let place = Place::filled();
+        let orphan = id(9);
+        place.put(0, &orphan.key(&orphan.archive_name(true)), b"on its way");
+        assert!(place.prune_after(Duration::from_hours(47)).remove(0).swept.is_empty());
+        // A clock that was set back makes nothing old.
+        let cancel = Cancel::new();
+        assert!(place.prune_at("1990-01-01T00:00:00Z".parse().unwrap(), &cancel).remove(0).swept.is_empty());
+        assert!(place.names(0).contains(&orphan.archive_name(true)));
+        assert_eq!(place.prune_after(LATER).remove(0).swept, [orphan.key(&orphan.archive_name(true))]);
+        assert!(!place.names(0).contains(&orphan.archive_name(true)));
+    }
+
+    #[test]
+    fn pinned_archives_stay() {
+        let place = Place::filled();
+        place.put(0, &id(1).key(&id(1).pin_name()), b"not even JSON");
+        let pruned = place.prune_after(SOON).remove(0);
+        assert_eq!(pruned.removed, days([0, 2, 3]));
+        assert_eq!(place.visible(0), days([1, 4, 5]));
+    }
+
+    #[test]
+    fn archive_that_is_pinned_at_the_last_moment_stays() {
+        let place = Place::filled();
+        let (clock, monitor, cancel) = (FixedClock(id(10).stamp()), Collector::default(), Cancel::new());
+        let context = Context {
+            config: &place.config,
+            destinations: &place.destinations,
+            clock: &clock,
+            monitor: &monitor,
+            cancel: &cancel,
+        };
+        let held = read_all(&context, None);
+        place.put(0, &id(1).key(&id(1).pin_name()), b"{}");
+        let pruned = prune_one(&context, &held[0], &held, None, false);
+        assert!(!pruned.is_failure(), "{pruned:?}");
+        assert_eq!(pruned.removed, days([0, 2, 3]));
+        assert_eq!(place.visible(0), days([1, 4, 5]));
+    }
+
+    #[test]
+    fn archive_of_which_nobody_knows_whether_it_is_pinned_stays() {
+        let place = Place::filled();
+        place.scripts[0].fail(Call::Stat, 2, ErrorKind::Unavailable);
+        let pruned = place.prune_after(SOON).remove(0);
+        assert!(pruned.is_failure());
+        assert_eq!(pruned.removed, days([0, 2, 3]));
+        assert_eq!(place.visible(0), days([1, 4, 5]));
+    }
+
+    #[test]
+    fn what_another_destination_still_needs_stays() {
+        let mut place = Place::new(&["vault", "offsite"]);
+        (0..DAYS).for_each(|day| place.store(0, &id(day)));
+        place.store(1, &id(0));
+        place.store(1, &id(5));
+        place.config.destinations[1].retention.last = 4;
+        let pruned = place.prune_after(SOON);
+        assert_eq!(pruned[0].removed, days([0, 1]));
+        assert_eq!(place.visible(0), days(2..6));
+        assert_eq!(place.visible(1), days([0, 5]));
+    }
+
+    #[test]
+    fn destination_that_cannot_be_read_may_need_everything() {
+        let place = Place::new(&["vault", "offsite"]);
+        (0..DAYS).for_each(|day| place.store(0, &id(day)));
+        place.scripts[1].fail_always(Call::Folders, ErrorKind::Unavailable);
+        let pruned = place.prune_after(SOON);
+        assert!(pruned[1].is_failure());
+        // It would keep the newest two of these.
+        assert_eq!(place.visible(0), days(4..6));
+    }
+
+    #[test]
+    fn cancelled_pruning_removes_nothing_more() {
+        let place = Place::filled();
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let pruned = place.prune_at(id(10).stamp(), &cancel).remove(0);
+        assert!(pruned.removed.is_empty());
+        assert_eq!(place.visible(0), days(0..6));
+    }
 }

@@ -10,17 +10,17 @@ use jiff::Timestamp;
 
 use super::extra;
 use super::fanout::{Fanout, Lane};
-use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
+use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult, chain};
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
 use crate::archive::index::{Attributes, Skipped};
-use crate::archive::manifest::{Encryption, FORMAT, Manifest, Part};
+use crate::archive::manifest::{Encryption, FORMAT, MAX_BYTES, Manifest, Part};
 use crate::archive::name::ArchiveId;
 use crate::archive::writer::{self, Member, WriteError, Written};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::destination::{self, Destination};
+use crate::destination::{self, Destination, ErrorKind};
 use crate::monitor::{Event, Level, Monitor};
 use crate::source::complete::{self, By, Completion, State};
 use crate::source::supplemental::Expansion;
@@ -70,7 +70,14 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
         if context.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        outcome.sites.push(site(context, snapshot)?);
+        let site = match site(context, snapshot) {
+            Ok(site) => site,
+            // These concern all sites alike.
+            Err(error @ (RunError::Cancelled | RunError::Recipient(_))) => return Err(error),
+            // What is wrong with one snapshot must not cost the others their archive.
+            Err(error) => SiteOutcome::new(Some(snapshot.site), SiteResult::Failed { reason: chain(&error) }),
+        };
+        outcome.sites.push(site);
     }
     Ok(outcome)
 }
@@ -164,10 +171,11 @@ impl Attempt<'_> {
     /// Is the archive there already? If not, removes what a killed run has left of it.
     fn prepare(&self, destination: &dyn Destination) -> Result<bool, destination::Error> {
         let site = self.id.site();
-        let names: Vec<String> = destination.list(site.as_str())?.into_iter().map(|entry| entry.name).collect();
-        if names.contains(&self.id.manifest_name()) {
-            return Ok(true);
+        let entries = destination.list(site.as_str())?;
+        if entries.iter().any(|entry| entry.name == self.id.manifest_name()) {
+            return self.check_stored(destination, &entries).map(|()| true);
         }
+        let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
         for encrypted in [false, true] {
             let name = self.id.archive_name(encrypted);
             if names.contains(&name) {
@@ -178,6 +186,30 @@ impl Attempt<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// A manifest alone keeps nothing safe: the archive that it describes must lie beside it.
+    fn check_stored(
+        &self,
+        destination: &dyn Destination,
+        entries: &[destination::Entry],
+    ) -> Result<(), destination::Error> {
+        let name = self.id.manifest_name();
+        let key = self.id.key(&name);
+        let fault = |why: String| destination::Error::new(ErrorKind::Other, "use what is already there:", &key, why);
+        let manifest = match Manifest::parse(&name, &destination.read(&key, MAX_BYTES)?) {
+            Ok(manifest) => manifest,
+            // A newer version of this program knows what it did.
+            Err(error) if error.is_newer() => return Ok(()),
+            Err(error) => return Err(fault(chain(&error))),
+        };
+        match entries.iter().find(|entry| entry.name == manifest.archive) {
+            None => Err(fault("its archive is missing".to_owned())),
+            Some(entry) if entry.bytes != manifest.bytes => {
+                Err(fault(format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes)))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     fn write(&self, gathered: &Gathered, lanes: &[Lane], outcome: &mut SiteOutcome) -> Result<(), RunError> {
@@ -232,6 +264,9 @@ impl Attempt<'_> {
             outcome.set(&one.name, result);
         }
         let anywhere = outcome.destinations.iter().any(|one| one.result.has_archive());
+        if !anywhere && cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
         outcome.result = if anywhere {
             SiteResult::Archived
         } else {
@@ -258,7 +293,10 @@ impl Attempt<'_> {
                         outcome.set(&one.name, DestinationResult::failed(error, error.hint()));
                     }
                 }
-                outcome.result = SiteResult::Failed { reason: "no destination took the archive".to_owned() };
+                // One that has it from an earlier run keeps it safe.
+                if !outcome.destinations.iter().any(|one| one.result.has_archive()) {
+                    outcome.result = SiteResult::Failed { reason: "no destination took the archive".to_owned() };
+                }
                 Ok(())
             }
             WriteError::Cancelled => Err(RunError::Cancelled),

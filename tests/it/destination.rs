@@ -22,18 +22,18 @@ const KEY: &str = "XYZ/XYZ-20261122T235900Z.tar.zst";
 const MIB: usize = 1 << 20;
 
 /// Everything that differs between the buckets of these tests.
-struct Settings {
-    url: String,
-    endpoint: String,
-    access_key: String,
-    secret_key: String,
-    options: Vec<(&'static str, &'static str)>,
-    retry_for: Duration,
-    cancel: Cancel,
+pub(crate) struct Settings {
+    pub(crate) url: String,
+    pub(crate) endpoint: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+    pub(crate) options: Vec<(&'static str, &'static str)>,
+    pub(crate) retry_for: Duration,
+    pub(crate) cancel: Cancel,
 }
 
 impl Settings {
-    fn new(endpoint: &str, url: &str) -> Self {
+    pub(crate) fn new(endpoint: &str, url: &str) -> Self {
         Self {
             url: url.to_owned(),
             endpoint: endpoint.to_owned(),
@@ -45,11 +45,16 @@ impl Settings {
         }
     }
 
-    fn bucket(&self) -> &str {
+    pub(crate) fn bucket(&self) -> &str {
         self.url.strip_prefix("s3://").unwrap()
     }
 
-    fn open(&self) -> Box<dyn Destination> {
+    pub(crate) fn open(&self) -> Box<dyn Destination> {
+        destination::open(&self.config(), &self.cancel).unwrap()
+    }
+
+    /// As the configuration has it.
+    pub(crate) fn config(&self) -> config::Destination {
         let mut options =
             vec![("access_key_id", self.access_key.as_str()), ("secret_access_key", self.secret_key.as_str())];
         options.extend(&self.options);
@@ -59,7 +64,7 @@ impl Settings {
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             ca_file: None,
         };
-        let destination = config::Destination {
+        config::Destination {
             name: "bucket".to_owned(),
             target: config::Target::Bucket(bucket),
             retention: keep_everything(),
@@ -68,8 +73,7 @@ impl Settings {
             retry_for: self.retry_for,
             stall_timeout: Duration::from_mins(10),
             sweep_after: Duration::from_hours(24),
-        };
-        destination::open(&destination, &self.cancel).unwrap()
+        }
     }
 }
 
@@ -409,7 +413,7 @@ fn no_request_hides_a_secret_in_messages() {
 }
 
 /// The server of tests/ceph.sh.
-fn ceph(bucket: &str) -> Settings {
+pub(crate) fn ceph(bucket: &str) -> Settings {
     let variable = |name: &str| {
         let name = format!("AFTERBACKUP_TEST_S3_{name}");
         std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"))
@@ -423,7 +427,7 @@ fn ceph(bucket: &str) -> Settings {
 }
 
 /// A bucket of its own on Ceph. With Object Lock, what is put is locked for a day, which its administrator may lift.
-fn ceph_bucket(purpose: &str, locked: bool) -> Settings {
+pub(crate) fn ceph_bucket(purpose: &str, locked: bool) -> Settings {
     let began = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let settings = ceph(&format!("{purpose}-{began}"));
     let lock: &[_] = if locked { &[("x-amz-bucket-object-lock-enabled", "true")] } else { &[] };
@@ -438,7 +442,13 @@ fn ceph_bucket(purpose: &str, locked: bool) -> Settings {
 }
 
 /// What no destination needs to do: a signed request to the bucket itself.
-fn request(settings: &Settings, method: &str, tail: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+pub(crate) fn request(
+    settings: &Settings,
+    method: &str,
+    tail: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String) {
     let url = format!("{}/{}{tail}", settings.endpoint, settings.bucket());
     let mut request = hyper::Request::builder().method(method).uri(&url);
     for (name, value) in headers {

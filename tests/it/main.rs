@@ -5,5 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archive;
+mod bucket_run;
 mod destination;
 mod help;
+mod fanout;
+mod hostile;
+mod properties;

@@ -1,0 +1,227 @@
+//! Reading archives: how much it costs, and what damage does.
+
+use std::fs;
+use std::path::Path;
+
+use afterbackup::archive::extract::{self, Fetched, extract};
+use afterbackup::archive::index::Entry;
+use afterbackup::archive::manifest::Manifest;
+use afterbackup::archive::reader::{ReadError, Reader};
+use afterbackup::archive::verify::verify;
+use afterbackup::archive::{AccessError, Identities};
+use afterbackup::cancel::Cancel;
+use afterbackup::destination::faulty::{Call, Faulty, Script};
+use afterbackup::destination::{Destination, in_memory};
+use afterbackup::monitor::Collector;
+
+use crate::support::archives::{self, Key, data, lay_out, noise};
+
+fn fetch(
+    reader: &Reader<'_>,
+    wanted: impl Fn(&Entry) -> bool,
+    target: &Path,
+) -> Result<Fetched, extract::ExtractError> {
+    let entries: Vec<&Entry> = reader.index().entries.iter().filter(|entry| wanted(entry)).collect();
+    let options = extract::Options { target: target.to_owned(), force: false, threads: 2 };
+    extract(reader, &entries, &options, &Collector::default(), &Cancel::new())
+}
+
+/// One small file of an archive with 8,000: bytes read, and ranged requests.
+fn cost_of_one_small_file(key: Option<&Key>) -> (u64, u64) {
+    const FILES: usize = 8_000;
+    let source = tempfile::tempdir().unwrap();
+    for number in 0..FILES {
+        let folder = source.path().join(format!("inboxes/{:02}", number % 80));
+        if number < 80 {
+            fs::create_dir_all(&folder).unwrap();
+        }
+        fs::write(folder.join(format!("{number:05}.bin")), data(10 << 10, number as u64)).unwrap();
+    }
+    let (archive, written) = archives::write(archives::members(source.path()), &archives::options(2, key));
+    let manifest = archives::manifest(&written, key);
+    let script = Script::default();
+    let destination = Faulty::new(in_memory("memory"), &script);
+    archives::store(&destination, &manifest, &archive);
+    script.forget();
+
+    let identities = archives::identities(key);
+    let reader = Reader::open(&destination, manifest, &identities).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let fetched = fetch(&reader, |entry| entry.path.ends_with("/04711.bin"), target.path()).unwrap();
+    assert_eq!((fetched.files, fetched.bytes), (1, 10 << 10));
+    assert_eq!(fetched.read_bytes, script.bytes_read());
+    let file = target.path().join("XYZBackup/inboxes/71/04711.bin");
+    assert!(fs::read(file).unwrap() == data(10 << 10, 4711));
+    assert_eq!(script.count(Call::Open) + script.count(Call::Read), 0);
+    (script.bytes_read(), script.count(Call::ReadRange))
+}
+
+#[test]
+fn one_small_file_of_8000_costs_two_small_requests() {
+    let (bytes, requests) = cost_of_one_small_file(None);
+    eprintln!("{bytes} bytes in {requests} requests");
+    assert!(bytes <= 600_000, "{bytes}");
+    assert!(requests <= 2, "{requests}");
+}
+
+#[test]
+fn encryption_adds_one_request() {
+    let (bytes, requests) = cost_of_one_small_file(Some(&Key::new()));
+    eprintln!("{bytes} bytes in {requests} requests, encrypted");
+    assert!(bytes <= 900_000, "{bytes}");
+    assert!(requests <= 3, "{requests}");
+}
+
+/// A small archive with a bit of everything, and where it lies.
+struct Small {
+    archive: Vec<u8>,
+    manifest: Manifest,
+    identities: Identities,
+    source: tempfile::TempDir,
+}
+
+impl Small {
+    fn new(key: Option<&Key>) -> Self {
+        Self::with_large_file_of(700, key)
+    }
+
+    /// Over 4 MiB it lies across a frame border.
+    fn with_large_file_of(bytes: usize, key: Option<&Key>) -> Self {
+        let source = tempfile::tempdir().unwrap();
+        // Noise, so that there is no slack in the compressed bytes.
+        let large = [noise(400, 1), vec![0; bytes]].concat();
+        lay_out(
+            source.path(),
+            [
+                ("large.mdf", &large[..]),
+                ("a/one.txt", b"one"),
+                ("a/two.bin", &noise(200, 2)),
+                ("empty", b""),
+                ("b/", b""),
+                ("\u{e4}/three.log", &data(900, 3)),
+            ],
+        );
+        let (archive, written) = archives::write(archives::members(source.path()), &archives::options(1, key));
+        let manifest = archives::manifest(&written, key);
+        Self { archive, manifest, identities: archives::identities(key), source }
+    }
+
+    fn on_a_destination(&self, archive: &[u8]) -> Box<dyn Destination> {
+        let destination = in_memory("memory");
+        archives::store(&*destination, &self.manifest, archive);
+        destination
+    }
+
+    fn verify(&self, destination: &dyn Destination) -> Result<Vec<String>, ReadError> {
+        let collector = Collector::default();
+        verify(destination, &self.manifest, &self.identities, None, 1, &collector, &Cancel::new())
+            .map(|verified| verified.damage)
+    }
+
+    /// Damage is told, whatever it is; and nothing that is fetched is wrong.
+    fn assert_damage_is_found(&self, archive: &[u8], fetch_too: bool, what: &str) {
+        let destination = self.on_a_destination(archive);
+        match self.verify(&*destination) {
+            Ok(damage) => assert!(!damage.is_empty(), "{what}: passes for sound"),
+            // A damaged age header is like one for somebody else.
+            Err(ReadError::Access(AccessError::WrongIdentity)) if self.manifest.encryption.is_some() => {}
+            Err(error) => assert!(error.is_damage(), "{what}: {error:?}"),
+        }
+        if !fetch_too {
+            return;
+        }
+        let target = tempfile::tempdir().unwrap();
+        let Ok(reader) = Reader::open(&*destination, self.manifest.clone(), &self.identities) else { return };
+        match fetch(&reader, |_| true, target.path()) {
+            Ok(_) | Err(extract::ExtractError::Read(ReadError::Access(AccessError::WrongIdentity))) => {}
+            Err(extract::ExtractError::Read(error)) => assert!(error.is_damage(), "{what}: {error:?}"),
+            // A damaged index has no other way to be dangerous.
+            Err(error) => panic!("{what}: {error:?}"),
+        }
+        for there in archives::members(target.path()).iter().filter(|there| !there.folder) {
+            let path =
+                there.path.strip_prefix("XYZBackup/XYZBackup/").unwrap_or_else(|| panic!("{what}: {}", there.path));
+            let (fetched, archived) =
+                (fs::read(there.source()).unwrap(), fs::read(self.source.path().join(path)).unwrap());
+            assert!(fetched == archived, "{what}: {path} was fetched with other content");
+        }
+    }
+}
+
+#[test]
+fn sound_archives_pass() {
+    for key in [None, Some(Key::new())] {
+        let small = Small::new(key.as_ref());
+        let destination = small.on_a_destination(&small.archive);
+        assert_eq!(small.verify(&*destination).unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_an_archive_is_found() {
+    // The second time, a file of two frames.
+    for (large, step) in [(700, 1), ((4 << 20) + 500, 13)] {
+        let small = Small::with_large_file_of(large, None);
+        for at in (0..small.archive.len()).step_by(step) {
+            let mut damaged = small.archive.clone();
+            damaged[at] ^= 1 << (at % 8);
+            small.assert_damage_is_found(&damaged, at % 7 == 0, &format!("byte {at} of {}", damaged.len()));
+        }
+    }
+}
+
+#[test]
+fn flipped_bytes_of_an_encrypted_archive_are_found() {
+    let small = Small::new(Some(&Key::new()));
+    for at in (0..small.archive.len()).filter(|at| at % 5 == 0 || *at < 250) {
+        let mut damaged = small.archive.clone();
+        damaged[at] ^= 1 << (at % 8);
+        small.assert_damage_is_found(&damaged, at % 7 == 0, &format!("byte {at} of {}", damaged.len()));
+    }
+}
+
+#[test]
+fn every_truncation_is_found() {
+    for key in [None, Some(Key::new())] {
+        let small = Small::new(key.as_ref());
+        for end in (0..small.archive.len()).filter(|end| end % 11 == 0 || end + 60 > small.archive.len()) {
+            small.assert_damage_is_found(&small.archive[..end], end % 3 == 0, &format!("cut to {end}"));
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_are_found() {
+    for key in [None, Some(Key::new())] {
+        let small = Small::new(key.as_ref());
+        for more in [&b"\0"[..], &noise(70_000, 4), &small.archive] {
+            small.assert_damage_is_found(&[&small.archive, more].concat(), false, "bytes behind the end");
+        }
+    }
+}
+
+#[test]
+fn archive_of_another_snapshot_under_the_same_name_is_found() {
+    let (small, other) = (Small::new(None), Small::new(None));
+    // Times differ, so the archives do.
+    assert!(small.archive != other.archive);
+    small.assert_damage_is_found(&other.archive, true, "another archive");
+}
+
+#[test]
+fn reading_stops_when_asked_to() {
+    let small = Small::new(None);
+    let destination = small.on_a_destination(&small.archive);
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let collector = Collector::default();
+    let verified = verify(&*destination, &small.manifest, &small.identities, None, 2, &collector, &cancel);
+    assert!(matches!(verified, Err(ReadError::Cancelled)), "{verified:?}");
+    let reader = Reader::open(&*destination, small.manifest.clone(), &small.identities).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let entries: Vec<&Entry> = reader.index().entries.iter().collect();
+    let options = extract::Options { target: target.path().to_owned(), force: false, threads: 2 };
+    let fetched = extract(&reader, &entries, &options, &collector, &cancel);
+    assert!(matches!(fetched, Err(extract::ExtractError::Read(ReadError::Cancelled))), "{fetched:?}");
+    assert!(archives::members(target.path()).iter().all(|member| member.folder || member.size == 0));
+}
