@@ -34,11 +34,7 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         return Err(Failure::words(Exit::Usage, format!("there is no destination '{name}' in the configuration")));
     }
     // A plan reads only; carrying it out is a run.
-    let _lock = if args.dry_run {
-        None
-    } else {
-        Some(RunLock::take(&loaded.config.lock_file).map_err(|error| Failure::new(Exit::Busy, &error))?)
-    };
+    let _lock = if args.dry_run { None } else { Some(RunLock::take(&loaded.config.lock_file)?) };
     let pruned = prune::prune(&program.context(&loaded), args.place.site, only, args.dry_run);
     let failed = pruned.iter().any(Pruned::is_failure);
     if program.console.is_json() {

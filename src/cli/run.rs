@@ -4,7 +4,7 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::engine::run::{self, RunError};
-use crate::lock::{LockError, RunLock};
+use crate::lock::RunLock;
 use crate::monitor::{Event, Level, Monitor};
 
 /// Archive the completed snapshot.
@@ -13,13 +13,7 @@ pub(super) struct Args {}
 
 pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
-    let _lock = RunLock::take(&loaded.config.lock_file).map_err(|error| match &error {
-        LockError::Busy(_) => {
-            Failure::new(Exit::Busy, &error).hint(Some("wait until it has ended; the lock goes with its process"))
-        }
-        LockError::Open { .. } => Failure::new(Exit::Failed, &error)
-            .hint(Some("set lock-file in the configuration to a path that this account can write")),
-    })?;
+    let _lock = RunLock::take(&loaded.config.lock_file)?;
     let outcome = run::run(&program.context(&loaded)).map_err(|error| match &error {
         RunError::Cancelled => Failure::words(Exit::Cancelled, "cancelled; nothing was archived"),
         RunError::Recipient(_) => Failure::new(Exit::Usage, &error),

@@ -6,3 +6,6 @@
 mod support;
 
 mod destination;
+mod harness;
+mod kill;
+mod run;
