@@ -84,6 +84,10 @@ fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunEr
         }
         Err(error) => return Err(error.into()),
     };
+    // Whoever is asked to stop while waiting has not learned that the snapshot is incomplete.
+    if context.cancel.is_cancelled() {
+        return Err(RunError::Cancelled);
+    }
     let State::Complete { completed, by } = completion.state else {
         return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
     };
@@ -211,7 +215,15 @@ impl Attempt<'_> {
             Err(error) => return self.give_up(fanout, error, outcome),
         };
         // The second look: the archive may exist only if the snapshot is still what it was.
-        if let Some(changes) = self.changed_since(gathered, &extra)? {
+        let changes = match self.changed_since(gathered, &extra) {
+            Ok(changes) => changes,
+            Err(error) => {
+                // Not just dropped: the process may end before its threads have removed what they wrote.
+                drop(fanout.abort());
+                return Err(error);
+            }
+        };
+        if let Some(changes) = changes {
             drop(fanout.abort());
             outcome.result = SiteResult::Changed { changes };
             outcome.forget_pending();
@@ -229,6 +241,9 @@ impl Attempt<'_> {
             outcome.set(&one.name, result);
         }
         let anywhere = outcome.destinations.iter().any(|one| one.result.has_archive());
+        if !anywhere && cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
         outcome.result = if anywhere {
             SiteResult::Archived
         } else {
