@@ -36,6 +36,9 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     // A plan reads only; carrying it out is a run.
     let _lock = if args.dry_run { None } else { Some(RunLock::take(&loaded.config.lock_file)?) };
     let pruned = prune::prune(&program.context(&loaded), args.place.site, only, args.dry_run);
+    if program.cancel.is_cancelled() {
+        return Err(Failure::words(Exit::Cancelled, "cancelled; what is left is whole, and the next prune goes on"));
+    }
     let failed = pruned.iter().any(Pruned::is_failure);
     if program.console.is_json() {
         program.console.document(&Report { dry_run: args.dry_run, destinations: pruned });
