@@ -3,6 +3,8 @@
 //! Everything lies in one scratch folder, configuration and lock file included, so that tests run side by side. The
 //! snapshot is of 2021: it must not lie in the future of whatever clock the test machine has.
 
+#![allow(unreachable_pub, dead_code, reason = "not every system uses all of it")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;

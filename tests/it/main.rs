@@ -6,6 +6,9 @@
 mod support;
 
 mod destination;
+mod fetch;
 mod harness;
 mod kill;
+mod list;
 mod run;
+mod torn;
