@@ -216,8 +216,8 @@ fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
 pub(super) fn read_failure(error: &ReadError) -> Failure {
     let exit = if error.is_damage() { Exit::Damage } else { Exit::Failed };
     let hint = match error {
-        ReadError::Access(AccessError::Destination(error)) => error.hint(),
         _ if error.is_damage() => Some("try another destination with --destination, or another archive"),
+        ReadError::Access(AccessError::Destination(error)) => error.hint(),
         _ => None,
     };
     Failure::new(exit, error).hint(hint)
