@@ -7,7 +7,9 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::place::Place;
 use crate::engine::prune::{self, Pruned};
+use crate::engine::run::Context;
 use crate::lock::RunLock;
+use crate::monitor::Collector;
 use crate::retention::table;
 
 /// Apply retention.
@@ -35,7 +37,11 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     }
     // A plan reads only; carrying it out is a run.
     let _lock = if args.dry_run { None } else { Some(RunLock::take(&loaded.config.lock_file)?) };
-    let pruned = prune::prune(&program.context(&loaded), args.place.site, only, args.dry_run);
+    // With --json there is one document, which has all that the events tell.
+    let silent = Collector::default();
+    let context = program.context(&loaded);
+    let context = if program.console.is_json() { Context { monitor: &silent, ..context } } else { context };
+    let pruned = prune::prune(&context, args.place.site, only, args.dry_run);
     if program.cancel.is_cancelled() {
         return Err(Failure::words(Exit::Cancelled, "cancelled; what is left is whole, and the next prune goes on"));
     }
