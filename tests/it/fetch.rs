@@ -168,7 +168,8 @@ fn encrypted() -> Secrets {
     // The third is somebody else's.
     scene.section(&format!("[archive]\nrecipients = ['{}', '{}']", keys[0].to_public(), keys[1].to_public()));
     for (number, key) in keys.iter().enumerate() {
-        let text = format!("# created: today\n# public key: {}\n{}\n", key.to_public(), key.to_string().expose_secret());
+        let text =
+            format!("# created: today\n# public key: {}\n{}\n", key.to_public(), key.to_string().expose_secret());
         fs::write(scene.path(&format!("key{number}")), text).unwrap();
     }
     scene.run(&["run"]).exits(0);

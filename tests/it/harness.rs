@@ -45,7 +45,10 @@ impl Scene {
         scene.file("SiteDBServer/CM_XYZ_log.ldf", &text(900_000));
         scene.file("SiteServer/SMSServer/data/hman.ini", b"[hman]\r\nversion=5.00.9128\r\n");
         scene.file("SiteServer/SMSServer/inboxes/auth/empty.box", b"");
-        scene.file("SiteServer/SMSServer/srvacct/\u{fc}berraschung \u{2014} \u{65e5}\u{672c}.txt", b"names are not ASCII");
+        scene.file(
+            "SiteServer/SMSServer/srvacct/\u{fc}berraschung \u{2014} \u{65e5}\u{672c}.txt",
+            b"names are not ASCII",
+        );
         for number in 0..30 {
             scene.file(&format!("SiteServer/SMSServer/Logs/log{number}.log"), &text(1000 * number));
         }
@@ -121,6 +124,11 @@ impl Scene {
     /// The files of site XYZ on a destination, partial and foreign ones included.
     pub fn held(&self, destination: &str) -> Vec<String> {
         names(&self.path(destination).join("XYZ"))
+    }
+
+    /// How many archives are visible on a destination.
+    pub fn manifests(&self, destination: &str) -> usize {
+        self.held(destination).iter().filter(|name| Path::new(name).extension().is_some_and(|e| e == "json")).count()
     }
 
     pub fn archive(&self, destination: &str) -> PathBuf {
@@ -204,8 +212,8 @@ fn normalised_line(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let mut out: Vec<String> = Vec::new();
     for (number, word) in words.iter().enumerate() {
-        let bare = word.trim_matches(['(', ')', ',']);
-        let unit = words.get(number + 1).map_or("", |next| next.trim_matches(['(', ')', ',']));
+        let bare = word.trim_matches(['(', ')', ',', ';']);
+        let unit = words.get(number + 1).map_or("", |next| next.trim_matches(['(', ')', ',', ';']));
         let is_number = bare.parse::<f64>().is_ok();
         out.push(match bare {
             "B" | "KiB" | "MiB" | "GiB" if out.last().is_some_and(|last| last.ends_with("SIZE")) => {
@@ -448,6 +456,7 @@ pub fn copy_tree(from: &Path, to: &Path) {
 }
 
 /// On the build server everything that a test needs has to be there; elsewhere it is left out, and says so.
+#[allow(clippy::print_stderr, reason = "the test harness shows it")]
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "cannot be tested here: {why}");
     eprintln!("skipped: {why}");

@@ -5,10 +5,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config_cli;
+mod damage;
 mod destination;
 mod fetch;
 mod harness;
+mod interop;
 mod kill;
 mod list;
+mod prune;
 mod run;
 mod torn;
+mod verify;

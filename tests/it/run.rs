@@ -420,6 +420,7 @@ fn peak_memory(scene: &Scene, args: &[&str]) -> String {
 }
 
 #[cfg(target_os = "linux")]
+#[allow(clippy::print_stderr, reason = "the figures are what these tests are run for")]
 #[track_caller]
 fn assert_bounded(what: &str, memory: &str, mebibytes: u64) {
     eprintln!("{what}: {memory}");
@@ -437,10 +438,10 @@ fn twelve_gibibytes_need_no_more_memory_than_one() {
     fs::File::options().write(true).open(&mdf).unwrap().set_len(12 << 30).unwrap();
     scene.complete(COMPLETED);
     touch(&mdf, at(COMPLETED) - SignedDuration::from_mins(5));
-    assert_bounded("run", &peak_memory(&scene, &["run"]), 128);
-    assert_bounded("verify", &peak_memory(&scene, &["verify"]), 96);
+    assert_bounded("12 GiB: run", &peak_memory(&scene, &["run"]), 128);
+    assert_bounded("12 GiB: verify", &peak_memory(&scene, &["verify"]), 96);
     let back = scene.path("back");
-    assert_bounded("fetch", &peak_memory(&scene, &["fetch", "latest", "--to", back.to_str().unwrap()]), 96);
+    assert_bounded("12 GiB: fetch", &peak_memory(&scene, &["fetch", "latest", "--to", back.to_str().unwrap()]), 96);
     assert_eq!(fs::metadata(back.join("XYZBackup/SiteDBServer/CM_XYZ.mdf")).unwrap().len(), 12 << 30);
 }
 
@@ -455,10 +456,14 @@ fn hundred_thousand_small_files_need_bounded_memory() {
         scene.file(&name, &text(number % 700));
     }
     scene.complete(COMPLETED);
-    assert_bounded("run", &peak_memory(&scene, &["run"]), 192);
-    assert_bounded("verify", &peak_memory(&scene, &["verify"]), 192);
+    assert_bounded("100,000 files: run", &peak_memory(&scene, &["run"]), 192);
+    assert_bounded("100,000 files: verify", &peak_memory(&scene, &["verify"]), 192);
     let back = scene.path("back");
-    assert_bounded("fetch", &peak_memory(&scene, &["fetch", "latest", "--to", back.to_str().unwrap()]), 192);
+    assert_bounded(
+        "100,000 files: fetch",
+        &peak_memory(&scene, &["fetch", "latest", "--to", back.to_str().unwrap()]),
+        192,
+    );
     assert_same_tree(&back.join("XYZBackup"), &scene.snapshot());
 }
 
