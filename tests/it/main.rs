@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bucket;
 mod config_cli;
 mod damage;
 mod destination;
@@ -15,5 +16,6 @@ mod kill;
 mod list;
 mod prune;
 mod run;
+mod sites;
 mod torn;
 mod verify;
