@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::extra;
 use super::fanout::{Fanout, Lane};
-use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
+use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult, chain};
 use crate::archive::OutputClosed;
 use crate::archive::index::{Attributes, Skipped};
 use crate::archive::manifest::{Encryption, FORMAT, Manifest, Part};
@@ -69,7 +69,12 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
         if context.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        outcome.sites.push(site(context, snapshot)?);
+        outcome.sites.push(match site(context, snapshot) {
+            Ok(outcome) => outcome,
+            Err(error @ (RunError::Cancelled | RunError::Recipient(_))) => return Err(error),
+            // The other sites are not to suffer for it.
+            Err(error) => SiteOutcome::new(Some(snapshot.site), SiteResult::Failed { reason: chain(&error) }),
+        });
     }
     Ok(outcome)
 }
