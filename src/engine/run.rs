@@ -182,7 +182,12 @@ impl Attempt<'_> {
                 destination.delete(&self.id.key(&name))?;
             }
             for leftover in destination.leftovers(site.as_str())?.iter().filter(|leftover| leftover.of == name) {
-                destination.remove_leftover(leftover)?;
+                // Its name is nobody else's: it is in nobody's way, and prune tries again.
+                if let Err(error) = destination.remove_leftover(leftover) {
+                    let message =
+                        format!("what an unfinished run had left on {} stays: {}", destination.name(), chain(&error));
+                    self.context.tell(&Event::new("warning", Level::Warn, message));
+                }
             }
         }
         Ok(false)
