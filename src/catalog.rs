@@ -53,10 +53,24 @@ pub struct Pin {
 /// Something on a destination that is not right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// Of which kind.
+    pub kind: ProblemKind,
     /// The file.
     pub key: String,
     /// What is wrong with it, in words.
     pub problem: String,
+}
+
+/// What a [`Problem`] means for the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// The manifest is damaged or none of ours: the archive cannot be seen.
+    Manifest,
+    /// The archive was written by a newer version, and cannot be read by this one.
+    Newer,
+    /// The archive file is missing or has the wrong size.
+    Archive,
 }
 
 /// An archive file without manifest: what a run that was killed has left.
@@ -145,12 +159,16 @@ fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalo
             Found::Manifest(bytes) => bytes,
             Found::Nothing => continue,
             Found::TooLarge => {
-                catalog.problems.push(Problem { key, problem: "it is too large for a manifest".to_owned() });
+                let problem = "it is too large for a manifest".to_owned();
+                catalog.problems.push(Problem { kind: ProblemKind::Manifest, key, problem });
                 continue;
             }
         };
         match Manifest::parse(&id.manifest_name(), &bytes) {
-            Err(error) => catalog.problems.push(Problem { key, problem: words(&error) }),
+            Err(error) => {
+                let kind = if error.is_newer() { ProblemKind::Newer } else { ProblemKind::Manifest };
+                catalog.problems.push(Problem { kind, key, problem: words(&error) });
+            }
             Ok(manifest) => {
                 let file = archives.get(&manifest.archive);
                 let whole = file.is_some_and(|(_, entry)| entry.bytes == manifest.bytes);
@@ -161,7 +179,7 @@ fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalo
                             format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes)
                         }
                     };
-                    catalog.problems.push(Problem { key, problem });
+                    catalog.problems.push(Problem { kind: ProblemKind::Archive, key, problem });
                 }
                 catalog.archives.insert(id.clone(), Stored { manifest, pin, whole });
             }

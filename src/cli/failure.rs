@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use crate::config::ConfigError;
 use crate::engine::outcome::chain;
+use crate::lock::LockError;
 
 /// Why a command could not be done.
 #[derive(Debug)]
@@ -27,6 +28,18 @@ impl Failure {
     pub(super) fn hint(mut self, hint: Option<&str>) -> Self {
         self.hint = hint.map(str::to_owned);
         self
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match &error {
+            LockError::Busy(_) => {
+                Self::new(Exit::Busy, &error).hint(Some("wait until it has ended; the lock goes with its process"))
+            }
+            LockError::Open { .. } => Self::new(Exit::Failed, &error)
+                .hint(Some("set lock-file in the configuration to a path that this account can write")),
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::place::named;
-use super::run::lock_failure;
 use crate::archive::name::SiteCode;
 use crate::engine::prune::{self, Pruned};
+use crate::engine::run::Context;
 use crate::lock::RunLock;
+use crate::monitor::Collector;
 use crate::retention::table;
 
 const EXAMPLES: &str = r"Examples:
@@ -45,12 +46,15 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         named(&loaded.destinations, name)?;
     }
     // A plan reads only; carrying it out is a run.
-    let _lock = if args.dry_run {
-        None
-    } else {
-        Some(RunLock::take(&loaded.config.lock_file).map_err(|error| lock_failure(&error))?)
-    };
-    let pruned = prune::prune(&program.context(&loaded), args.site, only, args.dry_run);
+    let _lock = if args.dry_run { None } else { Some(RunLock::take(&loaded.config.lock_file)?) };
+    // With --json there is one document, which has all that the events tell.
+    let silent = Collector::default();
+    let context = program.context(&loaded);
+    let context = if program.console.is_json() { Context { monitor: &silent, ..context } } else { context };
+    let pruned = prune::prune(&context, args.site, only, args.dry_run);
+    if program.cancel.is_cancelled() {
+        return Err(Failure::words(Exit::Cancelled, "cancelled; what is left is whole, and the next prune goes on"));
+    }
     let failed = pruned.iter().any(Pruned::is_failure);
     if program.console.is_json() {
         program.console.document(&Report { dry_run: args.dry_run, destinations: pruned });

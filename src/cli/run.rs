@@ -4,7 +4,7 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::engine::run::{self, RunError};
-use crate::lock::{LockError, RunLock};
+use crate::lock::RunLock;
 use crate::monitor::{Event, Level, Monitor};
 use crate::source;
 
@@ -20,7 +20,7 @@ pub(super) struct Args {}
 
 pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
-    let _lock = RunLock::take(&loaded.config.lock_file).map_err(|error| lock_failure(&error))?;
+    let _lock = RunLock::take(&loaded.config.lock_file)?;
     let outcome = run::run(&program.context(&loaded)).map_err(|error| match &error {
         RunError::Cancelled => Failure::words(Exit::Cancelled, "cancelled; nothing was archived"),
         RunError::Recipient(_) => Failure::new(Exit::Usage, &error),
@@ -52,15 +52,4 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .filter_map(|error| error.downcast_ref::<std::io::Error>())
         .any(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-}
-
-/// Why this cannot be the one run of this host.
-pub(super) fn lock_failure(error: &LockError) -> Failure {
-    match error {
-        LockError::Busy(_) => {
-            Failure::new(Exit::Busy, error).hint(Some("wait until it has ended; the lock goes with its process"))
-        }
-        LockError::Open { .. } => Failure::new(Exit::Failed, error)
-            .hint(Some("set lock-file in the configuration to a path that this account can write")),
-    }
 }

@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fetch::{Key, read_failure};
-use super::place::{Place, misplaced};
+use super::place::{Held, Place, misplaced};
 use super::{Program, threads};
 use crate::archive::name::ArchiveId;
 use crate::archive::verify::{self, Verified};
-use crate::catalog::Selector;
+use crate::catalog::{Problem, ProblemKind, Selector};
 use crate::units;
 
 const EXAMPLES: &str = r"Without the secret key, encrypted archives cannot be verified. Exit code 6 means damage.
@@ -57,6 +57,8 @@ impl FromStr for Share {
 #[serde(rename_all = "kebab-case")]
 struct Report {
     archives: Vec<One>,
+    /// Manifests that cannot be read: what they stand for cannot be verified.
+    problems: Vec<Problem>,
 }
 
 #[derive(Serialize)]
@@ -87,15 +89,7 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
         })?
     };
     let mut archives = Vec::new();
-    // A manifest that cannot be used hides a whole archive; read() has told which.
-    let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok());
-    let mut exit = if args.archives.is_empty() && catalogs().any(|catalog| !catalog.problems.is_empty()) {
-        Exit::Damage
-    } else if held.iter().any(|one| one.catalog.is_err()) {
-        Exit::Partial
-    } else {
-        Exit::Done
-    };
+    let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
     for id in &wanted {
         for one in &held {
             let Some(stored) = one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(id)) else { continue };
@@ -131,13 +125,26 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
             archives.push(found);
         }
     }
+    let problems = if args.archives.is_empty() { unreadable(&held) } else { vec![] };
+    for problem in &problems {
+        exit = match (exit, problem.kind) {
+            (Exit::Damage, _) | (_, ProblemKind::Manifest) => Exit::Damage,
+            _ => Exit::Failed,
+        };
+    }
     if program.console.is_json() {
-        program.console.document(&Report { archives });
+        program.console.document(&Report { archives, problems });
     } else if wanted.is_empty() {
         program.console.note("No archives.");
         program.console.hint(misplaced(&held).as_deref());
     }
     Ok(exit)
+}
+
+/// Manifests of which only the existence is known. They were told when the catalog was read.
+fn unreadable(held: &[Held]) -> Vec<Problem> {
+    let problems = held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|catalog| &catalog.problems);
+    problems.filter(|problem| problem.kind != ProblemKind::Archive).cloned().collect()
 }
 
 fn print(program: &Program<'_>, one: &One) {

@@ -262,8 +262,13 @@ impl SiteOutcome {
                 let message = format!("dropped {name}: the snapshot changed while it was read: {first}");
                 event("changed", Level::Warn, message).with("changes", changes.clone())
             }
-            SiteResult::Failed { reason } => event("failed", Level::Error, format!("{name} is not archived: {reason}"))
-                .with("reason", reason.clone()),
+            SiteResult::Failed { reason } => {
+                // It may have failed before there was a name.
+                let site = self.site.map_or_else(String::new, |site| format!("site {site}"));
+                let subject = if name.is_empty() { &site } else { &name };
+                event("failed", Level::Error, format!("{subject} is not archived: {reason}"))
+                    .with("reason", reason.clone())
+            }
         });
         events
     }

@@ -371,7 +371,7 @@ mod tests {
                     quiet: Duration::ZERO,
                 },
                 supplemental: vec![],
-                archive: config::Archive { level: 3, threads: 1, recipients: vec![] },
+                archive: config::Archive { level: 3, threads: 1, recipients: vec![], check_databases: true },
                 destinations: names.iter().map(destination).collect(),
                 lock_file: PathBuf::new(),
                 warnings: vec![],

@@ -92,6 +92,10 @@ fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunEr
         }
         Err(error) => return Err(error.into()),
     };
+    // Whoever is asked to stop while waiting has not learned that the snapshot is incomplete.
+    if context.cancel.is_cancelled() {
+        return Err(RunError::Cancelled);
+    }
     let State::Complete { completed, by } = completion.state else {
         return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
     };
@@ -182,7 +186,12 @@ impl Attempt<'_> {
                 destination.delete(&self.id.key(&name))?;
             }
             for leftover in destination.leftovers(site.as_str())?.iter().filter(|leftover| leftover.of == name) {
-                destination.remove_leftover(leftover)?;
+                // Its name is nobody else's: it is in nobody's way, and prune tries again.
+                if let Err(error) = destination.remove_leftover(leftover) {
+                    let message =
+                        format!("what an unfinished run had left on {} stays: {}", destination.name(), chain(&error));
+                    self.context.tell(&Event::new("warning", Level::Warn, message));
+                }
             }
         }
         Ok(false)
@@ -245,7 +254,15 @@ impl Attempt<'_> {
             Err(error) => return self.give_up(fanout, error, outcome),
         };
         // The second look: the archive may exist only if the snapshot is still what it was.
-        if let Some(changes) = self.changed_since(gathered, &extra)? {
+        let changes = match self.changed_since(gathered, &extra) {
+            Ok(changes) => changes,
+            Err(error) => {
+                // Not just dropped: the process may end before its threads have removed what they wrote.
+                drop(fanout.abort());
+                return Err(error);
+            }
+        };
+        if let Some(changes) = changes {
             drop(fanout.abort());
             outcome.result = SiteResult::Changed { changes };
             outcome.forget_pending();

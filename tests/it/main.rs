@@ -6,9 +6,22 @@
 mod support;
 
 mod archive;
+mod bucket;
 mod bucket_run;
+mod config_cli;
+mod damage;
 mod destination;
-mod help;
 mod fanout;
+mod fetch;
+mod harness;
+mod help;
 mod hostile;
+mod interop;
+mod kill;
+mod list;
 mod properties;
+mod prune;
+mod run;
+mod sites;
+mod torn;
+mod verify;

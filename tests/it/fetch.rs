@@ -1,0 +1,223 @@
+//! `fetch`: what comes back is what was archived, or nothing.
+
+use std::fs;
+
+use afterbackup::archive::manifest::Manifest;
+use age::secrecy::ExposeSecret;
+
+use crate::harness::{ID, Scene, assert_part_of_tree, assert_same_tree, names, read_only, tree};
+
+fn archived() -> Scene {
+    let scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    scene
+}
+
+#[test]
+fn whole_archive_comes_back_byte_for_byte_with_times() {
+    let scene = archived();
+    let output = scene.run(&["fetch", "latest", "--to", "back"]).exits(0);
+    assert!(output.stdout.starts_with("Fetched 39 files, "), "{output}");
+    assert_same_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
+    assert_eq!(names(&scene.path("back")), ["XYZBackup"]);
+}
+
+#[test]
+fn report_for_programs_counts_what_was_fetched() {
+    let scene = archived();
+    let report = scene.run(&["fetch", ID, "--to", "back", "--json"]).exits(0).json();
+    assert_eq!(report["archive"], ID);
+    assert_eq!(report["files"], 39);
+    assert_eq!(report["damaged"], serde_json::json!([]));
+    let report = scene.run(&["fetch", ID, "--to", "back", "--json"]).exits(0).json();
+    assert_eq!((&report["files"], &report["already-there"]), (&0.into(), &39.into()));
+}
+
+#[test]
+fn files_come_back_by_pattern() {
+    let scene = archived();
+    for (pattern, expected) in [
+        ("**/*.mdf", 1),
+        ("XYZBackup/SiteDBServer", 2),
+        ("xyzbackup\\sitedbserver\\", 2),
+        ("XYZBackup/SiteServer/SMSServer/Logs/log?.log", 10),
+        ("**/hman.ini", 1),
+        ("**/\u{fc}berraschung*", 1),
+    ] {
+        let back = scene.path("back");
+        scene.run(&["fetch", "latest", "--to", "back", pattern]).exits(0);
+        assert_eq!(assert_part_of_tree(&back.join("XYZBackup"), &scene.snapshot()), expected, "{pattern}");
+        fs::remove_dir_all(back).unwrap();
+    }
+    scene.run(&["fetch", "latest", "--to", "back", "**/*.mdf", "**/*.ini"]).exits(0);
+    assert_eq!(assert_part_of_tree(&scene.path("back/XYZBackup"), &scene.snapshot()), 2);
+}
+
+#[test]
+fn empty_folder_comes_back_by_name() {
+    let scene = archived();
+    scene.run(&["fetch", "latest", "--to", "back", "**/empty folder"]).exits(0);
+    assert!(scene.path("back/XYZBackup/SiteServer/SMSServer/inboxes/empty folder/deeper").is_dir());
+    assert_eq!(assert_part_of_tree(&scene.path("back/XYZBackup"), &scene.snapshot()), 0);
+}
+
+#[test]
+fn pattern_that_matches_nothing_is_a_failure() {
+    let scene = archived();
+    scene.run(&["fetch", "latest", "--to", "back", "*.none"]).exits(1).says("no file of the archive matches");
+    assert!(!scene.path("back").exists());
+}
+
+#[test]
+fn raw_archive_is_the_stored_one() {
+    let scene = archived();
+    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(0);
+    let stored = fs::read(scene.archive("vault")).unwrap();
+    assert!(fs::read(scene.path(&format!("back/{ID}.tar.zst"))).unwrap() == stored);
+    let manifest = Manifest::parse(&format!("{ID}.json"), &fs::read(scene.path(&format!("back/{ID}.json"))).unwrap());
+    assert_eq!(manifest.unwrap().id.to_string(), ID);
+    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(1).says("is already there");
+    scene.run(&["fetch", "latest", "--to", "back", "--raw", "**"]).exits(2);
+}
+
+#[test]
+fn raw_archive_and_its_manifest_can_be_used_as_a_destination() {
+    let scene = archived();
+    scene.run(&["fetch", "latest", "--to", "copy/XYZ", "--raw"]).exits(0);
+    scene.run(&["verify", "--destination", "./copy"]).exits(0).says("39 files");
+}
+
+#[test]
+fn files_that_differ_are_not_replaced_unless_forced() {
+    let scene = archived();
+    let fetch = ["fetch", "latest", "--to", "back"];
+    scene.run(&fetch).exits(0);
+    let changed = scene.path("back/XYZBackup/SiteServer/SMSServer/data/hman.ini");
+    fs::write(&changed, "mine").unwrap();
+    let gone = scene.path("back/XYZBackup/BackupDocument.xml");
+    fs::remove_file(&gone).unwrap();
+    scene.run(&fetch).exits(1).says("hman.ini").says("--force");
+    assert_eq!(fs::read(&changed).unwrap(), b"mine");
+    assert!(!gone.exists(), "before anything is written");
+    scene.run(&["fetch", "latest", "--to", "back", "--force"]).exits(0);
+    assert_same_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
+}
+
+#[test]
+fn read_only_file_is_replaced_when_forced() {
+    let scene = archived();
+    let place = scene.path("back/XYZBackup/CD.Latest/skpswi.dat");
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(&place, "other").unwrap();
+    read_only(&place, true);
+    scene.run(&["fetch", "latest", "--to", "back", "--force"]).exits(0);
+    assert_same_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
+}
+
+#[test]
+fn folder_in_place_of_a_file_is_never_replaced() {
+    let scene = archived();
+    fs::create_dir_all(scene.path("back/XYZBackup/BackupDocument.xml")).unwrap();
+    scene.run(&["fetch", "latest", "--to", "back", "--force"]).exits(1).says("BackupDocument.xml");
+    assert!(scene.path("back/XYZBackup/BackupDocument.xml").is_dir());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_the_target_do_not_lead_out_of_it() {
+    let scene = archived();
+    fs::create_dir_all(scene.path("elsewhere")).unwrap();
+    fs::create_dir_all(scene.path("back/XYZBackup")).unwrap();
+    std::os::unix::fs::symlink(scene.path("elsewhere"), scene.path("back/XYZBackup/SiteServer")).unwrap();
+    scene.run(&["fetch", "latest", "--to", "back", "--force"]).exits(1).says("SiteServer");
+    assert!(names(&scene.path("elsewhere")).is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn disk_that_is_too_small_is_said_before_anything_is_written() {
+    use crate::harness::Mount;
+    let scene = archived();
+    fs::create_dir(scene.path("small")).unwrap();
+    let Some(_mount) = Mount::tmpfs(&scene.path("small"), "size=1m") else { return };
+    scene.run(&["fetch", "latest", "--to", "small"]).exits(1).says("small");
+    assert!(names(&scene.path("small")).is_empty());
+}
+
+#[test]
+fn fetch_takes_the_destination_that_has_the_whole_archive() {
+    let mut scene = Scene::new();
+    scene.destination("second");
+    scene.run(&["run"]).exits(0);
+    fs::remove_file(scene.archive("vault")).unwrap();
+    let report = scene.run(&["fetch", "latest", "--to", "back", "--json"]).exits(0).json();
+    assert_eq!(report["destination"], "second");
+    assert_same_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
+}
+
+// Encrypted.
+
+struct Secrets {
+    scene: Scene,
+    keys: Vec<age::x25519::Identity>,
+}
+
+fn encrypted() -> Secrets {
+    let keys: Vec<_> = (0..3).map(|_| age::x25519::Identity::generate()).collect();
+    let mut scene = Scene::new();
+    // The third is somebody else's.
+    scene.section(&format!("[archive]\nrecipients = ['{}', '{}']", keys[0].to_public(), keys[1].to_public()));
+    for (number, key) in keys.iter().enumerate() {
+        let text =
+            format!("# created: today\n# public key: {}\n{}\n", key.to_public(), key.to_string().expose_secret());
+        fs::write(scene.path(&format!("key{number}")), text).unwrap();
+    }
+    scene.run(&["run"]).exits(0);
+    Secrets { scene, keys }
+}
+
+#[test]
+fn encrypted_archive_comes_back_with_any_of_its_keys() {
+    let Secrets { scene, keys } = encrypted();
+    let stored = scene.path(&format!("vault/XYZ/{ID}.tar.zst.age"));
+    assert!(fs::read(&stored).unwrap().starts_with(b"age-encryption.org/v1\n"));
+    let shown = scene.run(&["show", "latest", "--json"]).exits(0).json();
+    assert_eq!(shown["manifest"]["encryption"]["recipients"][0], keys[0].to_public().to_string());
+    for key in ["key0", "key1"] {
+        let to = format!("back-{key}");
+        scene.run(&["fetch", "latest", "--to", &to, "--identity", key]).exits(0);
+        assert_same_tree(&scene.path(&to).join("XYZBackup"), &scene.snapshot());
+        scene.run(&["verify", "--identity", key]).exits(0).says("ok");
+    }
+    scene.run(&["fetch", "latest", "--to", "one", "--identity", "key0", "**/hman.ini"]).exits(0);
+    assert_eq!(tree(&scene.path("one")).len(), 5);
+    assert_part_of_tree(&scene.path("one/XYZBackup"), &scene.snapshot());
+    scene.run(&["show", "latest", "--files", "**/hman.ini", "--identity", "key1"]).exits(0).says("hman.ini");
+}
+
+#[test]
+fn wrong_or_missing_key_is_said() {
+    let Secrets { scene, .. } = encrypted();
+    let missing = "give the file with the secret key with --identity";
+    scene.run(&["fetch", "latest", "--to", "back"]).exits(1).says(missing);
+    scene.run(&["show", "latest", "--files"]).exits(1).says(missing);
+    scene.run(&["verify"]).exits(1).says(missing);
+    let wrong = "encrypted to other recipients";
+    scene.run(&["fetch", "latest", "--to", "back", "--identity", "key2"]).exits(1).says(wrong);
+    scene.run(&["verify", "--identity", "key2"]).exits(1).says(wrong);
+    scene.run(&["fetch", "latest", "--to", "back", "--identity", "none"]).exits(2).says("cannot use none as a key");
+    fs::write(scene.path("bad"), "no key at all").unwrap();
+    scene.run(&["fetch", "latest", "--to", "back", "--identity", "bad"]).exits(2).says("age-keygen");
+    assert!(!scene.path("back").exists());
+    // The archive itself can be had without any key.
+    scene.run(&["fetch", "latest", "--to", "raw", "--raw"]).exits(0);
+}
+
+#[test]
+fn manifest_of_an_encrypted_archive_names_no_file_of_the_snapshot() {
+    let Secrets { scene, .. } = encrypted();
+    let manifest = fs::read_to_string(scene.manifest("vault")).unwrap();
+    for name in ["hman.ini", "SiteServer", "log1.log"] {
+        assert!(!manifest.contains(name), "{name} in {manifest}");
+    }
+}

@@ -1,0 +1,251 @@
+//! The process ends at any moment: nothing half is visible, and the next one completes and cleans up.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+
+use crate::harness::{COMPLETED, ID, PATIENCE, Scene, assert_part_of_tree, assert_same_tree, at, names, noise, text};
+
+/// So many moments, spread over the duration of a full run.
+const MOMENTS: u32 = 40;
+
+/// Larger, so that there is time to be killed in: some 40 MB that do not compress, and small files.
+fn large_scene() -> Scene {
+    let scene = Scene::new();
+    for number in 0..4 {
+        scene.file(&format!("SiteServer/big{number}.bin"), &noise(number, 10 << 20));
+    }
+    for number in 0..1500_usize {
+        scene.file(&format!("SiteServer/small/{}/file{number}", number % 20), &text(number * 7 % 5000));
+    }
+    scene.complete(COMPLETED);
+    scene
+}
+
+/// How long the program takes, at least.
+fn duration(scene: &Scene, args: &[&str]) -> Duration {
+    let begun = Instant::now();
+    scene.run(args).exits(0);
+    begun.elapsed()
+}
+
+/// The moments, in no particular order, the same in every run of the test but for the duration.
+fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
+    (0..MOMENTS).map(move |number| {
+        // 13 and the number of moments have no common factor: every one comes once.
+        let at = f64::from(number * 13 % MOMENTS) + f64::from(number * 7 % 10) / 10.0;
+        whole.mul_f64(at / f64::from(MOMENTS))
+    })
+}
+
+/// Kills the process at a moment. `false` if it had ended before.
+fn kill_after(mut child: Child, moment: Duration) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < moment {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    child.kill().unwrap();
+    #[cfg(unix)]
+    let killed = std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()).is_some();
+    #[cfg(not(unix))]
+    let killed = !child.wait().unwrap().success();
+    killed
+}
+
+/// Every manifest has its archive, whole.
+#[track_caller]
+fn assert_nothing_half(scene: &Scene, destination: &str) {
+    let listed = scene.run(&["list", "--json"]).exits(0).json();
+    for archive in listed["archives"].as_array().unwrap() {
+        assert_eq!(archive["incomplete-on"].as_array().unwrap().len(), 0, "{archive}");
+    }
+    assert_eq!(listed["destinations"][0]["problems"].as_array().unwrap().len(), 0, "{listed}");
+    for name in scene.held(destination) {
+        if let Some(id) = name.strip_suffix(".json") {
+            assert!(scene.held(destination).contains(&format!("{id}.tar.zst")), "{name} has no archive");
+        }
+    }
+}
+
+#[test]
+fn run_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
+    let scene = large_scene();
+    let whole = duration(&scene, &["run"]);
+    let site = scene.path("vault/XYZ");
+    fs::remove_dir_all(&site).unwrap();
+    let (mut killed, mut with_leftovers) = (0, 0);
+    for moment in moments(whole.mul_f64(1.05)) {
+        killed += u32::from(kill_after(scene.spawn(&["run"]), moment));
+        assert_nothing_half(&scene, "vault");
+        if scene.manifest("vault").exists() {
+            scene.run(&["verify"]).exits(0);
+            fs::remove_dir_all(&site).unwrap();
+        } else {
+            // They stay there: the next run has to cope with them.
+            with_leftovers += u32::from(!scene.held("vault").is_empty());
+        }
+    }
+    assert!(killed >= MOMENTS / 2 && with_leftovers >= MOMENTS / 4, "{killed} killed, {with_leftovers} with leftovers");
+    scene.run(&["run"]).exits(0);
+    assert_eq!(scene.held("vault"), [format!("{ID}.json"), format!("{ID}.tar.zst")]);
+    scene.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn fetch_that_is_killed_leaves_no_half_file_and_the_next_one_completes() {
+    let scene = large_scene();
+    scene.run(&["run"]).exits(0);
+    let fetch = ["fetch", "latest", "--to", "back"];
+    let back = scene.path("back");
+    let whole = duration(&scene, &fetch);
+    fs::remove_dir_all(&back).unwrap();
+    let (mut killed, mut some) = (0, 0);
+    for (number, moment) in moments(whole.mul_f64(1.05)).enumerate() {
+        killed += u32::from(kill_after(scene.spawn(&fetch), moment));
+        let fetched = back.join("XYZBackup");
+        if fetched.exists() {
+            some += u32::from(assert_whole_files(&fetched, &scene.snapshot()) > 0);
+        }
+        if number % 8 == 7 {
+            scene.run(&fetch).exits(0);
+            assert_eq!(names(&back), ["XYZBackup"]);
+            assert_same_tree(&fetched, &scene.snapshot());
+        }
+        // Some begin anew, some go on where the one before was killed.
+        if number % 2 == 1 {
+            drop(fs::remove_dir_all(&back));
+        }
+    }
+    assert!(killed >= MOMENTS / 2 && some >= MOMENTS / 4, "{killed} killed, {some} with files");
+}
+
+/// Folders get their times last; files are under their names when they are whole, time included.
+#[track_caller]
+fn assert_whole_files(fetched: &Path, archived: &Path) -> usize {
+    assert_part_of_tree(fetched, archived)
+}
+
+#[test]
+fn raw_fetch_that_is_killed_leaves_no_half_archive() {
+    let scene = large_scene();
+    scene.run(&["run"]).exits(0);
+    let fetch = ["fetch", "latest", "--raw", "--to", "back"];
+    let whole = duration(&scene, &fetch);
+    let back = scene.path("back");
+    let archive = fs::read(scene.archive("vault")).unwrap();
+    for moment in moments(whole).step_by(4) {
+        fs::remove_dir_all(&back).unwrap();
+        fs::create_dir(&back).unwrap();
+        kill_after(scene.spawn(&fetch), moment);
+        let place = back.join(format!("{ID}.tar.zst"));
+        assert!(!place.exists() || fs::read(&place).unwrap() == archive);
+    }
+}
+
+#[test]
+fn prune_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
+    const ARCHIVES: i64 = 60;
+    let mut scene = Scene::bare();
+    scene.file("SiteDBServer/CM_XYZ.mdf", &noise(1, 20_000));
+    scene.file("SiteServer/x", b"x");
+    scene.section("[retention]\nlast = 1000");
+    for day in 0..ARCHIVES {
+        let completed = at(COMPLETED) + SignedDuration::from_hours(24 * day);
+        scene.complete(&completed.to_string());
+        scene.run(&["run"]).exits(0);
+    }
+    scene.sections = "[retention]\nlast = 1\n".to_owned();
+    scene.configure();
+    let full = scene.path("full");
+    crate::harness::copy_tree(&scene.path("vault"), &full);
+    let again = || {
+        fs::remove_dir_all(scene.path("vault")).unwrap();
+        crate::harness::copy_tree(&full, &scene.path("vault"));
+    };
+    let (mut killed, mut partly) = (0, 0);
+    for moment in 0..MOMENTS {
+        again();
+        // Everything but one archive goes: killed when so many files are left.
+        let left = usize::try_from(moment * 3).unwrap() + 3;
+        let mut child = scene.spawn(&["prune"]);
+        crate::harness::until("prune gets there", || {
+            scene.held("vault").len() <= left || child.try_wait().unwrap().is_some()
+        });
+        killed += u32::from(kill_after(child, Duration::ZERO));
+        assert_nothing_half(&scene, "vault");
+        let left = scene.held("vault").len();
+        partly += u32::from(left > 2 && left < usize::try_from(ARCHIVES).unwrap() * 2);
+        scene.run(&["prune"]).exits(0);
+        assert_eq!(scene.manifests("vault"), 1);
+    }
+    assert!(killed >= MOMENTS / 3 && partly >= MOMENTS / 4, "{killed} killed, {partly} in the middle");
+}
+
+/// A signal that can be answered, after the upload has begun.
+#[cfg(unix)]
+fn interrupted(scene: &Scene, signal: rustix::process::Signal, moment: Duration) -> ExitStatus {
+    let child = scene.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let mut child = child;
+    crate::harness::until("the upload begins", || {
+        scene.held("vault").iter().any(|name| name.contains(".partial-")) || child.try_wait().unwrap().is_some()
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < moment {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    if child.try_wait().unwrap().is_none() {
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+    child.wait().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn run_that_is_interrupted_says_so_and_leaves_nothing() {
+    use rustix::process::Signal;
+    let scene = large_scene();
+    let whole = duration(&scene, &["run"]);
+    let mut cancelled = 0;
+    for (number, moment) in moments(whole.mul_f64(0.5)).step_by(2).enumerate() {
+        fs::remove_dir_all(scene.path("vault/XYZ")).unwrap();
+        let signal = if number % 2 == 0 { Signal::TERM } else { Signal::INT };
+        match interrupted(&scene, signal, moment).code() {
+            Some(130) => {
+                cancelled += 1;
+                assert_eq!(scene.held("vault"), Vec::<String>::new());
+            }
+            // It came too late.
+            Some(0) => assert_eq!(scene.held("vault"), [format!("{ID}.json"), format!("{ID}.tar.zst")]),
+            code => panic!("exit code {code:?}"),
+        }
+    }
+    assert!(cancelled >= 5, "{cancelled} cancelled");
+}
+
+#[cfg(unix)]
+#[test]
+fn run_that_is_interrupted_while_it_waits_for_quiet_says_so() {
+    use std::io::{BufRead, BufReader};
+    let mut scene = Scene::new();
+    fs::remove_file(scene.snapshot().join("smsbkup.log")).unwrap();
+    // Quiet cannot be told from the times: it takes a hundred years.
+    scene.snapshot_key("quiet = '100 years'");
+    let mut child = scene.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("Waiting"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(names(&scene.path("vault")).is_empty());
+}
