@@ -132,7 +132,7 @@ impl Host {
                 quiet: Duration::ZERO,
             },
             supplemental: vec![],
-            archive: config::Archive { level: 1, threads: 2, recipients: vec![] },
+            archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: true },
             destinations,
             lock_file: PathBuf::new(),
             warnings: vec![],

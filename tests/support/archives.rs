@@ -95,7 +95,7 @@ pub fn task() -> Box<dyn Task> {
 }
 
 pub fn options(threads: usize, key: Option<&Key>) -> Options {
-    Options { level: 3, threads, recipients: key.iter().map(|key| key.public()).collect() }
+    Options { level: 3, threads, check_databases: true, recipients: key.iter().map(|key| key.public()).collect() }
 }
 
 /// The archive of some members, in memory.
@@ -230,6 +230,7 @@ impl Forged {
                 size: json.len() as u64,
             },
             index: Index { format: FORMAT, id: id(), entries: vec![], skipped: vec![] },
+            databases: vec![],
             fingerprint: String::new(),
         };
         (archive, manifest(&written, None))
