@@ -425,7 +425,12 @@ pub fn assert_same_tree(fetched: &Path, archived: &Path) {
 /// Every file of `fetched` is one of `archived`, whole. How many there are.
 #[track_caller]
 pub fn assert_part_of_tree(fetched: &Path, archived: &Path) -> usize {
-    let archived = tree(archived);
+    assert_part_of(fetched, &tree(archived))
+}
+
+/// The same for many looks at what was archived.
+#[track_caller]
+pub fn assert_part_of(fetched: &Path, archived: &BTreeMap<String, Node>) -> usize {
     let fetched = tree(fetched);
     let files = fetched.iter().filter(|(_, node)| node.sha256.is_some());
     files.inspect(|(name, node)| assert!(archived.get(*name) == Some(*node), "{name} is not what was archived")).count()

@@ -86,6 +86,9 @@ fn database_half_from_another_server_is_in_the_archive() {
     scene.run(&["run"]).exits(4).says("SQLBackupDocument.xml");
 }
 
+#[cfg(target_os = "linux")]
+const NOBODY: u32 = 65534;
+
 /// Runs the program as somebody who is not root.
 #[cfg(target_os = "linux")]
 fn as_nobody(scene: &Scene, args: &[&str]) -> crate::harness::Output {
@@ -94,7 +97,6 @@ fn as_nobody(scene: &Scene, args: &[&str]) -> crate::harness::Output {
     if !rustix::process::geteuid().is_root() {
         return scene.run(args);
     }
-    const NOBODY: u32 = 65534;
     fs::set_permissions(scene.root(), fs::Permissions::from_mode(0o755)).unwrap();
     for path in ["vault", "lock"] {
         if !scene.path(path).exists() {
@@ -115,7 +117,7 @@ fn as_nobody(scene: &Scene, args: &[&str]) -> crate::harness::Output {
 #[cfg(target_os = "linux")]
 fn forbid(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
 }
 
 #[cfg(target_os = "linux")]
