@@ -125,7 +125,7 @@ fn first_configuration_works_as_written() {
     }
     let mut again = program();
     again.arg("init").arg(&file);
-    Output::of(again).exits(1).says("it is there already");
+    Output::of(again).exits(1).says("init never replaces one");
 }
 
 #[test]

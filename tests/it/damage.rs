@@ -178,8 +178,8 @@ fn archive_of_another_snapshot_under_this_name_is_found() {
 fn archive_without_manifest_does_not_exist() {
     let damaged = Damaged::new();
     let said = damaged.after(|_, manifest| fs::remove_file(manifest).unwrap());
-    said.list.exits(0).says("No archives.");
-    said.verify.exits(0).says("No archives.");
+    said.list.exits(0).says("No archives in ");
+    said.verify.exits(0).says("No archives");
     said.fetch.exits(1).says("there is no archive");
 }
 

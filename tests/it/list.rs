@@ -36,7 +36,7 @@ fn archives_are_listed_for_programs() {
 #[test]
 fn nothing_is_listed_as_nothing() {
     let scene = Scene::bare();
-    scene.run(&["list"]).exits(0).says("No archives.");
+    scene.run(&["list"]).exits(0).says("No archives in ");
     let listed = scene.run(&["list", "--json"]).exits(0).json();
     assert_eq!(listed["archives"], serde_json::json!([]));
 }
@@ -72,7 +72,7 @@ fn folder_is_listed_without_any_configuration() {
 fn site_that_is_asked_for_is_listed_alone() {
     let scene = Scene::new();
     scene.run(&["run"]).exits(0);
-    scene.run(&["list", "--site", "ABC"]).exits(0).says("No archives.");
+    scene.run(&["list", "--site", "ABC"]).exits(0).says("No archives in ");
     scene.run(&["list", "--site", "xyz"]).exits(0).says(ID);
     scene.run(&["list", "--site", "four"]).exits(2);
 }
@@ -83,7 +83,7 @@ fn archive_is_shown() {
     scene.run(&["run"]).exits(0);
     insta::assert_snapshot!(scene.normalised(&scene.run(&["show", "latest"]).exits(0).stdout), @"
     Archive XYZ-20211122T235900Z
-    Completed 2021-11-22T23:59:00Z (status-message)
+    Completed 2021-11-22T23:59:00Z (by status message 5035 in smsbkup.log)
     Archived NOW on HOST by afterbackup VERSION
     Read from vault
     File XYZ-20211122T235900Z.tar.zst

@@ -49,7 +49,7 @@ fn dry_run_says_what_prune_would_do_and_does_nothing() {
     let scene = archives(4);
     let planned = scene.run(&["prune", "--dry-run"]).exits(0);
     insta::assert_snapshot!(scene.normalised(&planned.stdout), @"
-    vault
+    vault:
     ID Time Size Action Reasons
     ---
     XYZ-20211122T235900Z 2021-11-22 23:59:00 SIZE remove no rule keeps it: not among the last 2

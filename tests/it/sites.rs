@@ -135,7 +135,7 @@ fn snapshot_with_a_file_that_may_not_be_read_is_not_archived() {
 fn site_that_cannot_be_read_does_not_keep_the_others_from_being_archived() {
     let scene = two_sites();
     forbid(&scene.path("E/ABCBackup/SiteServer/SMSServer/data/hman.ini"));
-    as_nobody(&scene, &["run"]).exits(1).says("site ABC is not archived").says(&format!("Archived {ID}"));
+    as_nobody(&scene, &["run"]).exits(1).says("ABC is not archived").says(&format!("Archived {ID}"));
     assert_eq!(scene.held("vault").len(), 2);
     assert!(names(&scene.path("vault/ABC")).is_empty());
 }
