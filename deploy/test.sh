@@ -23,7 +23,7 @@ current=''
 finish() {
     local status=$?
     if [ -e "$work/ceph" ]; then
-        DIR=$work/ceph tests/ceph.sh --down || true
+        DIR=$work/ceph tests/ceph.sh down || true
     fi
     rm -rf "$work"
     [ ${#times[@]} -eq 0 ] || printf '\n=== times\n%s\n' "$(printf '%s\n' "${times[@]}")"
@@ -115,20 +115,16 @@ step_ceph() {
         say "skipped: no tests/ceph.sh"
         return
     fi
-    settings=$(DIR=$work/ceph tests/ceph.sh)
+    settings=$(DIR=$work/ceph tests/ceph.sh up)
     (
-        AFTERBACKUP_TEST_S3_ENDPOINT=$(sed -n 's/^endpoint=//p' <<<"$settings")
-        AFTERBACKUP_TEST_S3_ACCESS_KEY=$(sed -n 's/^access_key=//p' <<<"$settings")
-        AFTERBACKUP_TEST_S3_SECRET_KEY=$(sed -n 's/^secret_key=//p' <<<"$settings")
-        [ -n "$AFTERBACKUP_TEST_S3_ENDPOINT" ] || die "tests/ceph.sh printed no endpoint"
-        export AFTERBACKUP_TEST_S3_ENDPOINT AFTERBACKUP_TEST_S3_ACCESS_KEY AFTERBACKUP_TEST_S3_SECRET_KEY
+        eval "$settings"
         if has_nextest; then
             nextest ceph --run-ignored only -E 'test(ceph_)'
         else
             cargo test --locked --test it ceph_ -- --ignored
         fi
     )
-    DIR=$work/ceph tests/ceph.sh --down
+    DIR=$work/ceph tests/ceph.sh down
     rm -rf "$work/ceph"
 }
 

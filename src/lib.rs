@@ -24,7 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod destination;
 pub mod engine;
-pub mod files;
+mod files;
 pub mod lock;
 pub mod monitor;
 pub mod retention;

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key};
+use crate::files::{persistently, rename_new};
 
 /// Dirty pages are written out and given back at this distance.
 const SYNC_EVERY: u64 = 64 << 20;
@@ -377,58 +378,6 @@ fn no_such_file(operation: &'static str, path: &Path) -> Error {
     Error::new(ErrorKind::NotFound, operation, path.display(), "there is no such file")
 }
 
-/// Windows lets virus scanners and indexers hold a new file open for a moment.
-fn persistently<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 0..20 {
-        match step() {
-            Err(error) if cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33)) => {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            other => return other,
-        }
-    }
-    step()
-}
-
-/// Renames, and fails when the name is taken.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(()),
-            // The file system does not know how.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    link_new(from, to)
-}
-
-fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => {
-            // Best effort: the file has its final name now, and the partial one is found as a leftover.
-            if let Err(error) = persistently(|| fs::remove_file(from)) {
-                tracing::warn!(path = %from.display(), %error, "Could not remove a partial name");
-            }
-            Ok(())
-        }
-        Err(error) if matches!(kind(&error), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(error),
-        // No hard links here.
-        Err(_) => check_and_rename(from, to),
-    }
-}
-
-fn check_and_rename(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(to) {
-        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if kind(&error) == ErrorKind::NotFound => fs::rename(from, to),
-        Err(error) => Err(error),
-    }
-}
-
 /// Makes names durable. Windows has no such call, and there the file system's journal does it.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -708,22 +657,6 @@ mod tests {
         #[cfg(unix)] // Windows calls it access denied.
         assert!(folder.read("XYZ", 1).unwrap_err().is_not_found());
         assert!(folder.list("").unwrap().is_empty());
-    }
-
-    #[test]
-    fn every_way_to_rename_refuses_to_replace() {
-        for way in [rename_new, link_new, check_and_rename] {
-            let scratch = tempfile::tempdir().unwrap();
-            let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
-            fs::write(&from, "new").unwrap();
-            fs::write(&to, "old").unwrap();
-            assert_eq!(kind(&way(&from, &to).unwrap_err()), ErrorKind::AlreadyExists);
-            assert_eq!((fs::read(&from).unwrap(), fs::read(&to).unwrap()), (b"new".to_vec(), b"old".to_vec()));
-            fs::remove_file(&to).unwrap();
-            way(&from, &to).unwrap();
-            assert_eq!(names(scratch.path()), ["to"]);
-            assert_eq!(kind(&way(&from, &scratch.path().join("other")).unwrap_err()), ErrorKind::NotFound);
-        }
     }
 
     #[test]
