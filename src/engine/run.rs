@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::extra;
 use super::fanout::{Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult, chain};
+use super::{extra, held, prune, worsened};
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
 use crate::archive::index::{Attributes, Skipped};
@@ -102,7 +102,9 @@ fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunEr
     let id = ArchiveId::new(snapshot.site, completed);
     let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by };
     let mut outcome = attempt.archive(&gathered)?;
-    super::prune::after_run(context, snapshot.site, &mut outcome);
+    let held = held::read_all(context, Some(snapshot.site));
+    worsened::tell(context, &held, &outcome);
+    prune::after_run(context, &held, &mut outcome);
     Ok(outcome)
 }
 

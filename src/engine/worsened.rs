@@ -1,0 +1,113 @@
+//! Tells of databases that passed in the archive before and no longer do: the one time when an older archive is worth
+//! more than the newest.
+
+use super::held::Held;
+use super::outcome::SiteOutcome;
+use super::run::Context;
+use crate::archive::manifest::{Database, Manifest};
+use crate::monitor::{Event, Level};
+
+/// Compares what this run has written with the newest archive before it that was checked, wherever that lies.
+pub(super) fn tell(context: &Context<'_>, held: &[Held<'_>], outcome: &SiteOutcome) {
+    let Some(now) = outcome.manifest.as_deref() else { return };
+    let Some(before) = newest_before(held, now) else { return };
+    for (name, damaged) in worsened(&before.databases, &now.databases) {
+        let id = &before.id;
+        let (level, is) = match damaged {
+            true => (Level::Error, "is damaged now"),
+            false => (Level::Warn, "cannot be verified now"),
+        };
+        let message = format!("{name} was sound in {id}, {is}: keep that archive (afterbackup pin {id})");
+        let event = Event::new("database-worsened", level, message);
+        let event = event.with("archive", now.id.to_string()).with("database", name);
+        context.tell(&event.with("sound-in", id.to_string()));
+    }
+}
+
+fn newest_before<'a>(held: &'a [Held<'_>], now: &Manifest) -> Option<&'a Manifest> {
+    let id = &now.id;
+    held.iter()
+        .filter_map(|one| one.catalog.as_ref().ok())
+        .flat_map(|catalog| catalog.archives.values())
+        .filter(|stored| stored.whole && !stored.manifest.databases.is_empty())
+        .map(|stored| &stored.manifest)
+        .filter(|other| other.id.site() == id.site() && other.id.series() == id.series())
+        .filter(|other| other.id.stamp() < id.stamp())
+        .max_by_key(|other| other.id.stamp())
+}
+
+/// Names of the databases that were sound and are not; true when they are damaged.
+fn worsened<'a>(before: &'a [Database], now: &[Database]) -> Vec<(&'a str, bool)> {
+    let mut found = Vec::new();
+    for one in now {
+        let damaged = match one.verdict.as_str() {
+            "damaged" => true,
+            "not-verifiable" => false,
+            _ => continue,
+        };
+        let same: Vec<&Database> = before.iter().filter(|old| old.name == one.name).collect();
+        let old = match same.as_slice() {
+            [] => renamed(before, now, &one.name),
+            [first, ..] => same.iter().all(|old| old.verdict == "sound").then_some(*first),
+        };
+        if let Some(old) = old.filter(|old| old.verdict == "sound") {
+            found.push((old.name.as_str(), damaged));
+        }
+    }
+    found
+}
+
+/// A database whose name cannot be read any more goes by the name of its file.
+fn renamed<'a>(before: &'a [Database], now: &[Database], file: &str) -> Option<&'a Database> {
+    let missing = before.iter().filter(|old| now.iter().all(|one| one.name != old.name));
+    let missing: Vec<&Database> = missing.collect();
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let only = if let [only] = missing.as_slice() { Some(*only) } else { None };
+    missing.into_iter().find(|old| old.name.eq_ignore_ascii_case(stem)).or(only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn databases(list: &[(&str, &str)]) -> Vec<Database> {
+        let one = |&(name, verdict): &(&str, &str)| Database {
+            name: name.to_owned(),
+            verdict: verdict.to_owned(),
+            pages: 64,
+            damaged_pages: 0,
+            unpaired: false,
+        };
+        list.iter().map(one).collect()
+    }
+
+    #[track_caller]
+    fn check(before: &[(&str, &str)], now: &[(&str, &str)], expected: &[(&str, bool)]) {
+        assert_eq!(worsened(&databases(before), &databases(now)), expected);
+    }
+
+    #[test]
+    fn only_what_was_sound_can_worsen() {
+        let sound = [("CM_XYZ", "sound"), ("CM_XYZ_log.ldf", "sound")];
+        check(&sound, &sound, &[]);
+        check(&sound, &[("CM_XYZ", "damaged"), ("CM_XYZ_log.ldf", "sound")], &[("CM_XYZ", true)]);
+        check(&sound, &[("CM_XYZ", "not-verifiable"), ("CM_XYZ_log.ldf", "sound")], &[("CM_XYZ", false)]);
+        check(&sound, &[("CM_XYZ", "not-checked"), ("CM_XYZ_log.ldf", "unheard-of")], &[]);
+        for verdict in ["damaged", "not-verifiable", "not-checked", "unheard-of"] {
+            check(&[("CM_XYZ", verdict)], &[("CM_XYZ", "damaged")], &[]);
+        }
+        check(&[], &[("CM_XYZ", "damaged")], &[]);
+        check(&sound, &[("SUSDB", "damaged"), ("CM_XYZ", "sound"), ("CM_XYZ_log.ldf", "sound")], &[]);
+        // Two of the same name, one of them bad already: nobody knows which this is.
+        check(&[("CM_XYZ", "sound"), ("CM_XYZ", "damaged")], &[("CM_XYZ", "damaged"), ("CM_XYZ", "sound")], &[]);
+    }
+
+    #[test]
+    fn a_database_that_lost_its_name_is_found_by_its_file() {
+        let before = [("CM_XYZ", "sound"), ("SUSDB", "sound"), ("CM_XYZ_log.ldf", "sound")];
+        let log = ("CM_XYZ_log.ldf", "sound");
+        check(&before, &[("cm_xyz.mdf", "damaged"), ("SUSDB", "sound"), log], &[("CM_XYZ", true)]);
+        check(&before, &[("data.mdf", "damaged"), ("SUSDB", "sound"), log], &[("CM_XYZ", true)]);
+        check(&before, &[("data.mdf", "damaged"), log], &[]);
+    }
+}
