@@ -423,11 +423,12 @@ fn damage(databases: &[DatabaseCheck]) -> Vec<String> {
 }
 
 fn words(check: &DatabaseCheck) -> String {
-    let own = check.report.is_damaged().then(|| check.report.to_string());
+    let own = if check.report.is_damaged() { check.report.to_string() } else { String::new() };
     let damage = check.damage();
     // The summary names the pages; what is not about pages needs its own words.
-    let more = damage.iter().take(3).cloned();
-    own.into_iter().chain(more).collect::<Vec<_>>().join("; ")
+    let more = damage.iter().map(String::as_str).filter(|text| !own.contains(text)).take(3);
+    let parts = Some(own.as_str()).filter(|own| !own.is_empty()).into_iter().chain(more);
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError> {
