@@ -8,7 +8,8 @@
 //! ratios and targets. It is no test: a missed target is shown, and only a program that fails makes it fail. Needs
 //! tar, zstd and GNU time; restic where there is one. Parts:
 //!
-//! * `archive`: snapshot to folder, against both; a second folder; size, processor time, memory,
+//! * `archive`: snapshot to folder, against both; a second folder; size, processor time, memory; with and without
+//!   checks of the databases,
 //! * `memory`: the same with a database file of 1 GiB and of 12 GiB,
 //! * `fetch`: a whole archive back to disk,
 //! * `verify`: an archive read and checked without writing,
@@ -37,7 +38,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use data::{NEEDLE, Spec};
-use measure::{Program, Series, rounds};
+use measure::{Keep, Program, Series, rounds};
 use programs::{AfterBackup, SNAPSHOT, Vault, quoted, text};
 use table::{Table, count, megabytes, rate, seconds};
 
@@ -168,25 +169,36 @@ fn compare(arguments: &Arguments, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
+fn print_costs(all: &[Series]) {
+    println!(
+        "\n{:<44} {:>9} {:>19} {:>9} {:>10} {:>12}",
+        "program", "wall", "(fastest - slowest)", "cpu", "peak", "output"
+    );
+    for series in all {
+        let (fastest, slowest) = series.wall_range();
+        println!(
+            "{:<44} {:>7.3} s   ({fastest:>6.3} - {slowest:>6.3}) {:>7.2} s {:>10} {:>12}",
+            series.name,
+            series.wall(),
+            series.cpu(),
+            megabytes(series.peak_bytes() as f64),
+            megabytes(series.output_bytes() as f64),
+        );
+    }
+}
+
 impl Bench<'_> {
     /// Runs programs in turn and prints what they cost.
     fn rounds(&self, programs: &[Program<'_>]) -> Result<Vec<Series>> {
-        let all = rounds(programs, self.arguments.runs, self.scratch)?;
-        println!(
-            "\n{:<44} {:>9} {:>19} {:>9} {:>10} {:>12}",
-            "program", "wall", "(fastest - slowest)", "cpu", "peak", "output"
-        );
-        for series in &all {
-            let (fastest, slowest) = series.wall_range();
-            println!(
-                "{:<44} {:>7.3} s   ({fastest:>6.3} - {slowest:>6.3}) {:>7.2} s {:>10} {:>12}",
-                series.name,
-                series.wall(),
-                series.cpu(),
-                megabytes(series.peak_bytes() as f64),
-                megabytes(series.output_bytes() as f64),
-            );
-        }
+        let all = rounds(programs, self.arguments.runs, self.scratch, Keep::Nothing)?;
+        print_costs(&all);
+        Ok(all)
+    }
+
+    /// The same for programs that write many files.
+    fn rounds_in_new_folders(&self, programs: &[Program<'_>]) -> Result<Vec<Series>> {
+        let all = rounds(programs, self.arguments.runs, self.scratch, Keep::UntilTheEnd)?;
+        print_costs(&all);
         Ok(all)
     }
 
@@ -211,6 +223,7 @@ impl Bench<'_> {
             for (verify, folders) in [("none", 1), ("full", 1), ("none", 2), ("full", 2)] {
                 programs.push(afterbackup.archive(&self.source, verify, folders));
             }
+            programs.push(afterbackup.archive_unchecked(&self.source, "none"));
         }
         let all = self.rounds(&programs)?;
         let [synced, unsynced, ..] = all.as_slice() else { bail!("two pipelines were run") };
@@ -220,7 +233,7 @@ impl Bench<'_> {
             None,
             |ratio| format!("{ratio:.2}"),
         );
-        let [none, full, none_twice, full_twice] = &all[theirs..] else { return Ok(()) };
+        let [none, full, none_twice, full_twice, unchecked] = &all[theirs..] else { return Ok(()) };
         let table = &mut self.table;
         table.ratio("archive, verify none : tar | zstd, sync", none.wall(), synced.wall(), Some(0.90), seconds);
         table.ratio("archive, verify none : tar | zstd", none.wall(), unsynced.wall(), Some(0.90), seconds);
@@ -231,6 +244,8 @@ impl Bench<'_> {
         }
         table.ratio("processor time, verify none : tar | zstd", none.cpu(), unsynced.cpu(), Some(1.0), seconds);
         table.ratio("processor time, verify full : tar | zstd", full.cpu(), unsynced.cpu(), None, seconds);
+        table.ratio("databases checked : not, wall time", none.wall(), unchecked.wall(), Some(1.03), seconds);
+        table.ratio("databases checked : not, processor time", none.cpu(), unchecked.cpu(), Some(1.03), seconds);
         let (ours, theirs) = (none.output_bytes() as f64, unsynced.output_bytes() as f64);
         table.ratio("output : tar | zstd", ours, theirs, Some(1.005), megabytes);
         table.ratio("second folder, verify none : one folder", none_twice.wall(), none.wall(), Some(1.2), seconds);
@@ -249,7 +264,7 @@ impl Bench<'_> {
         }
         let Some(afterbackup) = &self.afterbackup else { return Ok(()) };
         let programs: Vec<Program<'_>> = sources.iter().map(|source| afterbackup.archive(source, "full", 1)).collect();
-        let all = rounds(&programs, self.arguments.runs.min(2), self.scratch)?;
+        let all = rounds(&programs, self.arguments.runs.min(2), self.scratch, Keep::Nothing)?;
         let [small, large] = all.as_slice() else { bail!("two sizes were run") };
         let (small, large) = (small.peak_bytes() as f64, large.peak_bytes() as f64);
         self.table.at_most("archive of 1 GiB, peak memory", small, Some(128e6), megabytes);
@@ -286,7 +301,7 @@ impl Bench<'_> {
         if let Some(afterbackup) = &self.afterbackup {
             programs.push(afterbackup.reading("afterbackup fetch", &config, &arguments));
         }
-        let all = self.rounds(&programs)?;
+        let all = self.rounds_in_new_folders(&programs)?;
         let [theirs, ours] = all.as_slice() else { return Ok(()) };
         self.table.ratio("fetch : zstd -dc | tar x", ours.wall(), theirs.wall(), Some(0.50), seconds);
         self.table.at_most("fetch, peak memory", ours.peak_bytes() as f64, Some(96e6), megabytes);

@@ -82,33 +82,45 @@ impl Series {
     }
 }
 
+/// What becomes of the folders of the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Each is removed after its run.
+    Nothing,
+    /// All are removed after the last run. ext4 is slow in giving out again the inodes of files that were removed just
+    /// before, and whoever writes many files would pay for what the program before it has left.
+    UntilTheEnd,
+}
+
 /// Runs every program once to warm up, then `count` times in turn, each in a fresh folder below `scratch`.
-pub(crate) fn rounds(programs: &[Program<'_>], count: usize, scratch: &Path) -> Result<Vec<Series>> {
+pub(crate) fn rounds(programs: &[Program<'_>], count: usize, scratch: &Path, keep: Keep) -> Result<Vec<Series>> {
     let mut all: Vec<Series> =
         programs.iter().map(|program| Series { name: program.name.clone(), runs: Vec::new() }).collect();
+    let folder = scratch.join("runs");
     for round in 0..=count {
-        for (program, series) in programs.iter().zip(&mut all) {
-            let cost = run_once(program, &scratch.join("run")).with_context(|| program.name.clone())?;
+        for (number, (program, series)) in programs.iter().zip(&mut all).enumerate() {
+            let folder = folder.join(format!("{round}-{number}"));
+            let cost = run_once(program, &folder).with_context(|| program.name.clone())?;
+            if keep == Keep::Nothing {
+                fs::remove_dir_all(&folder)?;
+            }
             if round > 0 {
                 eprintln!("  round {round} of {count}: {:<44} {:>8.3} s", program.name, cost.wall_seconds);
                 series.runs.push(cost);
             }
         }
     }
+    fs::remove_dir_all(&folder)?;
     Ok(all)
 }
 
 fn run_once(program: &Program<'_>, folder: &Path) -> Result<Cost> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
     fs::create_dir_all(folder)?;
     (program.prepare)(folder)?;
     let synced = Command::new("sync").status()?;
     ensure!(synced.success(), "sync failed");
     let mut cost = run(&(program.command)(folder), folder)?;
     cost.output_bytes = (program.output)(folder)?;
-    fs::remove_dir_all(folder)?;
     Ok(cost)
 }
 

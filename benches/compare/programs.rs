@@ -29,9 +29,13 @@ pub(crate) struct Vault<'a> {
 
 /// Writes a configuration that archives the snapshot below `source` to `vaults`.
 pub(crate) fn configure(file: &Path, source: &Path, vaults: &[Vault<'_>]) -> Result<()> {
+    configure_checks(file, source, vaults, true)
+}
+
+fn configure_checks(file: &Path, source: &Path, vaults: &[Vault<'_>], check_databases: bool) -> Result<()> {
     let mut text = format!(
         "lock-file = '{}'\n\n[snapshot]\npath = '{}'\nquiet = \"0s\"\n\n\
-         [archive]\nlevel = 3\nthreads = 2\n\n[retention]\nlast = 10000\n",
+         [archive]\nlevel = 3\nthreads = 2\ncheck-databases = {check_databases}\n\n[retention]\nlast = 10000\n",
         file.with_extension("lock").display(),
         source.display()
     );
@@ -56,12 +60,28 @@ impl AfterBackup {
     /// `run` into `count` fresh folders on one disk.
     pub(crate) fn archive<'a>(&'a self, source: &'a Path, verify: &'static str, count: usize) -> Program<'a> {
         let folders = if count == 1 { String::new() } else { format!(", {count} folders") };
+        self.run(format!("afterbackup run (verify = {verify}{folders})"), source, verify, count, true)
+    }
+
+    /// `run` into one folder without checking databases.
+    pub(crate) fn archive_unchecked<'a>(&'a self, source: &'a Path, verify: &'static str) -> Program<'a> {
+        self.run(format!("afterbackup run (verify = {verify}, no checks)"), source, verify, 1, false)
+    }
+
+    fn run<'a>(
+        &'a self,
+        name: String,
+        source: &'a Path,
+        verify: &'static str,
+        count: usize,
+        check_databases: bool,
+    ) -> Program<'a> {
         Program {
-            name: format!("afterbackup run (verify = {verify}{folders})"),
+            name,
             prepare: Box::new(move |folder| {
                 let paths: Vec<PathBuf> = (0..count).map(|number| folder.join(format!("vault{number}"))).collect();
                 let vaults: Vec<Vault<'_>> = paths.iter().map(|path| Vault { path, verify }).collect();
-                configure(&folder.join("config.toml"), source, &vaults)
+                configure_checks(&folder.join("config.toml"), source, &vaults, check_databases)
             }),
             command: Box::new(|folder| self.command(&folder.join("config.toml"), &["run"])),
             output: Box::new(|folder| tree_bytes(&folder.join("vault0"))),

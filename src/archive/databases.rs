@@ -35,7 +35,13 @@ impl DatabaseCheck {
     /// Is it not what SQL Server wrote, or does it not belong to its database?
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        self.report.is_damaged() || self.pairing.iter().any(|finding| finding.severity == Severity::Damage)
+        self.report.is_damaged() || self.is_unpaired()
+    }
+
+    /// Does it not belong to the other files of its database?
+    #[must_use]
+    pub fn is_unpaired(&self) -> bool {
+        self.pairing.iter().any(|finding| finding.severity == Severity::Damage)
     }
 
     /// The verdict in one word, as manifests have it.
@@ -73,6 +79,7 @@ impl DatabaseCheck {
             pages: pages.total + blocks.log_blocks + blocks.chunks,
             // Most pages of an encrypted database differ, too: that is no damage.
             damaged_pages: if self.is_damaged() { damaged } else { 0 },
+            unpaired: self.is_unpaired(),
         }
     }
 }

@@ -115,6 +115,9 @@ pub struct Database {
     /// How many of them are damaged.
     #[serde(default)]
     pub damaged_pages: u64,
+    /// The files of the database do not belong together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpaired: bool,
 }
 
 /// No archive is larger: an exbibyte.
@@ -177,6 +180,12 @@ impl Manifest {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.databases.iter().all(|database| database.verdict != "damaged")
+    }
+
+    /// Were there databases, and did every one pass?
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        !self.databases.is_empty() && self.databases.iter().all(|database| database.verdict == "sound")
     }
 }
 

@@ -19,17 +19,16 @@ use crate::sqlserver::{Checker, Kind, Report, Severity};
 
 const BLOCK: usize = 1 << 20;
 
-const EXAMPLES: &str = "\
-Examples:
-  afterbackup check-db E:\\ConfigMgr_Backup\\XYZBackup\\SiteDBServer\\CM_XYZ.mdf E:\\ConfigMgr_Backup\\XYZBackup\\SiteDBServer\\CM_XYZ_log.ldf
-  afterbackup check-db --json D:\\Backup\\CM_XYZ.bak";
+const EXAMPLES: &str = r"Examples:
+  afterbackup check-db D:\Restore\CM_XYZ.mdf D:\Restore\CM_XYZ_log.ldf
+  afterbackup check-db --json D:\Backup\CM_XYZ.bak";
 
 /// Check SQL Server files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Database, log and backup files; those of one folder are also compared with each other
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
@@ -74,6 +73,9 @@ pub(super) fn check_db(program: &Program<'_>, args: &Args) -> Result<Exit, Failu
     }
     let checked = folders.into_values().flatten();
     files.extend(checked.map(|check| One { path: check.path.clone(), check: Some(check), error: None }));
+    // As they were given.
+    let place = |one: &One| args.files.iter().position(|file| file.display().to_string() == one.path);
+    files.sort_by_key(place);
     let exit = exit(&files);
     if program.console.is_json() {
         program.console.document(&Document { files });

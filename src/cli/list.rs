@@ -161,17 +161,25 @@ fn table(rows: &[Row], now: Timestamp) -> String {
 
 /// The worst of the databases, in a few words.
 pub(super) fn databases(databases: &[Database]) -> String {
-    let count = |verdict: &str| databases.iter().filter(|database| database.verdict == verdict).count();
-    let damaged_pages: u64 = databases.iter().map(|database| database.damaged_pages).sum();
-    let pages: u64 = databases.iter().map(|database| database.pages).sum();
+    let any = |verdict: &str| databases.iter().any(|database| database.verdict == verdict);
+    let pages = |of: fn(&Database) -> u64| match databases.iter().map(of).sum() {
+        1 => "1 page".to_owned(),
+        pages => format!("{pages} pages"),
+    };
     if databases.is_empty() {
         "not checked".to_owned()
-    } else if count("damaged") > 0 {
-        format!("DAMAGED {damaged_pages} pages")
-    } else if count("sound") == databases.len() {
-        format!("ok {pages} pages")
-    } else {
+    } else if databases.iter().any(|database| database.damaged_pages > 0) {
+        format!("DAMAGED {}", pages(|database| database.damaged_pages))
+    } else if databases.iter().any(|database| database.unpaired) {
+        "DAMAGED: files do not fit together".to_owned()
+    } else if any("damaged") {
+        "DAMAGED: not whole".to_owned()
+    } else if databases.iter().all(|database| database.verdict == "sound") {
+        format!("ok {}", pages(|database| database.pages))
+    } else if any("not-verifiable") {
         "not verifiable".to_owned()
+    } else {
+        "not checked".to_owned()
     }
 }
 
@@ -179,4 +187,35 @@ fn destinations(row: &Row) -> String {
     let mut words = row.destinations.clone();
     words.extend(row.incomplete_on.iter().map(|name| format!("{name} (INCOMPLETE)")));
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_told_in_a_few_words() {
+        let one = |verdict: &str, pages, damaged_pages, unpaired| Database {
+            name: "CM_XYZ".to_owned(),
+            verdict: verdict.to_owned(),
+            pages,
+            damaged_pages,
+            unpaired,
+        };
+        let sound = one("sound", 64, 0, false);
+        for (list, expected) in [
+            (vec![], "not checked"),
+            (vec![one("sound", 1, 0, false)], "ok 1 page"),
+            (vec![sound.clone(), sound.clone()], "ok 128 pages"),
+            (vec![sound.clone(), one("damaged", 64, 1, false)], "DAMAGED 1 page"),
+            (vec![one("damaged", 64, 2, true), one("damaged", 64, 1, false)], "DAMAGED 3 pages"),
+            (vec![sound.clone(), one("damaged", 64, 0, true)], "DAMAGED: files do not fit together"),
+            (vec![sound.clone(), one("damaged", 64, 0, false)], "DAMAGED: not whole"),
+            (vec![sound.clone(), one("not-verifiable", 64, 0, false)], "not verifiable"),
+            (vec![sound, one("not-checked", 64, 0, false)], "not checked"),
+            (vec![one("of a later version", 64, 0, false)], "not checked"),
+        ] {
+            assert_eq!(databases(&list), expected);
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod extra;
 pub mod fanout;
+mod held;
 pub mod outcome;
 pub mod prune;
 pub mod run;
+mod worsened;

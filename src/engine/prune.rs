@@ -4,17 +4,16 @@
 //! run's push arrived, and which archives another destination still lacks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::held::{Held, read_all};
 use super::outcome::{SiteOutcome, chain};
 use super::run::Context;
 use crate::archive::name::{ArchiveId, SiteCode};
-use crate::catalog::{self, Catalog, Stored};
-use crate::config;
-use crate::destination::{self, Destination, ErrorKind};
+use crate::catalog::{Catalog, Stored};
+use crate::destination::{self, ErrorKind};
 use crate::monitor::{Event, Level};
 use crate::retention::guard::{self, Push};
 use crate::retention::plan::{Candidate, Condition, Plan, plan};
@@ -71,22 +70,14 @@ impl Pruned {
     }
 }
 
-/// A destination with what it holds, or why that is not known.
-struct Held<'a> {
-    destination: &'a Arc<dyn Destination>,
-    config: &'a config::Destination,
-    catalog: Result<Catalog, destination::Error>,
-}
-
 /// Prunes after a run: only where this run's archive is.
-pub(super) fn after_run(context: &Context<'_>, site: SiteCode, outcome: &mut SiteOutcome) {
+pub(super) fn after_run(context: &Context<'_>, held: &[Held<'_>], outcome: &mut SiteOutcome) {
     let Some(archive) = outcome.archive.clone() else { return };
-    let held = read_all(context, Some(site));
-    for one in &held {
+    for one in held {
         let name = one.destination.name();
         // One that missed the push is told as that; it is not pruned, and that is no second fault.
         if outcome.has_archive(name) {
-            outcome.pruned.push(prune_one(context, one, &held, Some(&archive), false));
+            outcome.pruned.push(prune_one(context, one, held, Some(&archive), false));
         }
     }
 }
@@ -97,13 +88,6 @@ pub fn prune(context: &Context<'_>, site: Option<SiteCode>, only: Option<&str>, 
     let held = read_all(context, site);
     let chosen = held.iter().filter(|one| only.is_none_or(|only| only == one.destination.name()));
     chosen.map(|one| prune_one(context, one, &held, None, dry_run)).collect()
-}
-
-fn read_all<'a>(context: &Context<'a>, site: Option<SiteCode>) -> Vec<Held<'a>> {
-    let pairs = context.destinations.iter().zip(&context.config.destinations);
-    pairs
-        .map(|(destination, config)| Held { destination, config, catalog: catalog::read(&**destination, site) })
-        .collect()
 }
 
 fn prune_one(
@@ -184,7 +168,7 @@ fn candidates(one: &Held<'_>, catalog: &Catalog, all: &[Held<'_>], now: Timestam
 fn candidate(stored: &Stored) -> Candidate {
     let condition = if !stored.is_good() {
         Condition::Damaged
-    } else if stored.manifest.databases.iter().any(|database| database.verdict == "sound") {
+    } else if stored.manifest.is_proven() {
         Condition::Good
     } else {
         Condition::Unknown
@@ -292,15 +276,16 @@ fn events(pruned: &Pruned) -> Vec<Event> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
     use crate::archive::manifest::{FORMAT, IndexLocation, Manifest, Sha256Hex};
     use crate::cancel::Cancel;
     use crate::clock::FixedClock;
-    use crate::config::{Config, Target, Verify};
+    use crate::config::{self, Config, Target, Verify};
     use crate::destination::faulty::{Call, Faulty, Script};
-    use crate::destination::in_memory;
+    use crate::destination::{Destination, in_memory};
     use crate::monitor::Collector;
     use crate::retention::policy::Policy;
 

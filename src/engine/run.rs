@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::extra;
 use super::fanout::{Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult, chain};
+use super::{extra, held, prune, worsened};
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
 use crate::archive::index::{Attributes, Skipped};
@@ -102,7 +102,9 @@ fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunEr
     let id = ArchiveId::new(snapshot.site, completed);
     let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by };
     let mut outcome = attempt.archive(&gathered)?;
-    super::prune::after_run(context, snapshot.site, &mut outcome);
+    let held = held::read_all(context, Some(snapshot.site));
+    worsened::tell(context, &held, &outcome);
+    prune::after_run(context, &held, &mut outcome);
     Ok(outcome)
 }
 
@@ -421,11 +423,12 @@ fn damage(databases: &[DatabaseCheck]) -> Vec<String> {
 }
 
 fn words(check: &DatabaseCheck) -> String {
-    let own = check.report.is_damaged().then(|| check.report.to_string());
+    let own = if check.report.is_damaged() { check.report.to_string() } else { String::new() };
     let damage = check.damage();
     // The summary names the pages; what is not about pages needs its own words.
-    let more = damage.iter().take(3).cloned();
-    own.into_iter().chain(more).collect::<Vec<_>>().join("; ")
+    let more = damage.iter().map(String::as_str).filter(|text| !own.contains(text)).take(3);
+    let parts = Some(own.as_str()).filter(|own| !own.is_empty()).into_iter().chain(more);
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError> {

@@ -74,7 +74,7 @@ pub fn pair<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Report)>) -> Vec<
     let logs = of(|report| report.kind == Kind::Log);
     let mut pairing = Pairing::default();
     for &primary in &primaries {
-        pairing.database(primary, &others, &logs);
+        pairing.database(primary, &primaries, &others, &logs);
     }
     pairing.strays(&primaries, &others, "data file");
     pairing.strays(&primaries, &logs, "log file");
@@ -113,7 +113,7 @@ impl Pairing {
         self.findings.push(PairFinding { severity, rule, path: path.into(), with: with.map(Into::into), text });
     }
 
-    fn database(&mut self, primary: File<'_>, others: &[File<'_>], logs: &[File<'_>]) {
+    fn database(&mut self, primary: File<'_>, primaries: &[File<'_>], others: &[File<'_>], logs: &[File<'_>]) {
         let about = facts(primary.1);
         let name = about.database.as_deref().or(about.logical_name.as_deref()).unwrap_or("without a name");
         let Some(binding) = about.binding_id else {
@@ -131,8 +131,12 @@ impl Pairing {
             self.further_data_file(primary, file);
         }
         if own_logs.is_empty() {
-            let unreadable = logs.iter().any(|log| facts(log.1).binding_id.is_none());
-            let (severity, text) = match (logs.is_empty(), about.clean_shutdown) {
+            // The logs of other databases here say nothing of this one.
+            let binding_of = |file: &File<'_>| facts(file.1).binding_id;
+            let is_free = |log: &&File<'_>| primaries.iter().all(|one| binding_of(one) != binding_of(log));
+            let free: Vec<&File<'_>> = logs.iter().filter(|log| binding_of(log).is_none() || is_free(log)).collect();
+            let unreadable = free.iter().any(|log| binding_of(log).is_none());
+            let (severity, text) = match (free.is_empty(), about.clean_shutdown) {
                 (false, _) if unreadable => (
                     Severity::NotChecked,
                     format!("database {name}: the file header of a log could not be read, so it was not compared"),

@@ -335,6 +335,19 @@ fn a_log_of_another_database_does_not_belong() {
 }
 
 #[test]
+fn logs_of_other_databases_here_are_not_missed_by_one_without() {
+    let (one, its_log) = (check(&Data::default().build()), check(&log(0, 26)));
+    let clean = check(&Data { database: 1, ..Data::default() }.build());
+    assert_eq!(pair_of(&[("a.mdf", &one), ("a.ldf", &its_log), ("b.mdf", &clean)]), []);
+    let unclean = check(&Data { database: 1, status: UNCLEAN, ..Data::default() }.build());
+    let found = pair_of(&[("a.mdf", &one), ("a.ldf", &its_log), ("b.mdf", &unclean)]);
+    assert_eq!(found, [(Severity::Warning, Rule::Binding)]);
+    let foreign = check(&log(2, 26));
+    let found = pair_of(&[("a.mdf", &one), ("a.ldf", &its_log), ("b.mdf", &clean), ("c.ldf", &foreign)]);
+    assert_eq!(found, [(Severity::Damage, Rule::Binding), (Severity::Warning, Rule::Binding)]);
+}
+
+#[test]
 fn a_log_of_another_day_does_not_belong() {
     let data = check(&Data::default().build());
     let older = check(&log(0, 22));

@@ -5,11 +5,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/sqlserver.rs"]
+#[allow(dead_code, clippy::cast_possible_truncation, reason = "built files are small; every test binary uses its part")]
+mod synthetic;
+
 mod archive;
 mod bucket;
 mod bucket_run;
 mod config_cli;
 mod damage;
+mod database;
 mod destination;
 mod fanout;
 mod fetch;

@@ -1,0 +1,388 @@
+//! Databases of a snapshot: what `run` finds, what the archive says of it, what prune and fetch make of it, and
+//! `check-db`.
+
+use std::fs;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use crate::harness::{COMPLETED, ID, Scene, assert_same_tree, at, text};
+use crate::synthetic::{Backup, Data, log, stamp_torn_bits};
+
+const PAGE: usize = 8192;
+const MDF: &str = "SiteDBServer/CM_XYZ.mdf";
+const LDF: &str = "SiteDBServer/CM_XYZ_log.ldf";
+
+/// The sequence number of the log that belongs to [`data`].
+const TODAY: u32 = 26;
+
+fn data() -> Vec<u8> {
+    Data::default().build()
+}
+
+/// With a bit flipped in each of these pages.
+fn damaged(pages: &[usize]) -> Vec<u8> {
+    let mut bytes = data();
+    for page in pages {
+        bytes[page * PAGE + 3000] ^= 4;
+    }
+    bytes
+}
+
+/// A snapshot with these two files as its database.
+fn scene(mdf: &[u8], ldf: &[u8]) -> Scene {
+    let scene = Scene::bare();
+    scene.file("SiteServer/SMSServer/data/hman.ini", b"[hman]\r\n");
+    scene.file("SiteServer/site.mdf.txt", &text(3000));
+    scene.file(MDF, mdf);
+    scene.file(LDF, ldf);
+    scene.complete(COMPLETED);
+    scene
+}
+
+/// The databases in the manifest: data file first.
+fn databases(scene: &Scene) -> Vec<Value> {
+    let manifest: Value = serde_json::from_slice(&fs::read(scene.manifest("vault")).unwrap()).unwrap();
+    manifest["databases"].as_array().cloned().unwrap_or_default()
+}
+
+/// What the index says of a file.
+fn entry(scene: &Scene, file: &str) -> Value {
+    let shown = scene.run(&["show", "latest", "--files", &format!("**/{file}"), "--json"]).exits(0).json();
+    shown["files"][0]["database"].clone()
+}
+
+// What run finds.
+
+#[test]
+fn sound_database_is_said_everywhere() {
+    let scene = scene(&data(), &log(0, TODAY));
+    scene.run(&["run"]).exits(0).says_not("DAMAGED").says_not("database-worsened");
+    let databases = databases(&scene);
+    assert_eq!(databases.len(), 2, "{databases:?}");
+    assert_eq!(
+        databases[0],
+        serde_json::json!({"name": "CM_P01", "verdict": "sound", "pages": 64, "damaged-pages": 0})
+    );
+    assert_eq!(databases[1]["name"], "CM_XYZ_log.ldf");
+    assert_eq!(databases[1]["verdict"], "sound");
+    let pages: u64 = databases.iter().map(|database| database["pages"].as_u64().unwrap()).sum();
+    let words = format!("ok {pages} pages");
+    scene.run(&["list"]).exits(0).says(&words);
+    scene.run(&["show", "latest"]).exits(0).says(&words);
+    let listed = scene.run(&["list", "--json"]).exits(0).json();
+    assert_eq!((&listed["archives"][0]["good"], &listed["archives"][0]["databases"][1]), (&true.into(), &databases[1]));
+    let shown = scene.run(&["show", "latest", "--json"]).exits(0).json();
+    assert_eq!(shown["manifest"]["databases"][0], databases[0]);
+    scene.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn index_has_the_facts() {
+    let scene = scene(&data(), &log(0, TODAY));
+    scene.run(&["run"]).exits(0);
+    let found = entry(&scene, "CM_XYZ.mdf");
+    assert_eq!((&found["kind"], &found["verdict"]["result"]), (&"data".into(), &"sound".into()), "{found}");
+    let facts = &found["facts"];
+    assert_eq!(facts["database"], "CM_P01");
+    assert_eq!(facts["version"], "2019");
+    assert_eq!(facts["page-verify"], "checksum");
+    assert_eq!(facts["clean-shutdown"], true);
+    assert_eq!((&found["pages"]["total"], &found["pages"]["checksummed"]), (&64.into(), &54.into()));
+    assert!(found.get("findings").is_none() && found.get("pairing").is_none(), "{found}");
+    let found = entry(&scene, "CM_XYZ_log.ldf");
+    assert_eq!((&found["kind"], &found["blocks"]["virtual-logs"]), (&"log".into(), &4.into()));
+    assert!(entry(&scene, "hman.ini").is_null());
+}
+
+#[test]
+fn damaged_page_is_archived_all_the_same_and_named() {
+    let scene = scene(&damaged(&[20]), &log(0, TODAY));
+    let output = scene.run(&["run"]).exits(6);
+    assert!(output.stderr.contains("XYZBackup/SiteDBServer/CM_XYZ.mdf: DAMAGED 1 of 64 pages (first: 20)"), "{output}");
+    let databases = databases(&scene);
+    assert_eq!((&databases[0]["verdict"], &databases[0]["damaged-pages"]), (&"damaged".into(), &1.into()));
+    assert_eq!(databases[1]["verdict"], "sound");
+    scene.run(&["list"]).exits(0).says("DAMAGED 1 page ");
+    scene.run(&["show", "latest"]).exits(0).says("DAMAGED 1 page\n");
+    let listed = scene.run(&["list", "--json"]).exits(0).json();
+    assert_eq!(listed["archives"][0]["good"], false);
+    let found = entry(&scene, "CM_XYZ.mdf");
+    assert_eq!((&found["findings"][0]["page"], &found["findings-total"]), (&20.into(), &1.into()), "{found}");
+    // What is stored is what was there, and whole.
+    scene.run(&["verify"]).exits(0);
+    scene.run(&["fetch", "latest", "--to", "back"]).exits(0);
+    assert_same_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
+    scene.run(&["fetch", "latest-good", "--to", "good"]).exits(1).says("there is no archive");
+}
+
+#[test]
+fn damage_is_an_event_for_programs() {
+    let scene = scene(&damaged(&[20, 30]), &log(0, TODAY));
+    let events = scene.run(&["run", "--json"]).exits(6).events();
+    let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
+    let [event] = of("damaged")[..] else { panic!("{events:?}") };
+    assert_eq!((&event["level"], &event["archive"]), (&"error".into(), &ID.into()));
+    let damage = event["damage"].as_str().unwrap();
+    assert!(damage.contains("CM_XYZ.mdf") && damage.contains("20, 30"), "{damage}");
+    assert_eq!((of("archived").len(), of("finished")[0]["exit-code"].as_u64()), (1, Some(6)));
+}
+
+#[test]
+fn every_damaged_page_counts_and_few_are_told() {
+    let pages: Vec<usize> = (11..41).collect();
+    let scene = scene(&damaged(&pages), &log(0, TODAY));
+    let output = scene.run(&["run"]).exits(6).says("DAMAGED 30 of 64 pages (first: 11, 12, 13)");
+    assert!(output.stderr.lines().count() < 12, "{output}");
+    assert_eq!(databases(&scene)[0]["damaged-pages"], 30);
+    scene.run(&["list"]).exits(0).says("DAMAGED 30 pages");
+}
+
+#[test]
+fn log_of_another_day_or_database_is_damage() {
+    for (other, words) in [(log(0, 22), "the log is of another time"), (log(1, TODAY), "none of the log files")] {
+        let scene = scene(&data(), &other);
+        scene.run(&["run"]).exits(6).says(words).says("CM_XYZ.mdf");
+        let databases = databases(&scene);
+        let about = (&databases[0]["verdict"], &databases[0]["damaged-pages"], &databases[0]["unpaired"]);
+        assert_eq!(about, (&"damaged".into(), &0.into(), &true.into()), "{databases:?}");
+        scene.run(&["list"]).exits(0).says("DAMAGED: files do not fit together");
+        let found = entry(&scene, "CM_XYZ.mdf");
+        assert_eq!(
+            (&found["verdict"]["result"], &found["pairing"][0]["severity"]),
+            (&"sound".into(), &"damage".into())
+        );
+    }
+}
+
+#[test]
+fn truncated_database_is_damage() {
+    let scene = scene(&data()[..40 * PAGE], &log(0, TODAY));
+    scene.run(&["run"]).exits(6).says("CM_XYZ.mdf");
+    scene.run(&["list"]).exits(0).says("DAMAGED");
+}
+
+#[test]
+fn database_without_checksums_is_not_verifiable_and_no_failure() {
+    let torn = {
+        let mut bytes = Data { status: 0x4000_0018, ..Data::default() }.build();
+        for page in (11..56).map(|page| page * PAGE) {
+            stamp_torn_bits(&mut bytes[page..page + PAGE], 1);
+        }
+        bytes
+    };
+    let none = Data { status: 0x4000_0008, ..Data::default() }.build();
+    for (bytes, why) in [(none, "page-verify-none"), (torn, "page-verify-torn")] {
+        let scene = scene(&bytes, &log(0, TODAY));
+        scene.run(&["run"]).exits(0).says_not("DAMAGED");
+        assert_eq!(databases(&scene)[0]["verdict"], "not-verifiable");
+        scene.run(&["list"]).exits(0).says("not verifiable");
+        assert_eq!(entry(&scene, "CM_XYZ.mdf")["verdict"]["why"], why);
+        // Nothing is known against it.
+        scene.run(&["fetch", "latest-good", "--to", "back"]).exits(0);
+    }
+}
+
+#[test]
+fn nothing_is_checked_when_checks_are_off() {
+    let mut scene = scene(&damaged(&[20]), &log(0, 22));
+    scene.section("[archive]\ncheck-databases = false");
+    scene.run(&["run"]).exits(0).says_not("DAMAGED");
+    assert!(databases(&scene).is_empty());
+    assert!(entry(&scene, "CM_XYZ.mdf").is_null());
+    scene.run(&["list"]).exits(0).says("not checked");
+}
+
+#[test]
+fn checks_make_no_difference_to_the_files_in_the_archive() {
+    let archived = |check: bool| {
+        let mut scene = scene(&data(), &log(0, TODAY));
+        scene.section(&format!("[archive]\ncheck-databases = {check}"));
+        scene.run(&["run"]).exits(0);
+        let manifest: Value = serde_json::from_slice(&fs::read(scene.manifest("vault")).unwrap()).unwrap();
+        manifest["fingerprint"].clone()
+    };
+    assert_eq!(archived(true), archived(false));
+}
+
+// From archive to archive.
+
+/// The next day's snapshot with this data file.
+fn next(scene: &Scene, day: i64, mdf: &[u8], code: i32) -> crate::harness::Output {
+    scene.file(MDF, mdf);
+    scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(24 * day)).to_string());
+    scene.run(&["run", "--json"]).exits(code)
+}
+
+fn worsened(output: &crate::harness::Output) -> Vec<Value> {
+    output.events().into_iter().filter(|event| event["event"] == "database-worsened").collect()
+}
+
+#[test]
+fn database_that_was_sound_in_the_archive_before_is_told_loudly() {
+    let mut scene = scene(&data(), &log(0, TODAY));
+    scene.destination("second");
+    assert!(worsened(&next(&scene, 0, &data(), 0)).is_empty());
+    // Wherever that archive lies.
+    fs::remove_dir_all(scene.path("vault/XYZ")).unwrap();
+    let told = worsened(&next(&scene, 1, &damaged(&[20]), 6));
+    let [event] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(event["level"], "error");
+    assert_eq!(
+        event["message"],
+        format!("CM_P01 was sound in {ID}, is damaged now: keep that archive (afterbackup pin {ID})")
+    );
+    assert_eq!((&event["database"], &event["sound-in"]), (&"CM_P01".into(), &ID.into()));
+    // It is no news any more.
+    assert!(worsened(&next(&scene, 2, &damaged(&[20]), 6)).is_empty());
+    assert!(worsened(&next(&scene, 3, &data(), 0)).is_empty());
+    // Its name lies in page 9.
+    let told = worsened(&next(&scene, 4, &damaged(&[9]), 6));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["database"], "CM_P01");
+}
+
+#[test]
+fn database_that_is_not_what_it_was_is_told() {
+    let scene = scene(&data(), &log(0, TODAY));
+    assert!(worsened(&next(&scene, 0, &data(), 0)).is_empty());
+    let told = worsened(&next(&scene, 1, &Data { status: 0x4000_0008, ..Data::default() }.build(), 0));
+    let [event] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((&event["level"], &event["database"]), (&"warn".into(), &"CM_P01".into()));
+    assert!(event["message"].as_str().unwrap().contains("cannot be verified now"), "{event}");
+    assert!(worsened(&next(&scene, 2, &data(), 0)).is_empty());
+    // Overwritten from end to end it is no file of SQL Server any more.
+    let told = worsened(&next(&scene, 3, &text(64 * PAGE), 0));
+    let [event] = told.as_slice() else { panic!("{told:?}") };
+    assert!(event["message"].as_str().unwrap().contains("is not found now"), "{event}");
+}
+
+#[test]
+fn damaged_archives_do_not_push_out_the_last_good_one() {
+    let mut scene = scene(&data(), &log(0, TODAY));
+    scene.section("[retention]\nlast = 1");
+    next(&scene, 0, &data(), 0);
+    for day in 1..5 {
+        next(&scene, day, &damaged(&[20 + usize::try_from(day).unwrap()]), 6);
+        assert!(scene.manifest("vault").exists(), "day {day}");
+    }
+    assert_eq!(scene.manifests("vault"), 2, "{:?}", scene.held("vault"));
+    scene.run(&["prune"]).exits(0);
+    scene.run(&["prune", "--dry-run"]).exits(0).says("newest good");
+    let report = scene.run(&["fetch", "latest-good", "--to", "back", "--json"]).exits(0).json();
+    assert_eq!(report["archive"], ID);
+    assert_eq!(fs::read(scene.path("back/XYZBackup").join(MDF)).unwrap(), data());
+    let report = scene.run(&["fetch", "latest", "--to", "newest", "--json"]).exits(0).json();
+    assert_eq!(report["archive"], "XYZ-20211126T235900Z");
+    // A good one that is newer takes its place.
+    next(&scene, 5, &data(), 0);
+    assert!(!scene.manifest("vault").exists());
+    assert_eq!(scene.manifests("vault"), 1);
+}
+
+#[test]
+fn archive_of_which_a_database_cannot_be_verified_does_not_replace_a_proven_one() {
+    let mut scene = scene(&data(), &log(0, TODAY));
+    scene.section("[retention]\nlast = 1");
+    next(&scene, 0, &data(), 0);
+    for day in 1..4 {
+        next(&scene, day, &Data { status: 0x4000_0008, ..Data::default() }.build(), 0);
+    }
+    assert!(scene.manifest("vault").exists());
+    assert_eq!(scene.manifests("vault"), 2, "{:?}", scene.held("vault"));
+}
+
+// check-db
+
+/// A folder with these files, and no configuration.
+fn files(files: &[(&str, &[u8])]) -> Scene {
+    let scene = Scene::bare();
+    for (name, bytes) in files {
+        fs::write(scene.path(name), bytes).unwrap();
+    }
+    fs::remove_file(scene.config()).unwrap();
+    scene
+}
+
+fn check_db(scene: &Scene, args: &[&str]) -> crate::harness::Output {
+    let mut command = crate::harness::program();
+    command.arg("check-db").args(args).current_dir(scene.root());
+    crate::harness::Output::of(command)
+}
+
+#[test]
+fn check_db_on_sound_files() {
+    let backup = Backup::of(&data(), true).bytes;
+    let scene = files(&[("a.mdf", &data()), ("a.ldf", &log(0, TODAY)), ("a.bak", &backup)]);
+    let output = check_db(&scene, &["a.mdf", "a.ldf", "a.bak"]).exits(0);
+    for words in ["CM_P01", "2019", "ok 64 pages", "log blocks", "backup"] {
+        assert!(output.stdout.contains(words), "{words}\n{output}");
+    }
+    let names: Vec<&str> = output.stdout.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["a.mdf", "a.ldf", "a.bak"], "{output}");
+}
+
+#[test]
+fn check_db_names_damaged_pages() {
+    let scene = files(&[("a.mdf", &damaged(&[20, 30])), ("good.mdf", &data())]);
+    let output = check_db(&scene, &["a.mdf"]).exits(6);
+    output.says("DAMAGED 2 of 64 pages (first: 20, 30)").says("a.mdf: page 20").says("a.mdf: page 30");
+    // One bad file is enough, whatever else is wrong.
+    check_db(&scene, &["good.mdf", "a.mdf", "none.mdf"]).exits(6).says("ok 64 pages").says("cannot read");
+    check_db(&scene, &["good.mdf"]).exits(0);
+}
+
+#[test]
+fn check_db_compares_the_files_of_a_folder() {
+    let scene = files(&[("a.mdf", &data()), ("old.ldf", &log(0, 22))]);
+    check_db(&scene, &["a.mdf"]).exits(0);
+    check_db(&scene, &["old.ldf"]).exits(0);
+    let output = check_db(&scene, &["a.mdf", "old.ldf"]).exits(6);
+    output.says("DAMAGED: does not fit its database").says("the log is of another time");
+    fs::create_dir(scene.path("elsewhere")).unwrap();
+    fs::rename(scene.path("old.ldf"), scene.path("elsewhere/old.ldf")).unwrap();
+    let json = check_db(&scene, &["--json", "elsewhere/old.ldf", "a.mdf", "none", "vault"]).exits(1).json();
+    let order: Vec<&str> = json["files"].as_array().unwrap().iter().filter_map(|file| file["path"].as_str()).collect();
+    assert_eq!(order, ["elsewhere/old.ldf", "a.mdf", "none", "vault"]);
+}
+
+#[test]
+fn check_db_on_what_cannot_be_read_or_is_something_else() {
+    let scene = files(&[("notes.txt", b"no database"), ("empty.mdf", b"")]);
+    check_db(&scene, &["none.mdf"]).exits(1).says("none.mdf").says("cannot read");
+    check_db(&scene, &["notes.txt"]).exits(0).says("not a SQL Server file");
+    check_db(&scene, &["empty.mdf"]).exits(0).says("not a SQL Server file");
+    check_db(&scene, &["vault"]).exits(1).says("cannot read");
+    check_db(&scene, &[]).exits(2);
+}
+
+#[test]
+fn check_db_for_programs() {
+    let scene = files(&[("a.mdf", &damaged(&[20])), ("b.bak", &Backup::of(&data(), true).bytes), ("c.txt", b"c")]);
+    let json = check_db(&scene, &["a.mdf", "b.bak", "c.txt", "none.mdf", "--json"]).exits(6).json();
+    let files = json["files"].as_array().unwrap();
+    let of = |path: &str| files.iter().find(|file| file["path"] == path).unwrap();
+    assert_eq!(files.len(), 4);
+    let (damaged, backup) = (of("a.mdf"), of("b.bak"));
+    assert_eq!((&damaged["kind"], &damaged["verdict"]["result"]), (&"data".into(), &"damaged".into()));
+    assert_eq!(damaged["findings"][0]["page"], 20);
+    assert_eq!(damaged["facts"]["database"], "CM_P01");
+    assert_eq!((&backup["kind"], &backup["verdict"]["result"]), (&"backup".into(), &"sound".into()));
+    assert_eq!(of("c.txt")["verdict"]["result"], "not-sql-server");
+    assert!(of("none.mdf")["error"].is_string());
+}
+
+#[test]
+fn wholesale_damage_is_told_once() {
+    let mut bytes = Data { pages: 512, ..Data::default() }.build();
+    for page in 11..448 {
+        bytes[page * PAGE + 96..page * PAGE + 600].fill(b'x');
+    }
+    let files = files(&[("a.mdf", &bytes)]);
+    let output = check_db(&files, &["a.mdf"]).exits(6).says("437 of ").says("encrypted (TDE) or wholesale damage");
+    assert!(output.stdout.lines().count() + output.stderr.lines().count() < 8, "{output}");
+    let scene = scene(&bytes, &log(0, TODAY));
+    let output = scene.run(&["run"]).exits(6);
+    assert_eq!(output.stderr.matches("wholesale damage").count(), 1, "{output}");
+    scene.run(&["list"]).exits(0).says("DAMAGED 437 pages");
+}
