@@ -1,0 +1,13 @@
+//! Compressed backups.
+#![no_main]
+
+mod edited;
+
+use std::sync::LazyLock;
+
+use edited::synthetic;
+use libfuzzer_sys::fuzz_target;
+
+static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| synthetic::compressed());
+
+fuzz_target!(|edits: &[u8]| edited::check(FILE.clone(), edits));
