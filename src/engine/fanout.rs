@@ -182,6 +182,7 @@ impl Running {
                         break;
                     }
                     if watch.is_stalled() {
+                        tracing::debug!(destination = %self.name, "Takes blocks no more: it drops out");
                         self.stalled = true;
                         break;
                     }
@@ -294,6 +295,7 @@ impl Push<'_> {
             match message {
                 Message::Block(block) => {
                     if let Err(error) = upload.write(block) {
+                        tracing::debug!(destination = self.destination.name(), %error, "Drops out");
                         // The first error is the one to tell; what cannot be removed now is swept later.
                         drop(upload.abort());
                         return Err(error.into());
@@ -320,7 +322,7 @@ impl Push<'_> {
         let key = manifest.id.key(&manifest.id.manifest_name());
         let json = manifest.to_json();
         match self.destination.put_new(&key, &json) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.confirm(manifest, &key),
             // A lost answer and a second try look like this.
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
                 let stored = self.destination.read(&key, MAX_BYTES)?;
@@ -334,6 +336,23 @@ impl Push<'_> {
                 Err(error.into())
             }
         }
+    }
+
+    /// Another host that archives the same snapshot takes an archive without manifest for a leftover and removes it. A
+    /// manifest must not stand alone then.
+    fn confirm(&self, manifest: &Manifest, manifest_key: &str) -> Result<(), PushError> {
+        let error = match self.destination.stat(self.key) {
+            Ok(stat) if stat.bytes == manifest.bytes || self.verify == Verify::None => return Ok(()),
+            Ok(stat) => PushError::Verify {
+                key: self.key.to_owned(),
+                what: format!("{} bytes instead of {}", stat.bytes, manifest.bytes),
+            },
+            Err(error) => error.into(),
+        };
+        if self.destination.delete(manifest_key).is_ok() {
+            drop(self.destination.delete(self.key));
+        }
+        Err(error)
     }
 
     fn read_back(&self, manifest: &Manifest) -> Result<(), PushError> {

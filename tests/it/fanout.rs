@@ -279,6 +279,21 @@ fn manifest_that_was_stored_although_the_answer_was_an_error_never_stands_alone(
 }
 
 #[test]
+fn archive_that_another_host_took_for_a_leftover_leaves_no_manifest_alone() {
+    static OTHER_HOST: OnceLock<Arc<Hooked>> = OnceLock::new();
+    let (destination, hooked) = Hooked::new(|at| {
+        if at == At::AfterPut {
+            OTHER_HOST.get().unwrap().inner.delete(&key()).unwrap();
+        }
+        Ok(())
+    });
+    OTHER_HOST.set(hooked).unwrap();
+    let pushed = push(&[lane(Arc::clone(&destination), LONG)], &Cancel::new());
+    assert!(pushed[0].result.is_err(), "{pushed:?}");
+    assert_nothing_there(&*destination, "after");
+}
+
+#[test]
 fn manifest_that_is_there_already_after_a_lost_answer_is_recognised() {
     let (destination, _) = Hooked::new(|at| if at == At::AfterPut { Err(ErrorKind::AlreadyExists) } else { Ok(()) });
     assert!(push(&[lane(Arc::clone(&destination), LONG)], &Cancel::new())[0].result.is_ok());
