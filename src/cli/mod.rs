@@ -136,7 +136,7 @@ fn log(verbose: u8, quiet: bool) {
         _ if quiet => "error",
         0 => "warn",
         1 => "warn,afterbackup=debug",
-        _ => "debug",
+        _ => "debug,afterbackup=trace",
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))

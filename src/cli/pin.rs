@@ -73,7 +73,8 @@ fn change(
     for (one, stored) in catalogs().filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
         if stored.pin.is_some() == pinned {
             let was = match &stored.pin {
-                Some(pin) => format!("pinned already: {}", pin.reason),
+                Some(pin) if pin.reason.is_empty() => "pinned already".to_owned(),
+                Some(pin) => format!("pinned already: {}; unpin it first to change the reason", pin.reason),
                 None => "not pinned".to_owned(),
             };
             program.console.note(&format!("{id} was {was} (on {})", one.destination.name()));
