@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::manifest::{MAX_BYTES, Manifest};
 use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
 use crate::destination::{self, Destination, Entry};
+use crate::error::chain;
 
 /// Manifests are read by so many threads.
 const READERS: usize = 16;
@@ -167,7 +168,7 @@ fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalo
         match Manifest::parse(&id.manifest_name(), &bytes) {
             Err(error) => {
                 let kind = if error.is_newer() { ProblemKind::Newer } else { ProblemKind::Manifest };
-                catalog.problems.push(Problem { kind, key, problem: words(&error) });
+                catalog.problems.push(Problem { kind, key, problem: chain(&error) });
             }
             Ok(manifest) => {
                 let file = archives.get(&manifest.archive);
@@ -194,10 +195,6 @@ fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalo
 fn read_pin(destination: &dyn Destination, id: &ArchiveId) -> Pin {
     let bytes = destination.read(&id.key(&id.pin_name()), MAX_BYTES);
     bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-fn words(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// Applies `read` to all items on several threads; results in the order of the items. After the first error nothing

@@ -24,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod destination;
 pub mod engine;
+pub mod error;
 mod files;
 pub mod lock;
 pub mod monitor;

@@ -9,6 +9,7 @@ use super::manifest::Manifest;
 use super::reader::{ReadError, Reader};
 use crate::cancel::Cancel;
 use crate::destination::Destination;
+use crate::error::chain;
 use crate::monitor::Monitor;
 
 /// What a verification found.
@@ -98,16 +99,6 @@ fn outcome(plain_bytes: u64, read_bytes: u64, files: u64, mut damage: Vec<String
     let damages = damage.len() as u64;
     damage.truncate(NAMED_DAMAGES);
     Verified { plain_bytes, read_bytes, files, damage, damages }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[allow(

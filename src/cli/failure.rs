@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use crate::config::ConfigError;
-use crate::engine::outcome::chain;
+use crate::error::chain;
 use crate::lock::LockError;
 
 /// Why a command could not be done.

@@ -13,7 +13,7 @@ use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
 use crate::archive::name::ArchiveId;
 use crate::catalog::{Pin, Problem};
-use crate::engine::outcome::chain;
+use crate::error::chain;
 use crate::units;
 
 /// SQL Server keeps changes for so many days by default; a newer archive can catch up with its hierarchy.

@@ -16,7 +16,7 @@ use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
 use crate::catalog::{self, Catalog, Selector};
 use crate::config::{self, Bucket, Target, Verify};
 use crate::destination::{self, Destination};
-use crate::engine::outcome::chain;
+use crate::error::chain;
 use crate::retention::policy::Policy;
 
 const DESTINATION_HELP: &str = "Only this destination: a name in the configuration; or, without any configuration, a folder or bucket (s3://bucket/prefix) that holds archives";

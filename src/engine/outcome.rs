@@ -8,6 +8,7 @@ use super::prune::Pruned;
 use crate::archive::index::Skipped;
 use crate::archive::manifest::Manifest;
 use crate::archive::name::{ArchiveId, SiteCode};
+use crate::error::chain;
 use crate::monitor::{Event, Level};
 use crate::units;
 
@@ -109,22 +110,6 @@ impl DestinationResult {
     pub fn has_archive(&self) -> bool {
         matches!(self, Self::Pushed { .. } | Self::AlreadyThere)
     }
-}
-
-/// An error with all its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        // Some libraries repeat their source in their own text.
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 /// What an exit code says; see `cli::exit`.

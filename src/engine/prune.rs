@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::held::{Held, read_all};
-use super::outcome::{SiteOutcome, chain};
+use super::outcome::SiteOutcome;
 use super::run::Context;
 use crate::archive::name::{ArchiveId, SiteCode};
 use crate::catalog::{Catalog, Stored};
 use crate::destination::{self, ErrorKind};
+use crate::error::chain;
 use crate::monitor::{Event, Level};
 use crate::retention::guard::{self, Push};
 use crate::retention::plan::{Candidate, Condition, Plan, plan};

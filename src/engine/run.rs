@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::fanout::{Fanout, Lane};
-use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult, chain};
+use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
 use super::{extra, held, prune, worsened};
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
@@ -21,6 +21,7 @@ use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::destination::{self, Destination, ErrorKind};
+use crate::error::chain;
 use crate::monitor::{Event, Level, Monitor};
 use crate::source::complete::{self, By, Completion, State};
 use crate::source::supplemental::Expansion;
