@@ -183,18 +183,18 @@ impl Attempt<'_> {
             return self.check_stored(destination, &entries).map(|()| true);
         }
         let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
-        for encrypted in [false, true] {
-            let name = self.id.archive_name(encrypted);
-            if names.contains(&name) {
-                destination.delete(&self.id.key(&name))?;
-            }
-            for leftover in destination.leftovers(site.as_str())?.iter().filter(|leftover| leftover.of == name) {
-                // Its name is nobody else's: it is in nobody's way, and prune tries again.
-                if let Err(error) = destination.remove_leftover(leftover) {
-                    let message =
-                        format!("what an unfinished run had left on {} stays: {}", destination.name(), chain(&error));
-                    self.context.tell(&Event::new("warning", Level::Warn, message));
-                }
+        let archives = [false, true].map(|encrypted| self.id.archive_name(encrypted));
+        for name in archives.iter().filter(|name| names.contains(name)) {
+            destination.delete(&self.id.key(name))?;
+        }
+        // A run may have died while it wrote the manifest, too.
+        let own = |of: &String| archives.contains(of) || *of == self.id.manifest_name();
+        for leftover in destination.leftovers(site.as_str())?.iter().filter(|leftover| own(&leftover.of)) {
+            // Its name is nobody else's: it is in nobody's way, and prune tries again.
+            if let Err(error) = destination.remove_leftover(leftover) {
+                let message =
+                    format!("what an unfinished run had left on {} stays: {}", destination.name(), chain(&error));
+                self.context.tell(&Event::new("warning", Level::Warn, message));
             }
         }
         Ok(false)

@@ -96,6 +96,18 @@ fn run_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
     scene.run(&["verify"]).exits(0);
 }
 
+/// Only the partial archive was removed, until a run was killed at just that moment.
+#[test]
+fn partial_manifest_of_a_killed_run_is_removed_by_the_next_one() {
+    let scene = Scene::new();
+    scene.complete(COMPLETED);
+    let site = scene.path("vault/XYZ");
+    fs::create_dir_all(&site).unwrap();
+    fs::write(site.join(format!(".{ID}.json.partial-4711")), "{").unwrap();
+    scene.run(&["run"]).exits(0);
+    assert_eq!(scene.held("vault"), [format!("{ID}.json"), format!("{ID}.tar.zst")]);
+}
+
 #[test]
 fn fetch_that_is_killed_leaves_no_half_file_and_the_next_one_completes() {
     let scene = large_scene();
