@@ -2,6 +2,8 @@
 //!
 //! Ctrl-C and a service stop set the flag; every loop that moves data checks it, lets go of its files, aborts its
 //! uploads and returns a "cancelled" error. Nothing is ever interrupted in the middle of a step.
+//!
+//! A [`Cancel::child`] can be set alone: it stops one attempt, while the program goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +11,13 @@ use std::time::{Duration, Instant};
 
 /// A shared flag, set once.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    set: AtomicBool,
+    parent: Option<Cancel>,
+}
 
 impl Cancel {
     /// A flag nobody has set.
@@ -18,9 +26,15 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks everything that holds a copy to stop.
+    /// A flag of its own that also counts as set when this one is.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(Arc::new(Flag { set: AtomicBool::new(false), parent: Some(self.clone()) }))
+    }
+
+    /// Asks everything that holds a copy or a child to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.set.store(true, Ordering::Release);
     }
 
     /// Waits, but not after somebody has asked to stop; tells whether somebody has.
@@ -41,6 +55,21 @@ impl Cancel {
     /// Has somebody asked to stop?
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.set.load(Ordering::Acquire) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn child_is_stopped_alone_or_with_its_parent() {
+        let parent = Cancel::new();
+        let (one, other) = (parent.child(), parent.child());
+        one.cancel();
+        assert!(one.is_cancelled() && !other.is_cancelled() && !parent.is_cancelled());
+        parent.cancel();
+        assert!(other.is_cancelled());
     }
 }

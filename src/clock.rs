@@ -4,13 +4,21 @@
 //! takes a [`Clock`] or a timestamp, so tests can run in 1990 and in 2090.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use jiff::Timestamp;
+
+use crate::cancel::Cancel;
 
 /// Tells the time.
 pub trait Clock: Debug + Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;
+
+    /// Lets time pass, but not after somebody has asked to stop; tells whether somebody has.
+    fn wait(&self, time: Duration, cancel: &Cancel) -> bool {
+        cancel.wait(time)
+    }
 }
 
 /// The clock of the operating system.

@@ -31,4 +31,5 @@ pub mod monitor;
 pub mod retention;
 pub mod source;
 pub mod sqlserver;
+pub mod state;
 pub mod units;

@@ -126,12 +126,14 @@ pub(super) fn unpack(
 mod tests {
     use super::*;
     use crate::archive::frames::compress;
+    use crate::cancel::Cancel;
 
     fn frames(count: usize) -> Vec<Frame> {
         let mut frames = Vec::new();
         let (produced, emitted) = compress::<_, ()>(
             1,
             2,
+            &Cancel::new(),
             |mut cutter| {
                 for number in 0..count {
                     cutter.append(format!("frame {number}").as_bytes())?;

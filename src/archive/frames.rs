@@ -2,15 +2,21 @@
 //!
 //! The reading thread fills buffers through a [`Cutter`]; each full buffer is one frame. Compressing threads take them
 //! in any order; [`compress`] puts the results back in order and hands them on. A buffer goes back to the pool only when
-//! its frame has been handed on, so the pool bounds everything in flight, also behind a slow destination.
+//! its frame has been handed on, so the pool bounds everything in flight, also behind a slow destination. Whoever waits
+//! for one holds a file of the snapshot open meanwhile, and therefore looks up often whether it has to let go.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, compress_bound};
 
+use crate::cancel::Cancel;
+
+/// How often somebody who waits looks up.
+const LOOK: Duration = Duration::from_millis(20);
 /// Large files are cut into frames of this size.
 pub(super) const LARGE_FRAME: usize = 4 << 20;
 /// Small files are packed into frames of at most this size.
@@ -41,6 +47,7 @@ pub(super) struct Cutter {
     filled: usize,
     frame: usize,
     position: u64,
+    cancel: Cancel,
 }
 
 impl Cutter {
@@ -78,7 +85,7 @@ impl Cutter {
             self.cut()?;
         }
         if self.buffer.is_empty() {
-            self.buffer = self.pool.recv().map_err(|_| Stopped)?;
+            self.buffer = self.free_buffer()?;
         }
         let end = LARGE_FRAME.min(self.filled.saturating_add(most));
         let written = fill(&mut self.buffer[self.filled..end]);
@@ -98,7 +105,27 @@ impl Cutter {
             filled: std::mem::take(&mut self.filled),
         };
         self.frame += 1;
-        self.jobs.send(job).map_err(|_| Stopped)
+        self.hand_on(job)
+    }
+
+    fn free_buffer(&self) -> Result<Vec<u8>, Stopped> {
+        loop {
+            match self.pool.recv_timeout(LOOK) {
+                Ok(buffer) => return Ok(buffer),
+                Err(RecvTimeoutError::Timeout) if !self.cancel.is_cancelled() => {}
+                Err(_) => return Err(Stopped),
+            }
+        }
+    }
+
+    fn hand_on(&self, mut job: Job) -> Result<(), Stopped> {
+        loop {
+            match self.jobs.send_timeout(job, LOOK) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) if !self.cancel.is_cancelled() => job = back,
+                Err(_) => return Err(Stopped),
+            }
+        }
     }
 }
 
@@ -115,10 +142,11 @@ impl std::io::Write for Cutter {
 }
 
 /// Runs `produce` on a thread of its own, compresses the frames it cuts on `threads` threads, and gives each to `emit`
-/// in order, with its decompressed size. `produce` is stopped when `emit` fails.
+/// in order, with its decompressed size. `produce` is stopped when `emit` fails, or by `cancel`.
 pub(super) fn compress<P: Send, E>(
     level: i32,
     threads: usize,
+    cancel: &Cancel,
     produce: impl FnOnce(Cutter) -> P + Send,
     mut emit: impl FnMut(Bytes, u32) -> Result<(), E>,
 ) -> (P, Result<(), CompressError<E>>) {
@@ -130,7 +158,7 @@ pub(super) fn compress<P: Send, E>(
     }
     let (jobs, jobs_received) = bounded::<Job>(buffers);
     let (done, done_received) = bounded::<Done>(buffers);
-    let cutter = Cutter { pool, jobs, buffer: Vec::new(), filled: 0, frame: 0, position: 0 };
+    let cutter = Cutter { pool, jobs, buffer: Vec::new(), filled: 0, frame: 0, position: 0, cancel: cancel.clone() };
     std::thread::scope(|scope| {
         let producer = scope.spawn(move || produce(cutter));
         for _ in 0..threads {

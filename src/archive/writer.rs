@@ -26,6 +26,9 @@ use crate::cancel::Cancel;
 use crate::monitor::Task;
 use crate::sqlserver::{Checker, Report};
 
+/// Read at once. Between two reads we can let go of the file, also where a share gives some MB a second.
+const READ_BYTES: usize = 1 << 20;
+
 /// A file or folder that goes into the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -110,6 +113,7 @@ pub fn write(
     let (produced, emitted) = compress(
         options.level,
         options.threads.max(1),
+        cancel,
         |cutter| {
             let check_databases = options.check_databases;
             Tarring { cutter, task, cancel, check_databases, databases: vec![], fingerprint: Sha256::new() }
@@ -128,6 +132,7 @@ pub fn write(
             return Err(WriteError::Compress(error));
         }
         (Err(WriteError::Stopped) | Ok(_), Err(CompressError::Emit(error))) => return Err(out_error(error)),
+        (Err(WriteError::Stopped), Ok(())) if cancel.is_cancelled() => return Err(WriteError::Cancelled),
         (Err(error), _) => return Err(error),
     };
     let (compressed_frames, uncompressed_bytes) = table.total();
@@ -255,7 +260,7 @@ impl Tarring<'_> {
             if self.cancel.is_cancelled() {
                 return Err(WriteError::Cancelled);
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES);
             let mut outcome = Ok(());
             let read = self.cutter.with_room(most, |room| match read_full(&mut file, room) {
                 Ok(read) => {

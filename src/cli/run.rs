@@ -34,11 +34,6 @@ pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> 
         )),
         _ => Failure::new(Exit::Failed, &error),
     })?;
-    for site in outcome.sites.iter().filter(|site| site.archive.is_none()) {
-        for event in site.events() {
-            program.console.event(&event);
-        }
-    }
     let exit = Exit::from(outcome.severity());
     if program.console.is_json() {
         let event = Event::new("finished", Level::Info, "Finished").with("exit-code", exit as u8);

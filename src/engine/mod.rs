@@ -2,6 +2,7 @@
 
 mod extra;
 pub mod fanout;
+mod guard;
 mod held;
 pub mod outcome;
 pub mod prune;

@@ -1,7 +1,8 @@
 //! One run: find the snapshot, archive it to every destination, prune.
 //!
 //! What must happen in which order is in FORMAT.md, section 2. Nothing becomes visible before the snapshot was looked at
-//! a second time and found unchanged; no failure of one destination keeps the archive from the others.
+//! a second time and found unchanged; no failure of one destination keeps the archive from the others. From the first
+//! look to the second a [`guard`](super::guard) makes us let go when the backup task begins again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::fanout::{Fanout, Lane};
+use super::guard::{Guard, guarded};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
 use super::{extra, held, prune, worsened};
 use crate::archive::OutputClosed;
@@ -57,33 +59,51 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
     let found = match source::discover(&context.config.snapshot) {
         Ok(found) => found,
         Err(error) if error.is_no_snapshot() => {
-            let reasons = vec![error.to_string()];
-            return Ok(Outcome { sites: vec![SiteOutcome::new(None, SiteResult::NotComplete { reasons })] });
+            let nothing = SiteOutcome::new(None, SiteResult::NotComplete { reasons: vec![error.to_string()] });
+            tell_results(context, &nothing);
+            return Ok(Outcome { sites: vec![nothing] });
         }
         Err(error) => return Err(error.into()),
     };
     let mut outcome = Outcome::default();
     for folder in &found.unfinished {
         let reasons = vec![format!("the task is at work in {}", folder.display())];
-        outcome.sites.push(SiteOutcome::new(None, SiteResult::NotComplete { reasons }));
+        let unfinished = SiteOutcome::new(None, SiteResult::NotComplete { reasons });
+        tell_results(context, &unfinished);
+        outcome.sites.push(unfinished);
     }
     for snapshot in &found.snapshots {
         if context.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        let site = match site(context, snapshot) {
+        let site = match guarded(context, snapshot, |guard| site_under_guard(context, snapshot, guard)) {
             Ok(site) => site,
             // These concern all sites alike.
             Err(error @ (RunError::Cancelled | RunError::Recipient(_))) => return Err(error),
             // What is wrong with one snapshot must not cost the others their archive.
             Err(error) => SiteOutcome::new(Some(snapshot.site), SiteResult::Failed { reason: chain(&error) }),
         };
+        // What came to an archive has been told before it was pruned.
+        if site.archive.is_none() {
+            tell_results(context, &site);
+        }
         outcome.sites.push(site);
     }
     Ok(outcome)
 }
 
-fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunError> {
+/// Ends early, and without a trace, when the backup task begins again.
+fn site_under_guard(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<SiteOutcome, RunError> {
+    let outcome = site(&Context { cancel: guard.let_go(), ..*context }, snapshot, guard);
+    match (outcome, guard.reason()) {
+        (Err(RunError::Cancelled), Some(reason)) if !context.cancel.is_cancelled() => {
+            Ok(SiteOutcome::new(Some(snapshot.site), SiteResult::NotComplete { reasons: vec![reason] }))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<SiteOutcome, RunError> {
     let site = Some(snapshot.site);
     let (gathered, completion) = match settle(context, snapshot) {
         Ok(settled) => settled,
@@ -101,7 +121,7 @@ fn site(context: &Context<'_>, snapshot: &Snapshot) -> Result<SiteOutcome, RunEr
         return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
     };
     let id = ArchiveId::new(snapshot.site, completed);
-    let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by };
+    let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by, guard };
     let mut outcome = attempt.archive(&gathered)?;
     let held = held::read_all(context, Some(snapshot.site));
     worsened::tell(context, &held, &outcome);
@@ -122,7 +142,7 @@ fn settle(context: &Context<'_>, snapshot: &Snapshot) -> Result<(Gathered, Compl
         if after_quiet.completed().is_some() {
             let message = format!("Waiting {} for changes in the snapshot", humantime::format_duration(quiet));
             context.tell(&Event::new("waiting", Level::Info, message));
-            if !context.cancel.wait(quiet) {
+            if !context.clock.wait(quiet, context.cancel) {
                 let mut again = look()?;
                 let same = gathered.walks.iter().zip(&again.walks).all(|(old, new)| compare(old, new).is_empty());
                 again.evidence.unchanged_for = same.then_some(quiet);
@@ -140,6 +160,7 @@ struct Attempt<'a> {
     completion: &'a Completion,
     id: &'a ArchiveId,
     by: By,
+    guard: &'a Guard,
 }
 
 impl Attempt<'_> {
@@ -164,14 +185,22 @@ impl Attempt<'_> {
             outcome.destinations.push(DestinationOutcome::new(destination.name(), result));
         }
         if lanes.is_empty() {
+            // Nothing is read, so nobody is in the way.
+            self.guard.release();
             if outcome.destinations.iter().all(|one| !matches!(one.result, DestinationResult::AlreadyThere)) {
                 outcome.result = SiteResult::Failed { reason: "no destination can be used".to_owned() };
             }
-            self.tell_results(&outcome);
+            tell_results(self.context, &outcome);
             return Ok(outcome);
         }
-        self.write(gathered, &lanes, &mut outcome)?;
-        self.tell_results(&outcome);
+        match (self.write(gathered, &lanes, &mut outcome), self.guard.reason()) {
+            (Err(RunError::Cancelled), Some(reason)) => {
+                outcome.result = SiteResult::Changed { changes: vec![reason] };
+                outcome.forget_pending();
+            }
+            (result, _) => result?,
+        }
+        tell_results(self.context, &outcome);
         Ok(outcome)
     }
 
@@ -270,6 +299,10 @@ impl Attempt<'_> {
             outcome.result = SiteResult::Changed { changes };
             outcome.forget_pending();
             return Ok(());
+        }
+        if !self.guard.release() {
+            drop(fanout.abort());
+            return Err(RunError::Cancelled);
         }
         let task = monitor.task(&format!("Verifying {}", self.id), None);
         let manifest = Arc::new(self.manifest(&written, encrypted));
@@ -409,11 +442,11 @@ impl Attempt<'_> {
             databases: written.databases.iter().map(DatabaseCheck::summary).collect(),
         }
     }
+}
 
-    fn tell_results(&self, outcome: &SiteOutcome) {
-        for event in outcome.events() {
-            self.context.tell(&event);
-        }
+fn tell_results(context: &Context<'_>, outcome: &SiteOutcome) {
+    for event in outcome.events() {
+        context.tell(&event);
     }
 }
 

@@ -114,6 +114,14 @@ impl Error {
     }
 }
 
+/// Where the metadata of a part may lie: what is written last, and what a new run takes away.
+pub(crate) fn metadata_files(part: &Part) -> Vec<PathBuf> {
+    match part.kind {
+        PartKind::Site => vec![part.path.join(METADATA)],
+        PartKind::Sql => vec![part.path.join(SQL_METADATA), part.path.join(DATABASE_FOLDER).join(SQL_METADATA)],
+    }
+}
+
 /// The site whose snapshot a folder of this name holds: `XYZBackup`, in any case.
 #[must_use]
 pub fn site_of_folder(name: &str) -> Option<SiteCode> {

@@ -373,8 +373,8 @@ fn what_is_wrong_with_one_site_does_not_cost_the_others_their_archive() {
     let host = Host::new();
     host.back_up("ABC", 22, 1);
     host.back_up("XYZ", 22, 1);
-    // Something that cannot be read and is not just gone.
-    let folder = host.snapshots().join("ABCBackup/SiteServer");
+    // Something that cannot be read and is not just gone, deeper than a new run shows first.
+    let folder = host.snapshots().join("ABCBackup/SiteServer/inboxes");
     let monitor = At::bytes(1, move || {
         fs::remove_dir_all(&folder).unwrap();
         fs::write(&folder, "now a file").unwrap();
