@@ -1,7 +1,11 @@
 //! What the standard library leaves open about files: names that are never taken twice.
 
+#[cfg(not(windows))]
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
+#[cfg(not(windows))]
+use std::io::ErrorKind;
+#[cfg(not(windows))]
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,10 +22,14 @@ pub(crate) fn persistently<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Re
     step()
 }
 
+#[cfg(windows)]
+pub(crate) use crate::windows::files::rename_new;
+
 /// Renames a file, but never over another one.
 ///
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] when there is a file of that name, else what the system says.
+#[cfg(not(windows))]
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -37,6 +45,7 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     link_new(from, to)
 }
 
+#[cfg(not(windows))]
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => {
@@ -52,6 +61,7 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+#[cfg(not(windows))]
 fn check_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::symlink_metadata(to) {
         Ok(_) => Err(ErrorKind::AlreadyExists.into()),
@@ -66,7 +76,11 @@ mod tests {
 
     #[test]
     fn every_way_to_rename_refuses_to_replace() {
-        for way in [rename_new, link_new, check_and_rename] {
+        #[cfg(not(windows))]
+        let ways = [rename_new, link_new, check_and_rename];
+        #[cfg(windows)]
+        let ways = [rename_new];
+        for way in ways {
             let scratch = tempfile::tempdir().unwrap();
             let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
             fs::write(&from, "new").unwrap();

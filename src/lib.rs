@@ -33,3 +33,5 @@ pub mod source;
 pub mod sqlserver;
 pub mod state;
 pub mod units;
+#[cfg(windows)]
+mod windows;

@@ -1,0 +1,19 @@
+//! Calls of Windows that the standard library does not make: the only unsafe code of this crate.
+//!
+//! One file for each subject. The functions in them are safe to call: they take Rust's types, keep alive whatever they
+//! give a pointer to, and turn failures into [`std::io::Error`] with the Win32 code, so that nothing else in the crate
+//! has to know how Windows is called. Decisions belong elsewhere, where they can be tested on every system. Every
+//! `unsafe` block says in a `SAFETY` comment why it is sound.
+
+#![allow(unsafe_code, reason = "the one place for raw calls of Windows")]
+
+use std::ffi::OsStr;
+use std::iter::once;
+use std::os::windows::ffi::OsStrExt;
+
+pub(crate) mod files;
+
+/// Text as Windows takes it: UTF-16 with a zero at the end. What follows a zero in the text is not seen by Windows.
+pub(crate) fn wide(text: impl AsRef<OsStr>) -> Vec<u16> {
+    text.as_ref().encode_wide().chain(once(0)).collect()
+}
