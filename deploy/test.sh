@@ -184,8 +184,18 @@ step_windows() {
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$runner
     cargo build --locked --release --target "$windows_target"
     "$runner" "target/$windows_target/release/afterbackup.exe" --version
+    windows_resources "target/$windows_target/release/afterbackup.exe"
     windows_tests
     "$runner" --stop 2>/dev/null || true
+}
+
+# What deploy/windows/build.rs puts into the program.
+windows_resources() { # PROGRAM
+    local version
+    version=$(cargo metadata --locked --no-deps --format-version 1 | jq --raw-output '.packages[0].version')
+    7z x -so "$1" .rsrc/version.txt | tr -d '\000' | grep -E "\"ProductVersion\", *\"$version\"" >/dev/null ||
+        die "$1 has no version resource for $version"
+    7z x -so "$1" .rsrc/MANIFEST/1 | grep '<longPathAware .*>true<' >/dev/null || die "$1 has no manifest"
 }
 
 # The test suite under Wine: to come.
