@@ -27,6 +27,7 @@ pub mod engine;
 pub mod error;
 mod files;
 pub mod lock;
+pub mod log;
 pub mod monitor;
 pub mod retention;
 pub mod source;

@@ -75,10 +75,7 @@ impl Console {
     /// Prints why a command could not be done.
     pub(super) fn failure(&self, failure: &Failure) {
         if self.json {
-            let event = Event::new("error", Level::Error, failure.message.clone())
-                .with("hint", failure.hint.clone())
-                .with("exit-code", failure.exit as u8);
-            self.event_line(&event);
+            self.event_line(&failure.event());
         }
         self.line(&format!("error: {}", failure.message));
         self.hint(failure.hint.as_deref());

@@ -4,6 +4,7 @@ use super::exit::Exit;
 use crate::config::ConfigError;
 use crate::error::chain;
 use crate::lock::LockError;
+use crate::monitor::{Event, Level};
 
 /// Why a command could not be done.
 #[derive(Debug)]
@@ -28,6 +29,13 @@ impl Failure {
     pub(super) fn hint(mut self, hint: Option<&str>) -> Self {
         self.hint = hint.map(str::to_owned);
         self
+    }
+
+    /// The failure for programs, and for what is written down.
+    pub(super) fn event(&self) -> Event {
+        Event::new("error", Level::Error, self.message.clone())
+            .with("hint", self.hint.clone())
+            .with("exit-code", self.exit as u8)
     }
 }
 

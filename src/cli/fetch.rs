@@ -21,7 +21,7 @@ use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
 use crate::destination::Destination;
 use crate::files::rename_new;
-use crate::monitor::Monitor;
+use crate::monitor::{Event, Level, Monitor};
 use crate::units;
 
 const EXAMPLES: &str = r"Examples:
@@ -110,8 +110,9 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         program.console.warn(&format!("nothing in the archive matches '{pattern}'"));
     }
     let options = Options { target: args.to.clone(), force: args.force, threads: threads() };
-    let fetched = extract(&reader, &entries, &options, program.console, program.cancel)
+    let fetched = extract(&reader, &entries, &options, program.monitor, program.cancel)
         .map_err(|error| extract_failure(&error))?;
+    program.records.event(&told(&reader.manifest().id, destination.name(), &fetched, &args.to));
     if program.console.is_json() {
         program.console.document(&Report {
             archive: &reader.manifest().id,
@@ -123,6 +124,19 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         report(program, &fetched, &args.to);
     }
     Ok(if fetched.damaged.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+/// What is written down: also who got files back will be asked one day.
+fn told(id: &ArchiveId, destination: &str, fetched: &Fetched, to: &Path) -> Event {
+    let message = format!("Fetched {} files of {id} from {destination} to {}", fetched.files, to.display());
+    let event = match fetched.damaged.first() {
+        None => Event::new("fetched", Level::Info, message),
+        Some(first) => {
+            let message = format!("{message}; not {} that are damaged, first: {first}", fetched.damaged.len());
+            Event::new("fetch-damaged", Level::Error, message)
+        }
+    };
+    event.with("archive", id.to_string()).with("destination", destination)
 }
 
 fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
@@ -171,6 +185,8 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     rename_new(&partial, &place).map_err(|error| failed("write", &place, &error))?;
     let json = to.join(manifest.id.manifest_name());
     fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
+    let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), to.display());
+    program.records.event(&Event::new("fetched", Level::Info, message).with("archive", manifest.id.to_string()));
     if program.console.is_json() {
         program.console.document(&Raw {
             archive: &manifest.id,
@@ -195,7 +211,7 @@ fn copy_raw(
     let key = manifest.id.key(&manifest.archive);
     let mut source = destination.open(&key).map_err(|error| failed(&error).hint(error.hint()))?;
     let mut file = fs::File::create(partial).map_err(|error| failed(&error))?;
-    let task = program.console.task(&format!("Fetching {}", manifest.archive), Some(manifest.bytes));
+    let task = program.monitor.task(&format!("Fetching {}", manifest.archive), Some(manifest.bytes));
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -7,15 +7,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::console::Console;
 pub use self::exit::Exit;
 use self::failure::Failure;
+use self::records::Records;
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::destination::{self, Destination};
 use crate::engine::run::Context;
+use crate::log::Slot;
+use crate::monitor::{Event, Level, Tee};
 
 mod check_db;
 mod console;
@@ -28,6 +33,7 @@ mod list;
 mod pin;
 mod place;
 mod prune;
+mod records;
 mod run;
 mod show;
 mod table;
@@ -100,13 +106,25 @@ pub fn main() -> Exit {
         }
     };
     // Bars and lines of the log would draw over each other.
-    let console = Console::new(cli.global.json, cli.global.quiet, cli.global.verbose == 0);
-    log(cli.global.verbose, cli.global.quiet);
+    let console = Arc::new(Console::new(cli.global.json, cli.global.quiet, cli.global.verbose == 0));
+    let slot = Slot::default();
+    log(cli.global.verbose, cli.global.quiet, &slot);
+    let records = Records::new(cli.command.recorded(), slot);
+    let monitor = Tee::default();
+    monitor.add(Arc::<Console>::clone(&console));
+    monitor.add(records.listeners());
     let cancel = Cancel::new();
     let on_signal = cancel.clone();
     // Without a handler Ctrl-C just ends the process, which is safe too.
     drop(ctrlc::set_handler(move || on_signal.cancel()));
-    let program = Program { global: &cli.global, console: &console, cancel: &cancel, clock: &SystemClock };
+    let program = Program {
+        global: &cli.global,
+        console: &console,
+        monitor: &monitor,
+        records: &records,
+        cancel: &cancel,
+        clock: &SystemClock,
+    };
     let result = match &cli.command {
         Command::Init(args) => init::init(&program, args),
         Command::Run(args) => run::run(&program, args),
@@ -121,37 +139,42 @@ pub fn main() -> Exit {
         Command::Completions(args) => generate::completions(&program, args),
         Command::Man(args) => generate::man(&program, args),
     };
-    match result {
-        Ok(exit) => exit,
+    let exit = match &result {
+        Ok(exit) => *exit,
         Err(failure) => {
-            console.failure(&failure);
+            console.failure(failure);
             if cancel.is_cancelled() { Exit::Cancelled } else { failure.exit }
         }
-    }
+    };
+    records.end(&result, exit, &console);
+    exit
 }
 
-/// Sends what the library logs to standard error.
-fn log(verbose: u8, quiet: bool) {
+/// Sends what the library traces to standard error, and to the log file once it is open.
+fn log(verbose: u8, quiet: bool, slot: &Slot) {
     let filter = match verbose {
         _ if quiet => "error",
         0 => "warn",
         1 => "warn,afterbackup=debug",
         _ => "debug,afterbackup=trace",
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+    let console = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(verbose > 1)
-        .without_time();
+        .without_time()
+        .with_filter(tracing_subscriber::EnvFilter::new(filter));
     // Only a second call in one process fails, and then the first one's log is there.
-    subscriber.try_init().ok();
+    tracing_subscriber::registry().with(console).with(slot.layer()).try_init().ok();
 }
 
 /// What every command has.
 struct Program<'a> {
     global: &'a Global,
-    console: &'a Console,
+    console: &'a Arc<Console>,
+    /// Everybody who hears of events: the console, and what is written down.
+    monitor: &'a Tee,
+    records: &'a Records,
     cancel: &'a Cancel,
     clock: &'a dyn Clock,
 }
@@ -168,8 +191,10 @@ impl Program<'_> {
         let env = |name: &str| std::env::var(name).ok();
         let file = config::locate(self.global.config.as_deref(), &env)?;
         let config = Config::load(&file, &env)?;
+        self.records.open(&config.log, self.console);
         for warning in &config.warnings {
             self.console.warn(warning);
+            self.records.event(&Event::new("warning", Level::Warn, warning.clone()));
         }
         Ok(config)
     }
@@ -194,7 +219,7 @@ impl Program<'_> {
             config: &loaded.config,
             destinations: &loaded.destinations,
             clock: self.clock,
-            monitor: self.console,
+            monitor: self.monitor,
             cancel: self.cancel,
         }
     }

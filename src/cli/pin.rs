@@ -9,6 +9,7 @@ use super::place::{Held, Place};
 use crate::archive::name::ArchiveId;
 use crate::catalog::{Pin, Selector};
 use crate::destination::ErrorKind;
+use crate::monitor::{Event, Level};
 
 /// Exempt an archive from pruning.
 #[derive(Debug, clap::Args)]
@@ -82,12 +83,16 @@ fn change(
         match apply(one, &id.key(&id.pin_name())) {
             Ok(()) => destinations.push(one.destination.name().to_owned()),
             Err(error) => {
-                program.console.failure(&Failure::new(Exit::Partial, &error).hint(error.hint()));
+                let failure = Failure::new(Exit::Partial, &error).hint(error.hint());
+                program.console.failure(&failure);
+                program.records.event(&failure.event());
                 exit = Exit::Partial;
             }
         }
     }
-    let done = if pinned { "Pinned" } else { "Unpinned" };
+    let (done, kind) = if pinned { ("Pinned", "pinned") } else { ("Unpinned", "unpinned") };
+    let message = format!("{done} {id} on {}", destinations.join(", "));
+    program.records.event(&Event::new(kind, Level::Info, message).with("archive", id.to_string()));
     if program.console.is_json() {
         program.console.document(&Report { archive: id, pinned, destinations });
     } else {

@@ -10,7 +10,6 @@ use crate::archive::name::SiteCode;
 use crate::engine::prune::{self, Pruned};
 use crate::engine::run::Context;
 use crate::lock::RunLock;
-use crate::monitor::Collector;
 use crate::retention::table;
 
 const EXAMPLES: &str = r"Examples:
@@ -32,6 +31,12 @@ pub(super) struct Args {
     site: Option<SiteCode>,
 }
 
+impl Args {
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Report {
@@ -48,9 +53,9 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     // A plan reads only; carrying it out is a run.
     let _lock = if args.dry_run { None } else { Some(RunLock::take(&loaded.config.lock_file)?) };
     // With --json there is one document, which has all that the events tell.
-    let silent = Collector::default();
+    let silent = program.records.listeners();
     let context = program.context(&loaded);
-    let context = if program.console.is_json() { Context { monitor: &silent, ..context } } else { context };
+    let context = if program.console.is_json() { Context { monitor: &*silent, ..context } } else { context };
     let pruned = prune::prune(&context, args.site, only, args.dry_run);
     if program.cancel.is_cancelled() {
         return Err(Failure::words(Exit::Cancelled, "cancelled; what is left is whole, and the next prune goes on"));

@@ -12,6 +12,7 @@ use super::{Program, threads};
 use crate::archive::name::ArchiveId;
 use crate::archive::verify::{self, Verified};
 use crate::catalog::{Problem, ProblemKind, Selector};
+use crate::monitor::{Event, Level};
 use crate::units;
 
 const EXAMPLES: &str = r"Without the secret key, encrypted archives cannot be verified. Exit code 6 means damage.
@@ -73,6 +74,28 @@ struct One {
     seconds: f64,
 }
 
+impl One {
+    /// What is written down; the console has its own words, of several lines.
+    fn event(&self) -> Event {
+        let head = format!("{} on {}", self.archive, self.destination);
+        let event = match (&self.verified, &self.error) {
+            (Some(verified), _) if verified.damages == 0 => {
+                Event::new("verified", Level::Info, format!("{head}: ok, read back and compared"))
+            }
+            (Some(verified), _) => {
+                let first = verified.damage.first().map_or("", String::as_str);
+                let message = format!("{head}: DAMAGED ({} findings), first: {first}", verified.damages);
+                Event::new("verify-damaged", Level::Error, message)
+            }
+            (None, error) => {
+                let why = error.as_deref().unwrap_or("unknown");
+                Event::new("verify-failed", Level::Error, format!("{head}: cannot be verified: {why}"))
+            }
+        };
+        event.with("archive", self.archive.to_string()).with("destination", self.destination.clone())
+    }
+}
+
 pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let identities = args.key.identities()?;
     let held = args.place.read(program)?;
@@ -102,7 +125,7 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
                 &identities,
                 share,
                 threads(),
-                program.console,
+                program.monitor,
                 program.cancel,
             );
             let (verified, error) = match result {
@@ -119,6 +142,7 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
                 (_, _, Some(_)) => Exit::Failed,
                 (exit, ..) => exit,
             };
+            program.records.event(&found.event());
             if !program.console.is_json() {
                 print(program, &found);
             }

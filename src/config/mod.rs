@@ -22,6 +22,7 @@ pub use self::error::{ConfigError, Fault};
 mod bucket;
 mod error;
 pub mod init;
+mod log;
 mod paths;
 mod raw;
 mod secrets;
@@ -49,6 +50,8 @@ pub struct Config {
     /// `/tmp/afterbackup-<uid>.lock` for others. Not `$XDG_RUNTIME_DIR`: cron jobs have none, and a lock
     /// that depends on how a run was started keeps nothing apart.
     pub lock_file: PathBuf,
+    /// The log file.
+    pub log: Log,
     /// What works but should be looked at. For the log, once a run.
     pub warnings: Vec<String>,
 }
@@ -168,6 +171,19 @@ pub struct Archive {
     pub recipients: Vec<String>,
     /// Check the pages of SQL Server files while archiving.
     pub check_databases: bool,
+}
+
+/// The log file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Where it lies; `None`: there is none. On Windows `%ProgramData%\afterbackup\logs\afterbackup.log` by default.
+    pub file: Option<PathBuf>,
+    /// What matters less than this is left out.
+    pub level: tracing::Level,
+    /// The file goes on as `.lo_` before it gets larger than this.
+    pub max_bytes: u64,
+    /// What a record looks like.
+    pub format: crate::log::Format,
 }
 
 /// Where archives go.

@@ -57,6 +57,7 @@ pub(super) const ROOT: &[Key] = &[
     key("retention", Kind::Table(RETENTION), ""),
     key("destination", Kind::Tables(DESTINATION), ""),
     key("lock-file", Kind::Text, r"'C:\ProgramData\afterbackup\afterbackup.lock'"),
+    key("log", Kind::Table(LOG), ""),
     key("hooks", Kind::Later, ""),
     key("report", Kind::Later, ""),
 ];
@@ -112,6 +113,13 @@ const DESTINATION: &[Key] = &[
     key("secret-key-file", Kind::Text, r"'C:\ProgramData\afterbackup\vault.secret'"),
     key("retention", Kind::Table(RETENTION), ""),
     key("credentials", Kind::Later, ""),
+];
+
+const LOG: &[Key] = &[
+    key("file", Kind::Text, r"'C:\ProgramData\afterbackup\logs\afterbackup.log'"),
+    key("level", Kind::Text, "\"info\""),
+    key("max-size", Kind::Text, "\"10 MiB\""),
+    key("format", Kind::Text, "\"cmtrace\""),
 ];
 
 /// A value and where it stands.

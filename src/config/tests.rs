@@ -627,6 +627,8 @@ fn full_sample_has_every_key_with_its_default() {
     assert_eq!(full.snapshot.quiet, minimal.snapshot.quiet);
     assert_eq!((full.archive.level, full.archive.threads), (minimal.archive.level, minimal.archive.threads));
     assert_eq!(full.archive.recipients, [RECIPIENT]);
+    let place = Path::new(r"C:\ProgramData\afterbackup\logs\afterbackup.log");
+    assert_eq!(full.log, Log { file: Some(place.to_owned()), ..minimal.log });
     let (full, minimal) = (&full.destinations, &minimal.destinations[0]);
     assert_eq!(full[0].verify, minimal.verify);
     assert_eq!(
@@ -635,6 +637,30 @@ fn full_sample_has_every_key_with_its_default() {
     );
     assert_eq!(full[0].retention.monthly, 24);
     assert_eq!(Policy { max_remove: None, ..full[1].retention.clone() }, minimal.retention);
+}
+
+#[test]
+fn log_is_checked_like_everything_else() {
+    let log = |keys: &str| read(&format!("{MINIMAL}[log]\n{keys}")).log;
+    let set = log("file = '/var/log/a.log'\nlevel = 'Debug'\nmax-size = '1 MiB'\nformat = 'json'");
+    assert_eq!(set.file.as_deref(), Some(Path::new("/var/log/a.log")));
+    assert_eq!((set.level, set.max_bytes), (tracing::Level::DEBUG, 1 << 20));
+    assert_eq!(set.format, crate::log::Format::Json);
+    assert_eq!(log("file = '/a.log'\nlevel = 'off'").file, None);
+    insta::assert_snapshot!(report_of("[log]\nfile = 'E:\\ConfigMgr_Backup\\a.log'\nlevel = 'loud'\nmax-size = '1 KiB'\nformat = 'xml'\nfiel = ''"), @r#"
+    afterbackup.toml:2:8: [log] file: lies inside the snapshot's folder
+      hint: the backup task deletes its folder before every run, and a log that is written there changes it
+    afterbackup.toml:3:9: [log] level: 'loud' is not known
+      hint: write "off", "error", "warn", "info", "debug" or "trace"
+    afterbackup.toml:4:12: [log] max-size: '1 KiB' is too small for a log
+      hint: write at least "64 KiB"
+    afterbackup.toml:5:10: [log] format: 'xml' is not known
+      hint: write "cmtrace" or "json"
+    afterbackup.toml:6:1: [log] fiel: unknown key
+      hint: did you mean 'file'?
+    "#);
+    let told = report_of("[log]\nfile = 'a.lo_'\nmax-size = '10M'");
+    assert!(told.contains("[log] file: is no name for a log") && told.contains("write '10 MB' or '10 MiB'"), "{told}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::error::{ConfigError, Faults};
 use super::raw::{self, At, Section};
-use super::{Archive, Config, Destination, Env, Snapshot, Supplemental, Target, Verify, paths};
+use super::{Archive, Config, Destination, Env, Log, Snapshot, Supplemental, Target, Verify, paths};
 use crate::archive::name::SiteCode;
 use crate::retention::policy::Policy;
 use crate::units;
@@ -80,8 +80,10 @@ impl Reader<'_, '_> {
             Some(text) => self.path(root, "lock-file", &text),
             None => Some(paths::default_lock_file(self.env)),
         };
+        let log = self.log(root);
         if let (Some(snapshot), Some(lock)) = (&snapshot, &lock_file) {
             self.check_places(root, snapshot, lock, &supplemental, &sections, &destinations);
+            self.check_log_place(root, snapshot, &log);
         }
         Some(Config {
             file: file.to_owned(),
@@ -90,6 +92,7 @@ impl Reader<'_, '_> {
             archive,
             destinations: destinations.into_iter().collect::<Option<_>>()?,
             lock_file: lock_file?,
+            log,
             warnings: Vec::new(),
         })
     }
@@ -405,6 +408,16 @@ impl Reader<'_, '_> {
                 let hint = "the backup task cannot delete its folder while the lock is held";
                 self.faults.add(Some(root.at("lock-file")), "lock-file", message, hint);
             }
+        }
+    }
+
+    fn check_log_place(&mut self, root: &Section<'_>, snapshot: &Snapshot, log: &Log) {
+        let (Some(section), Some(file)) = (root.section("log"), &log.file) else { return };
+        let mut sources = std::iter::once(&snapshot.path).chain(&snapshot.sql_path);
+        if section.has("file") && sources.any(|source| paths::is_inside(file, source)) {
+            let hint =
+                "the backup task deletes its folder before every run, and a log that is written there changes it";
+            self.faults.add(Some(section.at("file")), section.label("file"), "lies inside the snapshot's folder", hint);
         }
     }
 

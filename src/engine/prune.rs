@@ -360,6 +360,7 @@ mod tests {
                 archive: config::Archive { level: 3, threads: 1, recipients: vec![], check_databases: true },
                 destinations: names.iter().map(destination).collect(),
                 lock_file: PathBuf::new(),
+                log: crate::config::Log::default(),
                 warnings: vec![],
             };
             Self { config, destinations, scripts }

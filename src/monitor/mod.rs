@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+pub use self::tee::Tee;
+
+mod tee;
+
 /// Receives progress and results.
 pub trait Monitor: Debug + Send + Sync {
     /// A long step begins. `bytes` is its size when known. The step ends when the task is dropped.

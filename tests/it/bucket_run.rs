@@ -135,6 +135,7 @@ impl Host {
             archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: true },
             destinations,
             lock_file: PathBuf::new(),
+            log: afterbackup::config::Log::default(),
             warnings: vec![],
         }
     }

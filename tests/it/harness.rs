@@ -181,6 +181,8 @@ impl Scene {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = program();
         command.arg("--config").arg(self.config()).args(args).current_dir(self.root());
+        // On Windows the log is there, unless the configuration says otherwise.
+        command.env("ProgramData", self.path("ProgramData"));
         command
     }
 

@@ -24,6 +24,7 @@ mod hostile;
 mod interop;
 mod kill;
 mod list;
+mod log;
 mod properties;
 mod prune;
 mod run;

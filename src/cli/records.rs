@@ -1,0 +1,92 @@
+//! What is written down beside what is printed: the log file.
+//!
+//! Commands that do something are recorded; those that only show something are not, as whoever looks may have no right to
+//! write there. Where the log lies is in the configuration, so it is opened once that has been read. A configuration that
+//! cannot be read is worth a record more than anything else, because nobody sees what AfterBackup.bat prints: it goes to
+//! the default place.
+
+use std::sync::{Arc, OnceLock};
+
+use jiff::tz::TimeZone;
+
+use super::Command;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::clock::SystemClock;
+use crate::config;
+use crate::error::chain;
+use crate::log::{Log, Slot};
+use crate::monitor::{Event, Level, Monitor, Tee};
+
+/// Everybody who hears of events but the console.
+#[derive(Debug)]
+pub(super) struct Records {
+    /// The command, if it is recorded.
+    command: Option<&'static str>,
+    slot: Slot,
+    listeners: Arc<Tee>,
+    opened: OnceLock<()>,
+}
+
+impl Records {
+    pub(super) fn new(command: Option<&'static str>, slot: Slot) -> Self {
+        Self { command, slot, listeners: Arc::default(), opened: OnceLock::new() }
+    }
+
+    /// Those who listen. None, before the configuration was read.
+    pub(super) fn listeners(&self) -> Arc<Tee> {
+        Arc::clone(&self.listeners)
+    }
+
+    /// Begins to write down, where the configuration says.
+    pub(super) fn open(&self, settings: &config::Log, console: &Arc<Console>) {
+        let Some(command) = self.command else { return };
+        if self.opened.set(()).is_err() {
+            return;
+        }
+        if let Some(file) = &settings.file {
+            let console = Arc::clone(console);
+            let complain = Box::new(move |error: &crate::log::LogError| {
+                console.warn(&chain(error));
+                console.hint(Some("file in [log] says where it lies; level = \"off\" switches it off"));
+            });
+            let log = Log::new(file, settings, TimeZone::system(), Arc::new(SystemClock), complain);
+            self.slot.fill(log.clone());
+            log.note(Level::Info, &format!("afterbackup {} begins: {command}", env!("CARGO_PKG_VERSION")));
+            self.listeners.add(Arc::new(log));
+        }
+    }
+
+    /// Writes down what the console has said in its own way.
+    pub(super) fn event(&self, event: &Event) {
+        self.listeners.event(event);
+    }
+
+    /// Writes down how the command ended.
+    pub(super) fn end(&self, result: &Result<Exit, Failure>, exit: Exit, console: &Arc<Console>) {
+        if let Err(failure) = result {
+            // There may have been no configuration to say where.
+            self.open(&config::Log::without_section(&|name| std::env::var(name).ok()), console);
+            self.listeners.event(&failure.event());
+        }
+        if let (Some(log), Some(command)) = (self.slot.log(), self.command) {
+            log.note(Level::Info, &format!("afterbackup ends: {command}, exit code {}", exit as u8));
+        }
+    }
+}
+
+impl Command {
+    /// The name of a command that is recorded.
+    pub(super) fn recorded(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(_) => Some("run"),
+            Self::Prune(args) if !args.is_dry_run() => Some("prune"),
+            Self::Verify(_) => Some("verify"),
+            Self::Fetch(_) => Some("fetch"),
+            Self::Pin(_) => Some("pin"),
+            Self::Unpin(_) => Some("unpin"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `[log]`: where the log file lies and what is written to it.
+
+use std::path::PathBuf;
+
+use tracing::Level;
+
+use super::raw::{At, Section};
+use super::validate::Reader;
+use super::{Env, Log, paths};
+use crate::log::Format;
+use crate::units;
+
+/// Ten times what Configuration Manager's own logs have at first: a run writes some dozens of lines.
+const MAX_BYTES: u64 = 10 << 20;
+/// Below this, a log would not hold a run.
+const LEAST_BYTES: u64 = 64 << 10;
+
+impl Log {
+    /// What holds without a `[log]`.
+    #[must_use]
+    pub fn without_section(env: Env<'_>) -> Self {
+        Self { file: paths::default_log_file(env), level: Level::INFO, max_bytes: MAX_BYTES, format: Format::CmTrace }
+    }
+}
+
+impl Default for Log {
+    /// No file.
+    fn default() -> Self {
+        Self { file: None, level: Level::INFO, max_bytes: MAX_BYTES, format: Format::CmTrace }
+    }
+}
+
+impl Reader<'_, '_> {
+    pub(super) fn log(&mut self, root: &Section<'_>) -> Log {
+        let mut log = Log::without_section(self.env);
+        let Some(section) = root.section("log") else { return log };
+        if let Some(path) = self.optional_path(&section, "file") {
+            self.check_log_name(&section, &path);
+            log.file = Some(path);
+        }
+        if let Some(text) = section.text("level") {
+            match text.value.to_ascii_lowercase().as_str() {
+                "off" => log.file = None,
+                "error" => log.level = Level::ERROR,
+                "warn" => log.level = Level::WARN,
+                "info" => log.level = Level::INFO,
+                "debug" => log.level = Level::DEBUG,
+                "trace" => log.level = Level::TRACE,
+                _ => self.choose(
+                    &section,
+                    "level",
+                    &text,
+                    "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+                ),
+            }
+        }
+        if let Some(text) = section.text("format") {
+            match text.value.to_ascii_lowercase().as_str() {
+                "cmtrace" => log.format = Format::CmTrace,
+                "json" => log.format = Format::Json,
+                _ => self.choose(&section, "format", &text, "\"cmtrace\" or \"json\""),
+            }
+        }
+        if let Some(text) = section.text("max-size") {
+            match units::parse_size(&text.value) {
+                Ok(bytes) if bytes >= LEAST_BYTES => log.max_bytes = bytes,
+                Ok(_) => {
+                    let message = format!("'{}' is too small for a log", text.value);
+                    self.faults.add(Some(text.at), section.label("max-size"), message, "write at least \"64 KiB\"");
+                }
+                Err(error) => {
+                    let hint = "write a number and a unit, like max-size = \"10 MiB\"";
+                    self.faults.add(Some(text.at), section.label("max-size"), error.to_string(), hint);
+                }
+            }
+        }
+        log
+    }
+
+    fn choose(&mut self, section: &Section<'_>, key: &str, text: &At<String>, known: &str) {
+        let message = format!("'{}' is not known", text.value);
+        self.faults.add(Some(text.at), section.label(key), message, format!("write {known}"));
+    }
+
+    /// A full log goes on under the same name with another ending, which must not be the log itself.
+    fn check_log_name(&mut self, section: &Section<'_>, path: &PathBuf) {
+        if path.file_name().is_none() || path.with_extension("lo_") == *path {
+            let hint = "write file = 'C:\\ProgramData\\afterbackup\\logs\\afterbackup.log'; what is full moves to .lo_";
+            self.faults.add(Some(section.at("file")), section.label("file"), "is no name for a log", hint);
+        }
+    }
+}
