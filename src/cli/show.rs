@@ -95,6 +95,7 @@ fn evidence(code: &str) -> &str {
     match code {
         "status-message" => "by status message 5035 in smsbkup.log",
         "metadata" => "by BackupDocument.xml",
+        "backup-files" => "by SQL Server's backup files",
         other => other,
     }
 }

@@ -26,6 +26,7 @@ mod log;
 mod paths;
 mod raw;
 mod secrets;
+mod snapshot;
 mod validate;
 
 /// Looks up an environment variable. The real one is `|name| std::env::var(name).ok()`; tests bring their own.
@@ -134,10 +135,13 @@ fn locate_with(option: Option<&Path>, env: Env<'_>, exists: &dyn Fn(&Path) -> bo
     Err(ConfigError::whole(None, message, Some(hint.to_owned())))
 }
 
-/// Where the backup task writes.
+/// Where the backup task or SQL Server writes.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Holds `XYZBackup`, or the folders of several sites, or is such a folder.
+    /// Who writes there.
+    pub kind: SnapshotKind,
+    /// Holds `XYZBackup`, or the folders of several sites, or is such a folder. Of SQL Server's backups, the folder of the
+    /// database `CM_XYZ`, of its server, or one that holds those of servers.
     pub path: PathBuf,
     /// Where the database half lies, if elsewhere.
     pub sql_path: Option<PathBuf>,
@@ -147,6 +151,47 @@ pub struct Snapshot {
     pub site: Option<SiteCode>,
     /// How long nothing may have changed, where the log does not tell.
     pub quiet: Duration,
+    /// CD.Latest, which SQL Server's backups lack.
+    pub cd_latest: Option<PathBuf>,
+    /// How SQL Server's log backups are taken.
+    pub log_backups: LogBackups,
+}
+
+impl Snapshot {
+    /// What the site's backup task writes to this folder, with the default of everything else.
+    #[must_use]
+    pub fn of_site(path: PathBuf) -> Self {
+        Self {
+            kind: SnapshotKind::Site,
+            path,
+            sql_path: None,
+            log: None,
+            site: None,
+            quiet: snapshot::QUIET,
+            cd_latest: None,
+            log_backups: LogBackups::Include,
+        }
+    }
+}
+
+/// Who writes what is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotKind {
+    /// The site's backup task.
+    Site,
+    /// SQL Server: native backups as Ola Hallengren's scripts name them.
+    SqlBackups,
+}
+
+/// How log backups are taken into archives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogBackups {
+    /// Those that are there when a new full or differential backup is archived.
+    Include,
+    /// The same, and every new one is a reason for an archive.
+    Trigger,
+    /// Not at all.
+    Ignore,
 }
 
 /// Files that belong to the site but are not in the snapshot.

@@ -62,11 +62,14 @@ pub(super) const ROOT: &[Key] = &[
     key("report", Kind::Later, ""),
 ];
 const SNAPSHOT: &[Key] = &[
+    key("kind", Kind::Text, "\"site\""),
     key("path", Kind::Text, r"'E:\ConfigMgr_Backup'"),
     key("sql-path", Kind::Text, r"'\\SQL01\ConfigMgr_Backup'"),
     key("log", Kind::Text, r"'C:\Program Files\Microsoft Configuration Manager\Logs\smsbkup.log'"),
     key("site", Kind::Text, "\"XYZ\""),
     key("quiet", Kind::Text, "\"2min\""),
+    key("cd-latest", Kind::Text, r"'\\CM01\SMS_XYZ\cd.latest'"),
+    key("log-backups", Kind::Text, "\"include\""),
 ];
 const SUPPLEMENTAL: &[Key] = &[
     key("name", Kind::Text, "\"SCUP2011\""),

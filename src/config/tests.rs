@@ -622,7 +622,17 @@ fn full_sample_has_every_key_with_its_default() {
 
     let env = |_: &str| Some("x".to_owned());
     let text = text.replace("secret-key-file = 'C:\\ProgramData\\afterbackup\\azure.secret'\n", "");
-    let full = Config::from_text(&text, file(), &env).unwrap();
+    // Some keys are for one kind of snapshot only.
+    let without = |keys: &[&str]| {
+        let others = text.lines().filter(|line| !keys.iter().any(|key| line.starts_with(&format!("{key} ="))));
+        others.fold(String::new(), |text, line| text + line + "\n")
+    };
+    let sql = without(&["sql-path", "log"]).replace("kind = \"site\"", "kind = \"sql-backups\"");
+    let sql = Config::from_text(&sql, file(), &env).unwrap().snapshot;
+    assert_eq!((sql.kind, sql.log_backups), (SnapshotKind::SqlBackups, LogBackups::Include));
+    assert!(sql.cd_latest.is_some());
+    let full = Config::from_text(&without(&["cd-latest", "log-backups"]), file(), &env).unwrap();
+    assert_eq!(full.snapshot.kind, SnapshotKind::Site);
     let minimal = read(MINIMAL);
     assert_eq!(full.snapshot.quiet, minimal.snapshot.quiet);
     assert_eq!((full.archive.level, full.archive.threads), (minimal.archive.level, minimal.archive.threads));

@@ -14,12 +14,11 @@ use url::Url;
 
 use super::error::{ConfigError, Faults};
 use super::raw::{self, At, Section};
+use super::snapshot::snapshot_places;
 use super::{Archive, Config, Destination, Env, Log, Snapshot, Supplemental, Target, Verify, paths};
-use crate::archive::name::SiteCode;
 use crate::retention::policy::Policy;
 use crate::units;
 
-const QUIET: Duration = Duration::from_mins(2);
 const LEVEL: u32 = 3;
 const RETRY_FOR: Duration = Duration::from_mins(5);
 const STALL_TIMEOUT: Duration = Duration::from_mins(15);
@@ -95,31 +94,6 @@ impl Reader<'_, '_> {
             log,
             warnings: Vec::new(),
         })
-    }
-
-    fn snapshot(&mut self, root: &Section<'_>) -> Option<Snapshot> {
-        const HINT: &str = "write the folder the backup task writes to: path = 'E:\\ConfigMgr_Backup'";
-        let Some(section) = root.section("snapshot") else {
-            if !root.has("snapshot") {
-                self.faults.add(None, "[snapshot] path", "missing: where does the backup task write?", HINT);
-            }
-            return None;
-        };
-        if !section.has("path") {
-            self.faults.add(Some(section.at), "[snapshot] path", "missing: where does the backup task write?", HINT);
-        }
-        let site = section.text("site").and_then(|text| match SiteCode::from_str(&text.value) {
-            Ok(site) => Some(site),
-            Err(error) => {
-                self.faults.add(Some(text.at), section.label("site"), error.to_string(), "write site = \"XYZ\"");
-                None
-            }
-        });
-        let quiet = self.duration(&section, "quiet", QUIET);
-        let sql_path = self.optional_path(&section, "sql-path");
-        let log = self.optional_path(&section, "log");
-        let path = self.optional_path(&section, "path")?;
-        Some(Snapshot { path, sql_path, log, site, quiet })
     }
 
     fn supplemental(&mut self, root: &Section<'_>) -> Vec<Supplemental> {
@@ -375,20 +349,15 @@ impl Reader<'_, '_> {
         sections: &[Section<'_>],
         destinations: &[Option<Destination>],
     ) {
-        let sources: Vec<(&str, &Path)> = std::iter::once(("the snapshot's path", snapshot.path.as_path()))
-            .chain(snapshot.sql_path.as_deref().map(|path| ("the snapshot's sql-path", path)))
-            .collect();
+        let sources = snapshot_places(snapshot);
         for (section, destination) in sections.iter().zip(destinations) {
             let Some(Destination { target: Target::Folder(folder), .. }) = destination else { continue };
             let mut add = |message: String, hint: &str| {
                 self.faults.add(Some(section.at("path")), section.label("path"), message, hint);
             };
-            for (what, source) in &sources {
+            for (what, source, danger) in &sources {
                 if paths::is_inside(folder, source) {
-                    add(
-                        format!("lies inside {what}"),
-                        "the backup task DELETES its folder before every run: put archives elsewhere",
-                    );
+                    add(format!("lies inside {what}"), danger);
                 } else if paths::is_inside(source, folder) {
                     add(format!("{what} lies inside it"), "use a folder beside it, best on another machine");
                 }
@@ -402,7 +371,7 @@ impl Reader<'_, '_> {
                 }
             }
         }
-        for (what, source) in &sources {
+        for (what, source, _) in &sources {
             if root.has("lock-file") && paths::is_inside(lock, source) {
                 let message = format!("lies inside {what}");
                 let hint = "the backup task cannot delete its folder while the lock is held";
@@ -421,7 +390,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn duration(&mut self, section: &Section<'_>, key: &str, default: Duration) -> Duration {
+    pub(super) fn duration(&mut self, section: &Section<'_>, key: &str, default: Duration) -> Duration {
         let Some(text) = section.text(key) else { return default };
         units::parse_duration(&text.value).unwrap_or_else(|error| {
             let hint = "write a number and s, min, h, days, weeks, months or years, like \"2min\"";

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::run::{Context, Gap, RunError, folder_member};
+use super::members::{Gap, folder_member};
+use super::run::{Context, RunError};
 use crate::archive::index::Skipped;
 use crate::archive::writer::Member;
 use crate::monitor::{Event, Level};

@@ -4,6 +4,7 @@ mod extra;
 pub mod fanout;
 mod guard;
 mod held;
+mod members;
 pub mod outcome;
 pub mod prune;
 pub mod run;

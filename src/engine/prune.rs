@@ -349,13 +349,7 @@ mod tests {
                 .collect();
             let config = Config {
                 file: PathBuf::new(),
-                snapshot: config::Snapshot {
-                    path: PathBuf::new(),
-                    sql_path: None,
-                    log: None,
-                    site: None,
-                    quiet: Duration::ZERO,
-                },
+                snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(PathBuf::new()) },
                 supplemental: vec![],
                 archive: config::Archive { level: 3, threads: 1, recipients: vec![], check_databases: true },
                 destinations: names.iter().map(destination).collect(),

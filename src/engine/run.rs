@@ -4,21 +4,17 @@
 //! a second time and found unchanged; no failure of one destination keeps the archive from the others. From the first
 //! look to the second a [`guard`](super::guard) makes us let go when the backup task begins again.
 
-use std::path::Path;
 use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use super::fanout::{Fanout, Lane};
 use super::guard::{Guard, guarded};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
-use super::{extra, held, prune, worsened};
+use super::{extra, held, members, prune, worsened};
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
-use crate::archive::index::{Attributes, Skipped};
 use crate::archive::manifest::{Encryption, FORMAT, MAX_BYTES, Manifest, Part};
 use crate::archive::name::ArchiveId;
-use crate::archive::writer::{self, Member, WriteError, Written};
+use crate::archive::writer::{self, WriteError, Written};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,8 +23,8 @@ use crate::error::chain;
 use crate::monitor::{Event, Level, Monitor};
 use crate::source::complete::{self, By, Completion, State};
 use crate::source::supplemental::Expansion;
-use crate::source::walk::{Kind, Walk, compare};
-use crate::source::{self, Gathered, PartKind, Snapshot};
+use crate::source::walk::compare;
+use crate::source::{self, Gathered, PartKind, Snapshot, Unfinished};
 
 /// What a run works with.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +52,7 @@ impl Context<'_> {
 /// # Errors
 /// When no snapshot can be looked for at all. What happens to each site is an outcome.
 pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
-    let found = match source::discover(&context.config.snapshot) {
+    let found = match source::discover(&context.config.snapshot, context.clock.now()) {
         Ok(found) => found,
         Err(error) if error.is_no_snapshot() => {
             let nothing = SiteOutcome::new(None, SiteResult::NotComplete { reasons: vec![error.to_string()] });
@@ -66,8 +62,8 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
         Err(error) => return Err(error.into()),
     };
     let mut outcome = Outcome::default();
-    for folder in &found.unfinished {
-        let reasons = vec![format!("the task is at work in {}", folder.display())];
+    for Unfinished { path, why } in &found.unfinished {
+        let reasons = vec![format!("{}: {why}", path.display())];
         let unfinished = SiteOutcome::new(None, SiteResult::NotComplete { reasons });
         tell_results(context, &unfinished);
         outcome.sites.push(unfinished);
@@ -257,7 +253,7 @@ impl Attempt<'_> {
         let Context { config, monitor, cancel, .. } = *self.context;
         let extra = extra::find(self.context)?;
         extra::warn_of_nothing(self.context, &extra);
-        let (members, gaps) = self.members(gathered, &extra);
+        let (members, gaps) = members::all(self.snapshot, gathered, &extra, self.id.stamp());
         let bytes = members.iter().map(|member| member.size).sum();
         outcome.skipped = gaps.iter().filter(|gap| gap.loses_data).map(|gap| gap.skipped.clone()).collect();
         let skipped = gaps.into_iter().map(|gap| gap.skipped).collect();
@@ -386,33 +382,14 @@ impl Attempt<'_> {
         Ok((!changes.is_empty()).then_some(changes))
     }
 
-    /// Everything that goes into the archive, and what does not.
-    fn members(&self, gathered: &Gathered, extra: &[Expansion]) -> (Vec<Member>, Vec<Gap>) {
-        let (mut members, mut gaps) = (Vec::new(), Vec::new());
-        for (part, walk) in self.snapshot.parts.iter().zip(&gathered.walks) {
-            let folder = self.snapshot.site.backup_folder();
-            let prefix = match part.kind {
-                PartKind::Site => folder,
-                PartKind::Sql => format!("SQL/{folder}"),
-            };
-            if let Some((parent, _)) = prefix.split_once('/') {
-                members.push(folder_member(&walk.root, parent.to_owned(), self.id.stamp()));
-            }
-            // The folder's own time is not in the walk; the newest below it is as good, and as reproducible.
-            let modified = walk.newest_change.unwrap_or(self.id.stamp());
-            members.push(folder_member(&walk.root, prefix.clone(), modified));
-            add_walk(walk, &prefix, &mut members, &mut gaps);
-        }
-        extra::add(extra, self.id.stamp(), &mut members, &mut gaps);
-        (members, gaps)
-    }
-
     fn manifest(&self, written: &Written, encrypted: bool) -> Manifest {
         let recipients = self.context.config.archive.recipients.clone();
         let parts = self.snapshot.parts.iter().map(|part| Part {
             kind: match part.kind {
                 PartKind::Site => "site".to_owned(),
                 PartKind::Sql => "sql".to_owned(),
+                PartKind::SqlBackups => "sql-backups".to_owned(),
+                PartKind::CdLatest => "cd-latest".to_owned(),
             },
             path: part.path.display().to_string(),
         });
@@ -425,6 +402,7 @@ impl Attempt<'_> {
             completion_evidence: match self.by {
                 By::Log => "status-message".to_owned(),
                 By::Metadata => "metadata".to_owned(),
+                By::BackupFiles => "backup-files".to_owned(),
             },
             archived: self.context.clock.now(),
             program: format!("afterbackup {}", env!("CARGO_PKG_VERSION")),
@@ -467,35 +445,6 @@ fn words(check: &DatabaseCheck) -> String {
 
 fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError> {
     texts.iter().map(|text| text.parse().map_err(|_| RunError::Recipient(text.clone()))).collect()
-}
-
-pub(super) fn folder_member(root: &Path, path: String, modified: Timestamp) -> Member {
-    Member { root: Arc::from(root), path, below: 0, folder: true, size: 0, modified, attributes: Attributes::default() }
-}
-
-/// Something that does not go into the archive.
-pub(super) struct Gap {
-    pub(super) skipped: Skipped,
-    /// Is the archive poorer for it?
-    pub(super) loses_data: bool,
-}
-
-fn add_walk(walk: &Walk, prefix: &str, members: &mut Vec<Member>, gaps: &mut Vec<Gap>) {
-    let root: Arc<Path> = Arc::from(walk.root.as_path());
-    members.extend(walk.items.iter().map(|item| Member {
-        root: Arc::clone(&root),
-        path: format!("{prefix}/{}", item.name),
-        below: item.name.len(),
-        folder: item.kind == Kind::Folder,
-        size: item.bytes,
-        modified: item.modified,
-        attributes: item.attributes,
-    }));
-    gaps.extend(walk.skipped.iter().map(|skip| {
-        let below = skip.path.strip_prefix(&walk.root).unwrap_or(&skip.path);
-        let path = format!("{prefix}/{}", below.to_string_lossy().replace('\\', "/"));
-        Gap { skipped: Skipped { path, reason: skip.why.to_string() }, loses_data: skip.why.loses_data() }
-    }));
 }
 
 /// Why a run ended without an outcome.

@@ -1,12 +1,16 @@
 //! Finds snapshots at the configured paths, or says what is there instead.
 //!
-//! A snapshot is a folder `XYZBackup` that holds at least two of the things that the task writes. The path may be that
+//! A snapshot of the backup task is a folder `XYZBackup` that holds at least two of the things that the task writes. The path may be that
 //! folder, or hold it, or hold those of several sites. Case does not matter, as it does not on Windows.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DATABASE_FOLDER, Error, METADATA, Part, PartKind, Snapshot, is_database_file, site_of_folder};
+use jiff::Timestamp;
+
+use super::{
+    DATABASE_FOLDER, Error, METADATA, Part, PartKind, Snapshot, is_database_file, site_of_folder, sql_backups,
+};
 use crate::archive::name::SiteCode;
 use crate::config;
 
@@ -18,15 +22,34 @@ const MARKS: [&str; 4] = ["SiteServer", DATABASE_FOLDER, "CD.Latest", METADATA];
 pub struct Found {
     /// Sorted by site. At least one.
     pub snapshots: Vec<Snapshot>,
-    /// Folders of other sites that are named like a snapshot and are empty or only begun: the task is at work there.
-    pub unfinished: Vec<PathBuf>,
+    /// Folders of other sites that are named like a snapshot, but hold none yet.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// A folder that holds no snapshot yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why there is no snapshot, in words.
+    pub why: String,
 }
 
 /// Finds the snapshots at the configured paths.
 ///
+/// Of SQL Server's backups it fixes which files make the snapshot. For that `now` matters: log backups that are younger
+/// than the quiet period are left for the next one.
+///
 /// # Errors
 /// When a path cannot be read, or there is no snapshot: the error says what was expected and what is there.
-pub fn discover(config: &config::Snapshot) -> Result<Found, Error> {
+pub fn discover(config: &config::Snapshot, now: Timestamp) -> Result<Found, Error> {
+    match config.kind {
+        config::SnapshotKind::Site => discover_site(config),
+        config::SnapshotKind::SqlBackups => sql_backups::discover(config, now),
+    }
+}
+
+fn discover_site(config: &config::Snapshot) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut doubtful = None;
     let names = list_configured(&config.path)?;
@@ -53,7 +76,7 @@ pub fn discover(config: &config::Snapshot) -> Result<Found, Error> {
         let names = list_configured(sql_path)?;
         for snapshot in &mut found.snapshots {
             match sql_part(snapshot.site, sql_path, &names) {
-                Ok(path) => snapshot.parts.push(Part { kind: PartKind::Sql, path }),
+                Ok(path) => snapshot.parts.push(Part::whole(PartKind::Sql, path)),
                 // Of several sites, some may have the database with the rest.
                 Err(Error::NoSnapshot { .. }) if holds_database(&snapshot.parts[0].path)? => {}
                 Err(error) => return Err(error),
@@ -89,10 +112,10 @@ fn judge(
         return;
     }
     if marks(names) >= 2 {
-        let part = Part { kind: PartKind::Site, path: path.to_path_buf() };
-        found.snapshots.push(Snapshot { site, parts: vec![part] });
+        found.snapshots.push(Snapshot { site, parts: vec![Part::whole(PartKind::Site, path.to_path_buf())] });
     } else if names.is_empty() || marks(names) == 1 {
-        found.unfinished.push(path.to_path_buf());
+        let why = "the task is at work there".to_owned();
+        found.unfinished.push(Unfinished { path: path.to_path_buf(), why });
         let what = if names.is_empty() {
             "the folder is empty, as while the backup task cleans it or begins".to_owned()
         } else {
@@ -156,7 +179,7 @@ fn holds_snapshots(names: &[String]) -> bool {
     names.iter().any(|name| site_of_folder(name).is_some())
 }
 
-fn shown(names: &[String]) -> String {
+pub(super) fn shown(names: &[String]) -> String {
     const SHOWN: usize = 5;
     match names {
         [] => "nothing".to_owned(),
@@ -166,7 +189,7 @@ fn shown(names: &[String]) -> String {
 }
 
 /// The names in a folder, sorted.
-fn list(folder: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn list(folder: &Path) -> Result<Vec<String>, Error> {
     let error = |source: io::Error| {
         let path = folder.to_path_buf();
         match source.kind() {
@@ -200,12 +223,12 @@ mod tests {
 
     impl Disk {
         fn sites(&self, path: &str) -> Vec<String> {
-            let found = discover(&self.config(path)).unwrap();
+            let found = discover(&self.config(path), Timestamp::MIN).unwrap();
             found.snapshots.iter().map(|snapshot| snapshot.site.to_string()).collect()
         }
 
         fn error(&self, path: &str) -> Error {
-            discover(&self.config(path)).unwrap_err()
+            discover(&self.config(path), Timestamp::MIN).unwrap_err()
         }
     }
 
@@ -225,10 +248,11 @@ mod tests {
         }
         fs::create_dir(disk.path("P03Backup")).unwrap();
         assert_eq!(disk.sites(""), ["P01", "P02"]);
-        let found = discover(&disk.config("")).unwrap();
-        assert_eq!(found.unfinished, [disk.path("P03Backup")]);
+        let found = discover(&disk.config(""), Timestamp::MIN).unwrap();
+        assert_eq!(found.unfinished.len(), 1);
+        assert_eq!(found.unfinished[0].path, disk.path("P03Backup"));
         let config = config::Snapshot { site: Some("P02".parse().unwrap()), ..disk.config("") };
-        assert_eq!(discover(&config).unwrap().snapshots[0].site.as_str(), "P02");
+        assert_eq!(discover(&config, Timestamp::MIN).unwrap().snapshots[0].site.as_str(), "P02");
     }
 
     #[test]

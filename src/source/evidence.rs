@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::log::{self, Runs};
-use super::walk::{self, Kind, Walk};
+use super::sql_backups::{self, Unit};
+use super::walk::{self, Item, Kind, Walk, WalkError, Why};
 use super::{DATABASE_FOLDER, Error, METADATA, Part, PartKind, SQL_METADATA, Snapshot, is_database_file};
 use crate::archive::name::SiteCode;
 use crate::cancel::Cancel;
@@ -70,6 +71,21 @@ pub struct PartEvidence {
     pub databases: Vec<(String, u64)>,
     /// What smssqlbkup.log in a database half tells.
     pub log: LogEvidence,
+    /// SQL Server's backups.
+    pub backups: Option<BackupsEvidence>,
+    /// Is there the folder of setup, as in CD.Latest?
+    pub has_setup: bool,
+}
+
+/// SQL Server's backups.
+#[derive(Debug, Clone)]
+pub struct BackupsEvidence {
+    /// Which backups they are.
+    pub unit: Unit,
+    /// The files of them that are there, as they are now.
+    pub items: Vec<Item>,
+    /// Those that somebody has open for writing.
+    pub written: Vec<String>,
 }
 
 /// The newest of some files.
@@ -96,8 +112,8 @@ impl Evidence {
 impl PartEvidence {
     pub(super) fn metadata_name(&self) -> &'static str {
         match self.kind {
-            PartKind::Site => METADATA,
             PartKind::Sql => SQL_METADATA,
+            PartKind::Site | PartKind::SqlBackups | PartKind::CdLatest => METADATA,
         }
     }
 }
@@ -137,7 +153,7 @@ pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<
     let mut site_log = log;
     let mut elsewhere = None;
     for part in &snapshot.parts {
-        let walk = walk::walk(&part.path, cancel)?;
+        let walk = look(part, cancel)?;
         let mut evidence = part_evidence(part, &walk);
         match part.kind {
             PartKind::Site => {
@@ -152,12 +168,35 @@ pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<
                 evidence.log = log_copy(&walk, "smssqlbkup.log");
                 evidence.metadata = evidence.metadata.or(elsewhere);
             }
+            PartKind::SqlBackups => {
+                if let Some(backups) = evidence.backups.as_mut().filter(|backups| backups.unit.settled) {
+                    let written = |item: &&Item| sql_backups::is_written(&item.path(&part.path));
+                    backups.written = walk.items.iter().filter(written).map(|item| item.name.to_string()).collect();
+                }
+            }
+            PartKind::CdLatest => {}
         }
         parts.push(evidence);
         walks.push(walk);
     }
     let evidence = Evidence { site: snapshot.site, log: site_log, parts, unchanged_for: None };
     Ok(Gathered { evidence, walks })
+}
+
+/// What there is of a part.
+fn look(part: &Part, cancel: &Cancel) -> Result<Walk, WalkError> {
+    if let Some(unit) = &part.unit {
+        return walk::files(&part.path, unit.files().map(|file| file.name.as_str()), cancel);
+    }
+    match (walk::walk(&part.path, cancel), part.kind) {
+        // A database without CD.Latest is worth more than nothing. The archive, and the run, say what is missing.
+        (Err(WalkError::Read { path, source }), PartKind::CdLatest) => Ok(Walk {
+            root: part.path.clone(),
+            skipped: vec![walk::Skipped { path, why: Why::Unreadable(source.to_string()) }],
+            ..Walk::default()
+        }),
+        (walk, _) => walk,
+    }
 }
 
 fn log_copy(walk: &Walk, name: &str) -> LogEvidence {
@@ -178,7 +217,13 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
         PartKind::Sql => {
             top_file(walk, SQL_METADATA).or_else(|| top_file(walk, &format!("{DATABASE_FOLDER}/{SQL_METADATA}")))
         }
+        PartKind::SqlBackups | PartKind::CdLatest => None,
     };
+    let backups = part.unit.as_ref().map(|unit| BackupsEvidence {
+        unit: unit.clone(),
+        items: walk.items.clone(),
+        written: Vec::new(),
+    });
     let mut evidence = PartEvidence {
         kind: part.kind,
         path: part.path.clone(),
@@ -188,6 +233,8 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
         data_files: 0,
         databases: Vec::new(),
         log: LogEvidence::Absent,
+        backups,
+        has_setup: walk.items.iter().any(|item| item.name.eq_ignore_ascii_case("SMSSETUP")),
     };
     for item in walk.items.iter().filter(|item| item.kind == Kind::File) {
         let (folder, name) = item.name.rsplit_once('/').unwrap_or(("", &item.name));
@@ -223,7 +270,7 @@ mod tests {
     }
 
     fn decided(disk: &Disk, config: &config::Snapshot, now: &str) -> State {
-        let found = discover(config).unwrap();
+        let found = discover(config, Timestamp::MIN).unwrap();
         disk.settle("01:00:00");
         let gathered = gather(&found.snapshots[0], read_log(config), &Cancel::new()).unwrap();
         decide(&gathered.evidence, QUIET, time(now)).state
@@ -280,9 +327,9 @@ mod tests {
             }
         }
         let config = config::Snapshot { sql_path: Some(disk.path("site")), ..alone.clone() };
-        assert!(discover(&config).unwrap_err().is_no_snapshot());
+        assert!(discover(&config, Timestamp::MIN).unwrap_err().is_no_snapshot());
         let config = config::Snapshot { sql_path: Some(disk.path("none")), ..alone };
-        assert!(matches!(discover(&config), Err(Error::Missing { .. })));
+        assert!(matches!(discover(&config, Timestamp::MIN), Err(Error::Missing { .. })));
     }
 
     #[test]

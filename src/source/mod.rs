@@ -1,7 +1,7 @@
-//! Where we read: the snapshot that the backup task wrote, and what else belongs to the site.
+//! Where we read: the snapshot that the backup task or SQL Server wrote, and what else belongs to the site.
 //!
-//! 1. [`discover`] finds the snapshots and their parts,
-//! 2. [`gather`] looks at the log, the metadata files and every file below the parts: all input and output is here,
+//! 1. [`discover`] finds the snapshots and their parts, of the configured kind: nothing after it asks for the kind again,
+//! 2. [`gather`] looks at the log, the metadata files and every file of the parts: all input and output is here,
 //! 3. [`complete::decide`] says, from that evidence alone, whether the snapshot is complete,
 //! 4. [`walk::compare`] says afterwards whether anything changed while it was read,
 //! 5. [`supplemental::expand`] finds the files that a snapshot leaves out.
@@ -13,38 +13,52 @@ pub mod complete;
 mod discover;
 mod evidence;
 pub mod log;
+pub mod sql_backups;
 pub mod supplemental;
 pub mod walk;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use discover::{Found, discover};
-pub use evidence::{Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log};
+pub use discover::{Found, Unfinished, discover};
+pub use evidence::{
+    BackupsEvidence, Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log,
+};
 
 use crate::archive::name::SiteCode;
+use sql_backups::Unit;
 use walk::WalkError;
 
 const METADATA: &str = "BackupDocument.xml";
 const SQL_METADATA: &str = "SQLBackupDocument.xml";
 const DATABASE_FOLDER: &str = "SiteDBServer";
 
-/// What the backup task wrote for a site.
+/// What the backup task or SQL Server wrote for a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The site.
     pub site: SiteCode,
-    /// The site half, and the database half if it lies elsewhere.
+    /// The site half, and the database half if it lies elsewhere; or SQL Server's backups, and CD.Latest.
     pub parts: Vec<Part>,
 }
 
-/// A folder named `XYZBackup`.
+/// A folder that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// What it holds.
     pub kind: PartKind,
     /// The folder.
     pub path: PathBuf,
+    /// The files of it that belong to the snapshot. Without it, all.
+    pub unit: Option<Unit>,
+}
+
+impl Part {
+    /// A folder that belongs to the snapshot with everything in it.
+    #[must_use]
+    pub fn whole(kind: PartKind, path: PathBuf) -> Self {
+        Self { kind, path, unit: None }
+    }
 }
 
 /// What a part holds.
@@ -54,6 +68,10 @@ pub enum PartKind {
     Site,
     /// The database.
     Sql,
+    /// SQL Server's own backups of the database.
+    SqlBackups,
+    /// The installation files that setup needs, where no site half has them.
+    CdLatest,
 }
 
 /// Why no snapshot was found or could be looked at.
@@ -119,6 +137,7 @@ pub(crate) fn metadata_files(part: &Part) -> Vec<PathBuf> {
     match part.kind {
         PartKind::Site => vec![part.path.join(METADATA)],
         PartKind::Sql => vec![part.path.join(SQL_METADATA), part.path.join(DATABASE_FOLDER).join(SQL_METADATA)],
+        PartKind::SqlBackups | PartKind::CdLatest => vec![],
     }
 }
 
@@ -187,7 +206,7 @@ mod testing {
         }
 
         pub(super) fn config(&self, path: &str) -> config::Snapshot {
-            config::Snapshot { path: self.path(path), sql_path: None, log: None, site: None, quiet: QUIET }
+            config::Snapshot { quiet: QUIET, ..config::Snapshot::of_site(self.path(path)) }
         }
     }
 

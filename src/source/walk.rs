@@ -197,6 +197,35 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
     Ok(walk)
 }
 
+/// Looks at some files below `root`: at each by itself, since a listing may lag behind a file that is being written. What
+/// has vanished is left out, and so are links.
+///
+/// # Errors
+/// When one of them cannot be looked at.
+pub fn files<'a>(root: &Path, names: impl IntoIterator<Item = &'a str>, cancel: &Cancel) -> Result<Walk, WalkError> {
+    let mut walk = Walk { root: root.to_path_buf(), ..Walk::default() };
+    for name in names {
+        if cancel.is_cancelled() {
+            return Err(WalkError::Cancelled);
+        }
+        let mut path = root.to_path_buf();
+        path.extend(name.split('/'));
+        let metadata = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(WalkError::Read { path, source }),
+        };
+        match classify(metadata.file_type(), &metadata) {
+            Ok(Kind::File) => walk.items.push(item(name.into(), Kind::File, &metadata)),
+            Ok(Kind::Folder) => {}
+            Err(why) => walk.skipped.push(Skipped { path, why }),
+        }
+    }
+    walk.items.sort_unstable_by(|a, b| a.name.split('/').cmp(b.name.split('/')));
+    walk.newest_change = walk.items.iter().map(|item| item.modified).max();
+    Ok(walk)
+}
+
 struct Entry {
     name: OsString,
     file_type: FileType,

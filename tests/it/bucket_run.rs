@@ -124,13 +124,7 @@ impl Host {
     fn config(&self, destinations: Vec<config::Destination>) -> Config {
         Config {
             file: PathBuf::new(),
-            snapshot: config::Snapshot {
-                path: self.snapshots(),
-                sql_path: None,
-                log: None,
-                site: None,
-                quiet: Duration::ZERO,
-            },
+            snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(self.snapshots()) },
             supplemental: vec![],
             archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: true },
             destinations,

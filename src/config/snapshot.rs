@@ -1,0 +1,116 @@
+//! `[snapshot]`: what is archived, of either kind. Keys that have no effect with the kind that is written are faults.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use super::raw::{self, At, Section};
+use super::validate::Reader;
+use super::{LogBackups, Snapshot, SnapshotKind};
+use crate::archive::name::SiteCode;
+
+/// How long nothing may have changed, unless configured.
+pub(super) const QUIET: Duration = Duration::from_mins(2);
+const KINDS: [(&str, SnapshotKind); 2] = [("site", SnapshotKind::Site), ("sql-backups", SnapshotKind::SqlBackups)];
+const LOG_BACKUPS: [(&str, LogBackups); 3] =
+    [("include", LogBackups::Include), ("trigger", LogBackups::Trigger), ("ignore", LogBackups::Ignore)];
+
+/// Keys that only one kind has, and what to do.
+const ONLY_SITE: [(&str, &str); 2] = [
+    ("sql-path", "remove it: path is where SQL Server's backups lie"),
+    ("log", "remove it: SQL Server's backups are judged by their files"),
+];
+const ONLY_SQL_BACKUPS: [(&str, &str); 2] = [
+    ("cd-latest", "remove it: the backup task's snapshot holds CD.Latest. Or write kind = \"sql-backups\""),
+    ("log-backups", "remove it, or write kind = \"sql-backups\""),
+];
+
+impl Reader<'_, '_> {
+    pub(super) fn snapshot(&mut self, root: &Section<'_>) -> Option<Snapshot> {
+        const MISSING: &str = "missing: where does the backup task write?";
+        const HINT: &str = "write the folder the backup task writes to: path = 'E:\\ConfigMgr_Backup'";
+        const SQL_MISSING: &str = "missing: where are SQL Server's backups?";
+        const SQL_HINT: &str = "write the folder that holds SERVER$INSTANCE\\CM_XYZ: path = '\\\\server\\share'";
+        let Some(section) = root.section("snapshot") else {
+            if !root.has("snapshot") {
+                self.faults.add(None, "[snapshot] path", MISSING, HINT);
+            }
+            return None;
+        };
+        let kind = self.choice(&section, "kind", &KINDS, "is no kind of snapshot");
+        // What goes with a kind that was written wrong cannot be judged.
+        let foreign = match kind {
+            Some(SnapshotKind::SqlBackups) => &ONLY_SITE[..],
+            Some(SnapshotKind::Site) => &ONLY_SQL_BACKUPS[..],
+            None => &[],
+        };
+        for (key, hint) in foreign.iter().filter(|(key, _)| section.has(key)) {
+            let other = if kind == Some(SnapshotKind::Site) { "sql-backups" } else { "site" };
+            let message = format!("is only for kind = \"{other}\"");
+            self.faults.add(Some(section.at(key)), section.label(key), message, *hint);
+        }
+        if !section.has("path") {
+            let (message, hint) =
+                if kind == Some(SnapshotKind::SqlBackups) { (SQL_MISSING, SQL_HINT) } else { (MISSING, HINT) };
+            self.faults.add(Some(section.at), "[snapshot] path", message, hint);
+        }
+        let site = section.text("site").and_then(|text| match SiteCode::from_str(&text.value) {
+            Ok(site) => Some(site),
+            Err(error) => {
+                self.faults.add(Some(text.at), section.label("site"), error.to_string(), "write site = \"XYZ\"");
+                None
+            }
+        });
+        let quiet = self.duration(&section, "quiet", QUIET);
+        let sql_path = self.optional_path(&section, "sql-path");
+        let log = self.optional_path(&section, "log");
+        let log_backups = self.choice(&section, "log-backups", &LOG_BACKUPS, "is no way to take log backups");
+        let cd_latest = self.optional_path(&section, "cd-latest");
+        if kind == Some(SnapshotKind::SqlBackups) && !section.has("cd-latest") {
+            self.warnings.push(
+                "[snapshot] cd-latest is missing: without CD.Latest of the site server, archives are NOT enough to \
+                 recover the site"
+                    .to_owned(),
+            );
+        }
+        let path = self.optional_path(&section, "path")?;
+        let (kind, log_backups) = (kind?, log_backups?);
+        Some(Snapshot { kind, path, sql_path, log, site, quiet, cd_latest, log_backups })
+    }
+
+    /// One of several words; the first is the default. `None` after a fault.
+    fn choice<T: Copy>(&mut self, section: &Section<'_>, key: &str, choices: &[(&str, T)], fault: &str) -> Option<T> {
+        if !section.has(key) {
+            return choices.first().map(|(_, choice)| *choice);
+        }
+        let At { value, at } = section.text(key)?;
+        if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == value) {
+            return Some(*choice);
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let hint = raw::closest(&value, &names).map_or_else(
+            || {
+                let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                format!("write {}", quoted.join(" or "))
+            },
+            |near| format!("did you mean \"{near}\"?"),
+        );
+        self.faults.add(Some(at), section.label(key), format!("'{value}' {fault}"), hint);
+        None
+    }
+}
+
+/// The folders that are read, what they are called, and what would happen to archives in them.
+pub(super) fn snapshot_places(snapshot: &Snapshot) -> Vec<(&'static str, &Path, &'static str)> {
+    const TASK: &str = "the backup task DELETES its folder before every run: put archives elsewhere";
+    const CLEANED: &str = "SQL Server's backup job removes old files there: put archives elsewhere";
+    const NESTED: &str = "every archive would hold all those before it: put archives elsewhere";
+    let danger = match snapshot.kind {
+        SnapshotKind::Site => TASK,
+        SnapshotKind::SqlBackups => CLEANED,
+    };
+    std::iter::once(("the snapshot's path", snapshot.path.as_path(), danger))
+        .chain(snapshot.sql_path.as_deref().map(|path| ("the snapshot's sql-path", path, danger)))
+        .chain(snapshot.cd_latest.as_deref().map(|path| ("the snapshot's cd-latest", path, NESTED)))
+        .collect()
+}
