@@ -114,3 +114,78 @@ pub(super) fn snapshot_places(snapshot: &Snapshot) -> Vec<(&'static str, &Path, 
         .chain(snapshot.cd_latest.as_deref().map(|path| ("the snapshot's cd-latest", path, NESTED)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    const VAULT: &str = "[[destination]]\nname = 'vault'\npath = '/v'\n";
+
+    fn read(keys: &str) -> Result<Config, String> {
+        let file = Path::new("/nowhere/afterbackup.toml");
+        Config::from_text(&format!("[snapshot]\n{keys}\n{VAULT}"), file, &|_| None).map_err(|error| error.to_string())
+    }
+
+    fn report(keys: &str) -> String {
+        read(keys).unwrap_err().replace("/nowhere/", "")
+    }
+
+    #[test]
+    fn sql_backups_have_keys_of_their_own() {
+        let config =
+            read("kind = 'sql-backups'\npath = '/b'\ncd-latest = '/cm/cd.latest'\nlog-backups = 'trigger'").unwrap();
+        assert_eq!(
+            (config.snapshot.kind, config.snapshot.log_backups),
+            (SnapshotKind::SqlBackups, LogBackups::Trigger)
+        );
+        assert_eq!(config.snapshot.cd_latest.as_deref(), Some(Path::new("/cm/cd.latest")));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        let site = read("path = '/b'").unwrap();
+        assert_eq!((site.snapshot.kind, site.snapshot.cd_latest), (SnapshotKind::Site, None));
+        assert!(site.warnings.is_empty(), "the task's snapshot holds CD.Latest");
+    }
+
+    #[test]
+    fn sql_backups_without_cd_latest_are_warned_about() {
+        let config = read("kind = 'sql-backups'\npath = '/b'").unwrap();
+        assert!(config.warnings[0].contains("NOT enough to recover the site"), "{:?}", config.warnings);
+    }
+
+    #[test]
+    fn keys_of_the_other_kind_are_faults_with_a_hint() {
+        insta::assert_snapshot!(report("kind = 'sql-backups'\npath = '/b'\nsql-path = '/q'\nlog = '/l'"), @r#"
+        afterbackup.toml:4:12: [snapshot] sql-path: is only for kind = "site"
+          hint: remove it: path is where SQL Server's backups lie
+        afterbackup.toml:5:7: [snapshot] log: is only for kind = "site"
+          hint: remove it: SQL Server's backups are judged by their files
+        "#);
+        insta::assert_snapshot!(report("path = '/b'\ncd-latest = '/c'\nlog-backups = 'ignore'"), @r#"
+        afterbackup.toml:3:13: [snapshot] cd-latest: is only for kind = "sql-backups"
+          hint: remove it: the backup task's snapshot holds CD.Latest. Or write kind = "sql-backups"
+        afterbackup.toml:4:15: [snapshot] log-backups: is only for kind = "sql-backups"
+          hint: remove it, or write kind = "sql-backups"
+        "#);
+    }
+
+    #[test]
+    fn words_that_are_no_choice_are_faults_with_a_hint() {
+        insta::assert_snapshot!(report("kind = 'sql-backup'\nlog-backups = 'all'\npath = '/b'"), @r#"
+        afterbackup.toml:2:8: [snapshot] kind: 'sql-backup' is no kind of snapshot
+          hint: did you mean "sql-backups"?
+        afterbackup.toml:3:15: [snapshot] log-backups: 'all' is no way to take log backups
+          hint: write "include" or "trigger" or "ignore"
+        "#);
+        insta::assert_snapshot!(report("kind = 'sql-backups'\ncd-latest = '/c'"), @r"
+        afterbackup.toml:1:1: [snapshot] path: missing: where are SQL Server's backups?
+          hint: write the folder that holds SERVER$INSTANCE\CM_XYZ: path = '\\server\share'
+        ");
+    }
+
+    #[test]
+    fn destination_inside_what_is_read_is_a_fault_that_names_the_danger() {
+        let report = report("kind = 'sql-backups'\npath = '/v/..'\ncd-latest = '/v'");
+        assert!(report.contains("SQL Server's backup job removes old files there"), "{report}");
+        assert!(report.contains("every archive would hold all those before it"), "{report}");
+    }
+}

@@ -15,7 +15,7 @@ use url::Url;
 use super::error::{ConfigError, Faults};
 use super::raw::{self, At, Section};
 use super::snapshot::snapshot_places;
-use super::{Archive, Config, Destination, Env, Log, Snapshot, Supplemental, Target, Verify, paths};
+use super::{Archive, Config, Destination, Env, Log, Snapshot, SnapshotKind, Supplemental, Target, Verify, paths};
 use crate::retention::policy::Policy;
 use crate::units;
 
@@ -374,7 +374,10 @@ impl Reader<'_, '_> {
         for (what, source, _) in &sources {
             if root.has("lock-file") && paths::is_inside(lock, source) {
                 let message = format!("lies inside {what}");
-                let hint = "the backup task cannot delete its folder while the lock is held";
+                let hint = match snapshot.kind {
+                    SnapshotKind::Site => "the backup task cannot delete its folder while the lock is held",
+                    SnapshotKind::SqlBackups => "what is archived must not be written to by the run itself",
+                };
                 self.faults.add(Some(root.at("lock-file")), "lock-file", message, hint);
             }
         }
@@ -382,7 +385,7 @@ impl Reader<'_, '_> {
 
     fn check_log_place(&mut self, root: &Section<'_>, snapshot: &Snapshot, log: &Log) {
         let (Some(section), Some(file)) = (root.section("log"), &log.file) else { return };
-        let mut sources = std::iter::once(&snapshot.path).chain(&snapshot.sql_path);
+        let mut sources = std::iter::once(&snapshot.path).chain(&snapshot.sql_path).chain(&snapshot.cd_latest);
         if section.has("file") && sources.any(|source| paths::is_inside(file, source)) {
             let hint =
                 "the backup task deletes its folder before every run, and a log that is written there changes it";

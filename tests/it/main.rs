@@ -29,5 +29,6 @@ mod properties;
 mod prune;
 mod run;
 mod sites;
+mod sql_backups;
 mod torn;
 mod verify;

@@ -22,7 +22,7 @@ type Deed = Box<dyn FnOnce() + Send>;
 
 /// Does something once, when so many bytes of the snapshot were read.
 #[derive(Clone)]
-struct Meddler {
+pub(crate) struct Meddler {
     after: u64,
     read: Arc<AtomicU64>,
     deed: Arc<Mutex<Option<Deed>>>,
@@ -31,11 +31,11 @@ struct Meddler {
 }
 
 impl Meddler {
-    fn after(bytes: u64, deed: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn after(bytes: u64, deed: impl FnOnce() + Send + 'static) -> Self {
         Self { after: bytes, read: Arc::default(), deed: Arc::new(Mutex::new(Some(Box::new(deed)))), at_end: false }
     }
 
-    fn at_end(deed: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn at_end(deed: impl FnOnce() + Send + 'static) -> Self {
         Self { at_end: true, ..Self::after(u64::MAX, deed) }
     }
 
@@ -86,14 +86,14 @@ impl Drop for Step {
 }
 
 /// The engine with a folder and an in-memory bucket.
-struct Bench {
+pub(crate) struct Bench {
     config: Config,
     destinations: Vec<Arc<dyn Destination>>,
     cancel: Cancel,
 }
 
 impl Bench {
-    fn new(scene: &mut Scene) -> Self {
+    pub(crate) fn new(scene: &mut Scene) -> Self {
         // The second one only lends its settings to the bucket.
         scene.destination("bucket");
         let config = scene.loaded();
@@ -107,12 +107,12 @@ impl Bench {
         Context { config: &self.config, destinations: &self.destinations, clock, monitor, cancel: &self.cancel }
     }
 
-    fn run(&self, monitor: &dyn Monitor, clock: &dyn Clock) -> Result<Outcome, RunError> {
+    pub(crate) fn run(&self, monitor: &dyn Monitor, clock: &dyn Clock) -> Result<Outcome, RunError> {
         run::run(&self.context(monitor, clock))
     }
 
     #[track_caller]
-    fn assert_nothing_is_left(&self, scene: &Scene) {
+    pub(crate) fn assert_nothing_is_left(&self, scene: &Scene) {
         assert_eq!(scene.held("vault"), Vec::<String>::new());
         for destination in &self.destinations {
             assert!(destination.list("XYZ").unwrap().is_empty(), "{}", destination.name());

@@ -80,3 +80,85 @@ fn cd_latest(look: Look<'_>) -> Option<String> {
     let setup = part.data_files > 0 && part.has_setup;
     (!setup).then(|| format!("{} does not look like CD.Latest: there is no SMSSETUP in it", part.path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Disk, QUIET, time};
+    use super::super::super::{Evidence, LogEvidence, discover, gather};
+    use super::super::{Completion, decide};
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::config;
+
+    const FULL: &str = "S/CM_P01/FULL/S_CM_P01_FULL_20261122_020000.bak";
+
+    /// A full of 01:00 UTC and its log backups, and CD.Latest.
+    fn gathered(files: &[&str], now: &str) -> (Disk, Evidence) {
+        let disk = Disk::new(&[files, &["cd.latest/SMSSETUP/x"]].concat());
+        disk.settle("01:00:00");
+        let evidence = gathered_on(&disk, now);
+        (disk, evidence)
+    }
+
+    fn gathered_on(disk: &Disk, now: &str) -> Evidence {
+        let kind = config::SnapshotKind::SqlBackups;
+        let config = config::Snapshot { kind, cd_latest: Some(disk.path("cd.latest")), ..disk.config("") };
+        let found = discover(&config, time(now)).unwrap();
+        gather(&found.snapshots[0], LogEvidence::Absent, &Cancel::new()).unwrap().evidence
+    }
+
+    fn judged(evidence: &Evidence, now: &str) -> (State, String) {
+        let Completion { state, reasons, .. } = decide(evidence, QUIET, time(now));
+        (state, reasons.join("; "))
+    }
+
+    const COMPLETE: fn(&str) -> State = |clock| State::Complete { completed: time(clock), by: By::BackupFiles };
+
+    #[test]
+    fn backup_is_complete_when_it_was_left_alone_for_the_quiet_period() {
+        let (_disk, mut evidence) = gathered(&[FULL], "01:01:59");
+        assert_eq!(judged(&evidence, "01:01:59").0, State::Incomplete);
+        assert_eq!(judged(&evidence, "01:02:00").0, COMPLETE("01:00:00"));
+        evidence.unchanged_for = Some(QUIET);
+        assert_eq!(judged(&evidence, "01:00:00").0, COMPLETE("01:00:00"), "watched long enough");
+        let keys = ["01:02:00", "09:00:00"].map(|now| decide(&evidence, QUIET, time(now)).run);
+        assert_eq!(keys[0], keys[1]);
+    }
+
+    #[test]
+    fn change_in_cd_latest_must_settle_too_and_does_not_name_the_archive() {
+        let (disk, _) = gathered(&[FULL], "03:00:00");
+        disk.write("cd.latest/SMSSETUP/x", "updated", "02:59:00");
+        let evidence = gathered_on(&disk, "03:00:00");
+        assert_eq!(judged(&evidence, "03:00:00").0, State::Incomplete);
+        assert_eq!(judged(&evidence, "03:01:00").0, COMPLETE("01:00:00"));
+    }
+
+    #[test]
+    fn what_was_found_and_is_gone_or_written_again_is_incomplete() {
+        let log = "S/CM_P01/LOG/S_CM_P01_LOG_20261122_021500.trn";
+        let (_disk, evidence) = gathered(&[FULL, log], "03:00:00");
+        assert_eq!(judged(&evidence, "03:00:00").0, COMPLETE("01:00:00"));
+        let change = |change: fn(&mut super::super::super::BackupsEvidence)| {
+            let mut evidence = evidence.clone();
+            change(evidence.parts[0].backups.as_mut().unwrap());
+            judged(&evidence, "03:00:00")
+        };
+        for (judged, words) in [
+            (change(|backups| drop(backups.items.pop())), "021500.trn has vanished"),
+            (change(|backups| backups.items[0].bytes = 0), "020000.bak is empty"),
+            (change(|backups| backups.written.push("FULL/x".into())), "FULL/x is still open for writing"),
+        ] {
+            assert_eq!(judged.0, State::Incomplete);
+            assert!(judged.1.contains(words), "{}", judged.1);
+        }
+    }
+
+    #[test]
+    fn folder_that_is_no_cd_latest_is_mentioned() {
+        let (_disk, mut evidence) = gathered(&[FULL], "03:00:00");
+        assert!(!judged(&evidence, "03:00:00").1.contains("SMSSETUP"));
+        evidence.parts[1].has_setup = false;
+        assert!(judged(&evidence, "03:00:00").1.contains("there is no SMSSETUP in it"));
+    }
+}

@@ -1,0 +1,343 @@
+//! SQL Server's own backups as the snapshot: from the folder of Ola Hallengren's scripts to files that can be restored.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use afterbackup::clock::SystemClock;
+use afterbackup::engine::outcome::SiteResult;
+use jiff::SignedDuration;
+
+use crate::harness::{Scene, assert_same_tree, at, names, noise, text, touch};
+use crate::synthetic::{Backup, Data};
+use crate::torn::{Bench, Meddler};
+
+const SERVER: &str = "SQL_01$CM_INST";
+
+/// When a backup with this name was finished: a minute later, and an hour ahead of UTC.
+fn finished(clock: &str) -> jiff::Timestamp {
+    let (date, time) = clock.split_once('_').unwrap();
+    let time = time.split('_').next().unwrap();
+    let local: jiff::civil::DateTime = format!("{date}T{time}").parse().unwrap();
+    jiff::tz::offset(1).to_timestamp(local).unwrap() + SignedDuration::from_mins(1)
+}
+
+/// The file of a backup, written as `KIND yyyymmdd_hhmmss[_n]`, below the folder of the database.
+fn file_in(folder: &Path, name: &str) -> PathBuf {
+    let (kind, clock) = name.split_once(' ').unwrap();
+    let extension = if kind == "LOG" { "trn" } else { "bak" };
+    folder.join(kind).join(format!("{SERVER}_CM_XYZ_{kind}_{clock}.{extension}"))
+}
+
+/// Backups of site XYZ on disk.
+struct Backups {
+    scene: Scene,
+}
+
+impl Backups {
+    /// Nothing yet.
+    fn none() -> Self {
+        let mut scene = Scene::bare();
+        scene.snapshot_key("kind = 'sql-backups'\ncd-latest = 'CM01/cd.latest'");
+        let setup = scene.path("CM01/cd.latest/SMSSETUP/BIN/X64/setup.exe");
+        fs::create_dir_all(setup.parent().unwrap()).unwrap();
+        fs::write(&setup, noise(3, 30_000)).unwrap();
+        let mut folder = setup.as_path();
+        while folder != scene.root() {
+            touch(folder, at("2021-01-01T00:00:00Z"));
+            folder = folder.parent().unwrap();
+        }
+        Self { scene }
+    }
+
+    /// A striped full, its differential backups, and log backups.
+    fn new() -> Self {
+        let backups = Self::none();
+        for name in [
+            "FULL 20211115_220000",
+            "LOG 20211115_230000",
+            "FULL 20211121_220000_1",
+            "FULL 20211121_220000_2",
+            "FULL 20211121_220000_3",
+            "LOG 20211121_230000",
+            "DIFF 20211122_220000",
+            "LOG 20211122_230000",
+        ] {
+            backups.add(name);
+        }
+        backups
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        file_in(&self.scene.path(&format!("E/{SERVER}/CM_XYZ")), name)
+    }
+
+    fn add(&self, name: &str) {
+        self.write(name, &noise(name.len() as u64, 50_000));
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.file(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        touch(&path, finished(name.split_once(' ').unwrap().1));
+    }
+
+    fn archives(&self) -> Vec<String> {
+        let mut held = self.scene.held("vault");
+        held.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "json"));
+        held
+    }
+}
+
+/// The archive of [`Backups::new`], named after its differential backup.
+const DIFF_ID: &str = "XYZ-20211122T210100Z";
+
+#[test]
+fn backups_are_archived_shown_verified_and_fetched() {
+    let backups = Backups::new();
+    let scene = &backups.scene;
+    for foreign in ["CM_XYZ/FULL/readme.txt", "CM_XYZ/LOG/SQL_CM_ABC_LOG_20211122_230000.trn", "SUSDB/FULL/x.bak"] {
+        let path = scene.path(&format!("E/{SERVER}/{foreign}"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "foreign").unwrap();
+    }
+    let events = scene.run(&["--json", "run"]).exits(0).events();
+    let started = events.iter().find(|event| event["event"] == "started").unwrap();
+    let evidence = started["evidence"].to_string();
+    for words in [
+        "FULL of 2021-11-21 22:00:00 in 3 files, DIFF of 2021-11-22 22:00:00, and 2 log backup(s) since",
+        "left alone: FULL/readme.txt, LOG/SQL_CM_ABC_LOG_20211122_230000.trn",
+    ] {
+        assert!(evidence.contains(words), "{evidence}");
+    }
+    scene.run(&["run"]).exits(0).says("lready");
+    scene.run(&["list"]).exits(0).says(DIFF_ID);
+    scene.run(&["show", "latest"]).exits(0).says("(sql-backups)").says("(cd-latest)").says("SQL Server's backup files");
+    scene.run(&["verify"]).exits(0);
+
+    scene.run(&["fetch", "latest", "--to", "out"]).exits(0);
+    assert_eq!(names(&scene.path("out")), ["CD.Latest", "SQL"]);
+    assert_same_tree(&scene.path("out/CD.Latest"), &scene.path("CM01/cd.latest"));
+    let fetched = |kind: &str| names(&scene.path(&format!("out/SQL/CM_XYZ/{kind}")));
+    assert_eq!((fetched("FULL").len(), fetched("DIFF").len(), fetched("LOG").len()), (3, 1, 2));
+    for name in ["FULL 20211121_220000_2", "DIFF 20211122_220000", "LOG 20211121_230000"] {
+        let original = backups.file(name);
+        let copy = scene.path("out/SQL").join(original.strip_prefix(scene.path(&format!("E/{SERVER}"))).unwrap());
+        assert_eq!(fs::read(&copy).unwrap(), fs::read(&original).unwrap());
+        let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        assert_eq!(time(&copy), time(&original));
+    }
+    scene.run(&["fetch", "latest", "**/FULL/*", "--to", "full"]).exits(0);
+    assert_eq!(names(&scene.path("full/SQL/CM_XYZ")), ["FULL"]);
+    let untouched = scene.path(&format!("E/{SERVER}/CM_XYZ/FULL/readme.txt"));
+    assert_eq!(fs::read_to_string(untouched).unwrap(), "foreign");
+}
+
+#[test]
+fn new_full_or_diff_makes_an_archive_and_a_log_backup_alone_does_not() {
+    let backups = Backups::new();
+    let run = || backups.scene.run(&["run"]).exits(0);
+    run();
+    backups.add("LOG 20211122_231500");
+    run();
+    assert_eq!(backups.archives(), ["XYZ-20211122T210100Z.json"]);
+    backups.add("DIFF 20211123_220000");
+    run();
+    backups.scene.run(&["show", "latest", "--files", "**/LOG/*"]).exits(0).says("LOG_20211122_231500");
+    backups.add("FULL 20211124_220000");
+    run();
+    let archives = ["XYZ-20211122T210100Z.json", "XYZ-20211123T210100Z.json", "XYZ-20211124T210100Z.json"];
+    assert_eq!(backups.archives(), archives);
+    backups.scene.run(&["show", "latest", "--files", "**/LOG/*"]).exits(0).says_not("LOG_");
+}
+
+#[test]
+fn log_backup_makes_an_archive_when_it_is_told_to() {
+    let mut backups = Backups::new();
+    backups.scene.snapshot_key("log-backups = 'trigger'");
+    backups.scene.run(&["run"]).exits(0);
+    backups.add("LOG 20211122_231500");
+    backups.scene.run(&["run"]).exits(0);
+    assert_eq!(backups.archives(), ["XYZ-20211122T220100Z.json", "XYZ-20211122T221600Z.json"]);
+
+    let mut backups = Backups::new();
+    backups.scene.snapshot_key("log-backups = 'ignore'");
+    backups.scene.run(&["run"]).exits(0);
+    backups.scene.run(&["show", DIFF_ID, "--files", "**/LOG/*"]).exits(0).says_not("LOG_");
+}
+
+#[test]
+fn backup_that_is_not_whole_is_not_archived_and_the_reason_is_said() {
+    let backups = Backups::new();
+    let stripe = backups.file("FULL 20211121_220000_2");
+    let bytes = fs::read(&stripe).unwrap();
+    let nothing_new = |words: &str| {
+        backups.scene.run(&["run"]).exits(4).says(words);
+        assert_eq!(backups.archives(), Vec::<String>::new());
+    };
+    fs::remove_file(&stripe).unwrap();
+    nothing_new("stripe 2 of 3 of the FULL of 2021-11-21 22:00:00 is missing");
+    fs::write(&stripe, "").unwrap();
+    nothing_new("_2.bak is empty");
+    fs::write(&stripe, &bytes).unwrap();
+    touch(&stripe, jiff::Timestamp::now() + SignedDuration::from_hours(2));
+    nothing_new("a clock is wrong");
+    touch(&stripe, finished("20211121_220000"));
+    backups.write("DIFF 20211123_220000", b"");
+    nothing_new("DIFF_20211123_220000.bak is empty");
+    backups.add("DIFF 20211123_220000");
+    backups.scene.run(&["run"]).exits(0).says("XYZ-20211123T210100Z");
+}
+
+#[test]
+fn backup_that_was_just_written_is_taken_after_the_quiet_period() {
+    let mut backups = Backups::none();
+    backups.scene.snapshot_key("quiet = '2s'");
+    backups.add("FULL 20211121_220000");
+    touch(&backups.file("FULL 20211121_220000"), jiff::Timestamp::now());
+    backups.scene.run(&["run"]).exits(0).says("Waiting 2s for changes").says("Archived XYZ-");
+}
+
+#[test]
+fn without_a_full_there_is_no_completed_snapshot() {
+    let backups = Backups::none();
+    let run = |words: &str| backups.scene.run(&["run"]).exits(4).says(words);
+    run("expected a folder CM_XYZ (XYZ is the site code) with FULL, DIFF and LOG");
+    fs::create_dir_all(backups.scene.path(&format!("E/{SERVER}/CM_XYZ/FULL"))).unwrap();
+    run("there is no backup yet");
+    backups.add("DIFF 20211122_220000");
+    backups.add("LOG 20211122_230000");
+    run("there is no full backup, only 1 DIFF and 1 LOG");
+    backups.add("FULL 20211121_220000");
+    backups.scene.run(&["run"]).exits(0).says(DIFF_ID);
+}
+
+#[test]
+fn copy_only_full_is_enough() {
+    let backups = Backups::none();
+    backups.add("FULL_COPY_ONLY 20211122_220000");
+    backups.scene.run(&["run"]).exits(0).says(DIFF_ID);
+    backups.scene.run(&["show", "latest", "--files"]).exits(0).says("SQL/CM_XYZ/FULL_COPY_ONLY/SQL_01");
+}
+
+#[test]
+fn path_may_be_the_folder_of_the_server_or_of_the_database() {
+    for below in [SERVER.to_owned(), format!("{SERVER}/CM_XYZ")] {
+        let backups = Backups::new();
+        let text = fs::read_to_string(backups.scene.config()).unwrap();
+        fs::write(backups.scene.config(), text.replace("path = 'E'", &format!("path = 'E/{below}'"))).unwrap();
+        backups.scene.run(&["run"]).exits(0).says(DIFF_ID);
+    }
+}
+
+#[test]
+fn every_site_gets_an_archive_and_the_newer_of_two_servers_counts() {
+    let mut backups = Backups::new();
+    // A site without instance, and the server that XYZ was on before.
+    for (server, site, clock) in [("SQL02", "ABC", "20211120_220000"), ("OLD", "XYZ", "20211101_220000")] {
+        let folder = backups.scene.path(&format!("E/{server}/CM_{site}/FULL"));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{server}_CM_{site}_FULL_{clock}.bak"));
+        fs::write(&file, text(9000)).unwrap();
+        touch(&file, finished(clock));
+    }
+    let output = backups.scene.run(&["--json", "run"]).exits(0);
+    assert!(output.stdout.contains("there are older backups in"), "{output}");
+    assert_eq!(names(&backups.scene.path("vault")), ["ABC", "XYZ"]);
+    backups.scene.run(&["show", "latest", "--site", "XYZ", "--files"]).exits(0).says_not("OLD_CM").says("DIFF_2021");
+    backups.scene.snapshot_key("site = 'ABC'");
+    fs::remove_dir_all(backups.scene.path("vault/ABC")).unwrap();
+    backups.scene.run(&["run"]).exits(0).says("ABC-20211120T210100Z").says_not("XYZ-");
+}
+
+#[test]
+fn damaged_backup_is_archived_and_told() {
+    let backups = Backups::none();
+    let mut bytes = Backup::of(&Data::default().build(), true).bytes;
+    backups.write("FULL 20211120_220000", &bytes);
+    backups.scene.run(&["run"]).exits(0);
+    backups.scene.run(&["list"]).exits(0).says("ok ");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    backups.write("FULL 20211121_220000", &bytes);
+    backups.scene.run(&["run"]).exits(6).says("SQL/CM_XYZ/FULL/");
+    backups.scene.run(&["show", "latest-good"]).exits(0).says("XYZ-20211120T210100Z");
+}
+
+#[test]
+fn missing_cd_latest_makes_the_archive_partial_and_is_loud() {
+    let backups = Backups::new();
+    fs::remove_dir_all(backups.scene.path("CM01")).unwrap();
+    backups.scene.run(&["run"]).exits(3).says("CD.Latest");
+    assert_eq!(backups.archives().len(), 1);
+
+    let mut backups = Backups::new();
+    backups.scene.snapshot_keys = "kind = 'sql-backups'\n".to_owned();
+    backups.scene.configure();
+    backups.scene.run(&["run"]).exits(0).says("cd-latest is missing").says("NOT enough");
+}
+
+/// What comes of a run while something happens in the folder of the database: at the first block, in the middle, at the end.
+fn meanwhile(deed: impl Fn(&Path) + Clone + Send + 'static) -> Vec<(SiteResult, Bench, Backups)> {
+    let moments = [Some(1), Some(6 << 20), None];
+    let run = |after: Option<u64>| {
+        let mut backups = Backups::new();
+        backups.write("DIFF 20211122_220000", &noise(7, 12 << 20));
+        let bench = Bench::new(&mut backups.scene);
+        let (folder, deed) = (backups.scene.path(&format!("E/{SERVER}/CM_XYZ")), deed.clone());
+        let deed = move || deed(&folder);
+        let meddler = after.map_or_else(|| Meddler::at_end(deed.clone()), |after| Meddler::after(after, deed.clone()));
+        let outcome = bench.run(&meddler, &SystemClock).unwrap();
+        (outcome.sites[0].result.clone(), bench, backups)
+    };
+    moments.into_iter().map(run).collect()
+}
+
+fn is_dropped_when(deed: impl Fn(&Path) + Clone + Send + 'static) {
+    for (result, bench, backups) in meanwhile(deed) {
+        assert!(matches!(&result, SiteResult::Changed { changes } if !changes.is_empty()), "{result:?}");
+        bench.assert_nothing_is_left(&backups.scene);
+    }
+}
+
+#[test]
+fn backup_that_vanishes_meanwhile_drops_the_attempt() {
+    is_dropped_when(|folder| fs::remove_file(file_in(folder, "LOG 20211122_230000")).unwrap());
+    is_dropped_when(|folder| fs::remove_file(file_in(folder, "FULL 20211121_220000_3")).unwrap());
+}
+
+#[test]
+fn backup_that_changes_meanwhile_drops_the_attempt() {
+    is_dropped_when(|folder| {
+        use std::io::Write;
+        let file = file_in(folder, "DIFF 20211122_220000");
+        fs::File::options().append(true).open(file).unwrap().write_all(b"more").unwrap();
+    });
+}
+
+#[test]
+fn backups_that_appear_meanwhile_are_of_another_archive_and_change_nothing() {
+    let outcomes = meanwhile(|folder| {
+        for name in ["LOG 20211122_233000", "DIFF 20211123_220000", "FULL 20211124_220000_1"] {
+            fs::write(file_in(folder, name), noise(5, 9000)).unwrap();
+        }
+        fs::write(folder.join("FULL/foreign.tmp"), "x").unwrap();
+        // An older one that the cleanup takes belongs to no archive any more.
+        fs::remove_file(file_in(folder, "FULL 20211115_220000")).unwrap();
+    });
+    for (result, _, backups) in outcomes {
+        assert_eq!(result, SiteResult::Archived);
+        assert_eq!(backups.archives(), [format!("{DIFF_ID}.json")]);
+        backups.scene.run(&["verify", "latest"]).exits(0);
+    }
+}
+
+#[cfg(windows)]
+#[test]
+fn backup_that_somebody_has_open_for_writing_is_not_taken() {
+    let backups = Backups::new();
+    let writer = fs::File::options().append(true).open(backups.file("DIFF 20211122_220000")).unwrap();
+    backups.scene.run(&["run"]).exits(4).says("is still open for writing");
+    drop(writer);
+    backups.scene.run(&["run"]).exits(0).says(DIFF_ID);
+}
