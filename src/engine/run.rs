@@ -2,7 +2,7 @@
 //!
 //! What must happen in which order is in FORMAT.md, section 2. Nothing becomes visible before the snapshot was looked at
 //! a second time and found unchanged; no failure of one destination keeps the archive from the others. From the first
-//! look to the second a [`guard`](super::guard) makes us let go when the backup task begins again.
+//! look to the second a `guard` makes us let go when the backup task begins again.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use afterbackup::clock::SystemClock;
+use afterbackup::clock::{Clock, SystemClock};
 use afterbackup::engine::outcome::SiteResult;
 use jiff::SignedDuration;
 
@@ -180,7 +180,7 @@ fn backup_that_is_not_whole_is_not_archived_and_the_reason_is_said() {
     fs::write(&stripe, "").unwrap();
     nothing_new("_2.bak is empty");
     fs::write(&stripe, &bytes).unwrap();
-    touch(&stripe, jiff::Timestamp::now() + SignedDuration::from_hours(2));
+    touch(&stripe, SystemClock.now() + SignedDuration::from_hours(2));
     nothing_new("a clock is wrong");
     touch(&stripe, finished("20211121_220000"));
     backups.write("DIFF 20211123_220000", b"");
@@ -194,7 +194,7 @@ fn backup_that_was_just_written_is_taken_after_the_quiet_period() {
     let mut backups = Backups::none();
     backups.scene.snapshot_key("quiet = '2s'");
     backups.add("FULL 20211121_220000");
-    touch(&backups.file("FULL 20211121_220000"), jiff::Timestamp::now());
+    touch(&backups.file("FULL 20211121_220000"), SystemClock.now());
     backups.scene.run(&["run"]).exits(0).says("Waiting 2s for changes").says("Archived XYZ-");
 }
 
