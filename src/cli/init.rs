@@ -8,6 +8,7 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::archive::name::SiteCode;
+use crate::config;
 use crate::config::init::{Answer, Answers, absolute, bat, config_text, from_bat};
 
 const EXAMPLES: &str = r"Nothing that exists is replaced. Without --to, add a [[destination]] to the file before the first run.
@@ -42,6 +43,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    if let Some((fault, hint)) = args.to.iter().find_map(|place| config::place_fault(place)) {
+        return Err(Failure::words(Exit::Usage, format!("cannot use this --to: {fault}")).hint(Some(&hint)));
+    }
     // A path that is typed means the working directory; in the file it would mean the folder of the file.
     let places: Vec<String> = args.to.iter().map(|place| absolute(place)).collect();
     let mut answers = Answers {

@@ -42,6 +42,10 @@ impl Place {
     pub(super) fn open(&self, program: &Program<'_>) -> Result<Vec<Arc<dyn Destination>>, Failure> {
         let place = self.destination.as_deref().filter(|name| is_place(name) || program.has_no_config(name));
         if let Some(place) = place {
+            if let Some((fault, hint)) = config::place_fault(place) {
+                let message = format!("cannot use this --destination: {fault}");
+                return Err(Failure::words(Exit::Usage, message).hint(Some(&hint)));
+            }
             let usage = |error: &dyn std::error::Error| Failure::new(Exit::Usage, error);
             let config = unconfigured(place).map_err(|error| usage(&error))?;
             let opened = destination::open(&config, program.cancel).map_err(|error| usage(&error))?;
@@ -153,6 +157,7 @@ fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
     Ok(config::Destination {
         name: place.to_owned(),
         target,
+        credentials: None,
         retention: Policy::default(),
         verify: Verify::Size,
         bandwidth: None,

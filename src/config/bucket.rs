@@ -2,7 +2,6 @@
 //!
 //! No value is quoted in a message here: addresses, options and names of variables are where secrets get pasted.
 
-use std::path::Path;
 use std::str::FromStr as _;
 
 use object_store::aws::AmazonS3ConfigKey;
@@ -12,7 +11,7 @@ use url::Url;
 
 use super::raw::{At, Section};
 use super::validate::Reader;
-use super::{Bucket, paths, secrets};
+use super::{Bucket, paths, share};
 
 impl Reader<'_, '_> {
     pub(super) fn bucket(&mut self, section: &Section<'_>) -> Option<Bucket> {
@@ -44,12 +43,16 @@ impl Reader<'_, '_> {
                 self.faults.add(Some(region.at), section.label("region"), "is only for s3", "remove it");
             }
         }
-        self.credentials(section, provider, &mut options);
+        self.keys(section, provider, &mut options);
         Some(Bucket { url: url?, endpoint, options, ca_file })
     }
 
     fn bucket_url(&mut self, section: &Section<'_>, text: &At<String>) -> Option<Url> {
         const HINT: &str = "write it like \"s3://bucket/prefix\", \"az://container/prefix\" or \"gs://bucket/prefix\"";
+        if let Some((message, hint)) = share::smb_fault(&text.value, self.windows) {
+            self.faults.add(Some(text.at), section.label("url"), message, hint);
+            return None;
+        }
         let parsed = Url::parse(&text.value);
         let (message, hint) = match &parsed {
             _ if paths::is_windows(&text.value) => ("is a folder".to_owned(), "write path instead of url"),
@@ -61,10 +64,9 @@ impl Reader<'_, '_> {
                 }
                 "s3" | "az" | "gs" if url.host_str().is_none_or(str::is_empty) => ("names no bucket".to_owned(), HINT),
                 "s3" | "az" | "gs" => return parsed.ok(),
-                "smb" | "cifs" | "nfs" => (
-                    "shares are not written to by address".to_owned(),
-                    r"write path = '\\server\share\folder'; elsewhere than on Windows mount the share and write its path",
-                ),
+                "nfs" => {
+                    ("shares are not written to by address".to_owned(), "mount the share and write path = 'folder'")
+                }
                 "file" => ("is a folder".to_owned(), "write path instead of url"),
                 "http" | "https" => (
                     "is the address of a server, not of a bucket".to_owned(),
@@ -99,7 +101,7 @@ impl Reader<'_, '_> {
     }
 
     /// Reads the secrets from where the configuration says they are.
-    fn credentials(&mut self, section: &Section<'_>, provider: Provider, options: &mut Vec<(String, String)>) {
+    fn keys(&mut self, section: &Section<'_>, provider: Provider, options: &mut Vec<(String, String)>) {
         let (access_option, secret_option) = provider.secrets();
         let has_secret = section.has("secret-key-env") || section.has("secret-key-file");
         if section.has("secret-key-env") && section.has("secret-key-file") {
@@ -131,58 +133,16 @@ impl Reader<'_, '_> {
         }
         let many_lines = provider == Provider::Google;
         if let Some(option) = access_option
-            && let Some(value) = self.variable(section, "access-key-env", false)
+            && let Some(value) = self.secret_variable(section, "access-key-env", "secret-key-file", false)
         {
             options.push((option.to_owned(), value));
         }
-        let secret = match section.text("secret-key-file") {
-            Some(text) => self.secret_file(section, &text, many_lines),
-            None => self.variable(section, "secret-key-env", many_lines),
+        let secret = if section.has("secret-key-file") {
+            self.secret_file(section, "secret-key-file", many_lines)
+        } else {
+            self.secret_variable(section, "secret-key-env", "secret-key-file", many_lines)
         };
         options.extend(secret.map(|value| (secret_option.to_owned(), value)));
-    }
-
-    fn variable(&mut self, section: &Section<'_>, key: &str, many_lines: bool) -> Option<String> {
-        let text = section.text(key)?;
-        let printable = secrets::printable_variable(&text.value);
-        let named = if printable { format!("variable {}", text.value) } else { "the variable named here".to_owned() };
-        let fault = match (self.env)(&text.value).map(|value| secrets::clean(&value, many_lines)) {
-            Some(Ok(value)) => return Some(value),
-            Some(Err(fault)) => format!("{named} cannot be used: {fault}"),
-            None => format!("{named} is not set"),
-        };
-        let hint = if printable {
-            "set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide, or use secret-key-file)"
-        } else {
-            "write the NAME of an environment variable, like \"VAULT_SECRET_KEY\", never the secret itself"
-        };
-        self.faults.add(Some(text.at), section.label(key), fault, hint);
-        None
-    }
-
-    fn secret_file(&mut self, section: &Section<'_>, text: &At<String>, many_lines: bool) -> Option<String> {
-        let file = self.path(section, "secret-key-file", text)?;
-        // A relative path might be the secret itself, so it is not printed.
-        let absolute = paths::is_windows(&text.value) || Path::new(&text.value).has_root();
-        match secrets::read_file(&file, many_lines) {
-            Ok(secret) => {
-                if secrets::readable_by_everyone(&file) {
-                    self.warnings.push(format!(
-                        "{}: {} is readable by everyone; take that right away (chmod o-r)",
-                        section.label("secret-key-file"),
-                        file.display()
-                    ));
-                }
-                Some(secret)
-            }
-            Err(fault) => {
-                let named = if absolute { text.value.clone() } else { "the file named here".to_owned() };
-                let message = format!("cannot use {named}: {fault}");
-                let hint = "write the PATH of a file that holds nothing but the secret";
-                self.faults.add(Some(text.at), section.label("secret-key-file"), message, hint);
-                None
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration, checked: no options left to guess.
 //!
 //! `raw` reads the TOML as written, `validate` turns it into a [`Config`] and reports all faults at once, `secrets`
-//! keeps secrets out of the file and of every message, `init` writes first configurations.
+//! keeps secrets out of the file and of every message, `share` tells shares from folders, `init` writes first configurations.
 //!
 //! What holds for every key:
 //! * Relative paths start at the folder of the configuration file, not at the working directory: AfterBackup.bat runs
@@ -18,6 +18,7 @@ use crate::archive::name::SiteCode;
 use crate::retention::policy::Policy;
 
 pub use self::error::{ConfigError, Fault};
+pub use self::share::{Credentials, Share, place_fault};
 
 mod bucket;
 mod error;
@@ -26,6 +27,7 @@ mod log;
 mod paths;
 mod raw;
 mod secrets;
+mod share;
 mod snapshot;
 mod validate;
 
@@ -92,7 +94,7 @@ impl Config {
     /// # Errors
     /// With everything that is wrong with it.
     pub fn from_text(text: &str, path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
-        validate::validate(text, path, env)
+        validate::validate(text, path, env, cfg!(windows))
     }
 }
 
@@ -238,6 +240,8 @@ pub struct Destination {
     pub name: String,
     /// Folder or bucket.
     pub target: Target,
+    /// The account for the share that the folder lies on; without it, the one that the program runs as.
+    pub credentials: Option<Credentials>,
     /// What to keep there.
     pub retention: Policy,
     /// How to check what was pushed.

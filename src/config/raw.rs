@@ -115,7 +115,12 @@ const DESTINATION: &[Key] = &[
     key("secret-key-env", Kind::Text, "\"VAULT_SECRET_KEY\""),
     key("secret-key-file", Kind::Text, r"'C:\ProgramData\afterbackup\vault.secret'"),
     key("retention", Kind::Table(RETENTION), ""),
-    key("credentials", Kind::Later, ""),
+    key("credentials", Kind::Table(CREDENTIALS), ""),
+];
+const CREDENTIALS: &[Key] = &[
+    key("user", Kind::Text, r"'CONTOSO\svc-archive'"),
+    key("password-file", Kind::Text, r"'C:\ProgramData\afterbackup\vault.secret'"),
+    key("password-env", Kind::Text, "\"VAULT_PASSWORD\""),
 ];
 
 const LOG: &[Key] = &[
@@ -376,7 +381,9 @@ impl<'a> Section<'a> {
             self.keys.iter().filter(|key| !matches!(key.kind, Kind::Later)).map(|key| key.name).collect();
         let typo = names.iter().any(|known| strsim::damerau_levenshtein(name, known) <= 2);
         if secrets::looks_secret(name) && !typo {
-            return faults.add(Some(at), self.label(name), SECRET, SECRET_HINT);
+            let password = self.keys.iter().any(|key| key.name == "password-file");
+            let hint = if password { PASSWORD_HINT } else { SECRET_HINT };
+            return faults.add(Some(at), self.label(name), SECRET, hint);
         }
         let elsewhere = || {
             let spelled = name.to_lowercase().replace('_', "-");
@@ -437,6 +444,9 @@ impl Key {
 const SECRET: &str = "a secret must not stand in this file";
 const SECRET_HINT: &str =
     "name where it is: secret-key-env = \"VARIABLE\" or secret-key-file = 'path'; and change it, it was written down";
+
+const PASSWORD_HINT: &str =
+    "name where it is: password-file = 'path' or password-env = \"VARIABLE\"; and change it, it was written down";
 
 /// The nearest of `names`, if near enough to be what was meant.
 pub(super) fn closest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {

@@ -6,6 +6,10 @@
 
 use std::path::Path;
 
+use super::paths;
+use super::raw::Section;
+use super::validate::Reader;
+
 /// May a key of this name be expected to hold a secret in clear?
 pub(super) fn looks_secret(name: &str) -> bool {
     const SUSPICIOUS: [&str; 16] = [
@@ -33,14 +37,14 @@ pub(super) fn looks_secret(name: &str) -> bool {
 }
 
 /// Can this name of an environment variable be printed, or might somebody have pasted the secret itself?
-pub(super) fn printable_variable(name: &str) -> bool {
+fn printable_variable(name: &str) -> bool {
     name.contains('_')
         && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
         && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// The content of a secret file: UTF-8 or what PowerShell's `>` writes, without the line end behind it.
-pub(super) fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
+fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "access denied".to_owned(),
@@ -63,7 +67,7 @@ pub(super) fn read_file(path: &Path, many_lines: bool) -> Result<String, String>
 }
 
 /// Without the white space around it; not empty, and one line unless the secret is a whole document.
-pub(super) fn clean(text: &str, many_lines: bool) -> Result<String, String> {
+fn clean(text: &str, many_lines: bool) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
         Err("it is empty".to_owned())
@@ -76,15 +80,71 @@ pub(super) fn clean(text: &str, many_lines: bool) -> Result<String, String> {
 
 /// May accounts besides the owner and its group read the file?
 #[cfg(unix)]
-pub(super) fn readable_by_everyone(path: &Path) -> bool {
+fn readable_by_everyone(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 /// Access lists are not judged on this system.
 #[cfg(not(unix))]
-pub(super) fn readable_by_everyone(_path: &Path) -> bool {
+fn readable_by_everyone(_path: &Path) -> bool {
     false
+}
+
+impl Reader<'_, '_> {
+    /// The secret in the environment variable that `key` names. `file_key` would name a file instead.
+    pub(super) fn secret_variable(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        file_key: &str,
+        many_lines: bool,
+    ) -> Option<String> {
+        let text = section.text(key)?;
+        let printable = printable_variable(&text.value);
+        let named = if printable { format!("variable {}", text.value) } else { "the variable named here".to_owned() };
+        let fault = match (self.env)(&text.value).map(|value| clean(&value, many_lines)) {
+            Some(Ok(value)) => return Some(value),
+            Some(Err(fault)) => format!("{named} cannot be used: {fault}"),
+            None => format!("{named} is not set"),
+        };
+        let hint = if printable {
+            format!(
+                "set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide, or use {file_key})"
+            )
+        } else {
+            "write the NAME of an environment variable, like \"VAULT_SECRET_KEY\", never the secret itself".to_owned()
+        };
+        self.faults.add(Some(text.at), section.label(key), fault, hint);
+        None
+    }
+
+    /// The secret in the file that `key` names.
+    pub(super) fn secret_file(&mut self, section: &Section<'_>, key: &str, many_lines: bool) -> Option<String> {
+        let text = section.text(key)?;
+        let file = self.path(section, key, &text)?;
+        // A relative path might be the secret itself, so it is not printed.
+        let absolute = paths::is_windows(&text.value) || Path::new(&text.value).has_root();
+        match read_file(&file, many_lines) {
+            Ok(secret) => {
+                if readable_by_everyone(&file) {
+                    self.warnings.push(format!(
+                        "{}: {} is readable by everyone; take that right away (chmod o-r)",
+                        section.label(key),
+                        file.display()
+                    ));
+                }
+                Some(secret)
+            }
+            Err(fault) => {
+                let named = if absolute { text.value.clone() } else { "the file named here".to_owned() };
+                let message = format!("cannot use {named}: {fault}");
+                let hint = "write the PATH of a file that holds nothing but the secret";
+                self.faults.add(Some(text.at), section.label(key), message, hint);
+                None
+            }
+        }
+    }
 }
 
 #[cfg(test)]

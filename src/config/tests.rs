@@ -24,6 +24,11 @@ fn read(text: &str) -> Config {
     Config::from_text(text, file(), &nothing).unwrap()
 }
 
+/// A configuration as it is read on Windows.
+fn for_windows(text: &str, env: Env<'_>) -> Result<Config, ConfigError> {
+    validate::validate(text, file(), env, true)
+}
+
 /// The report for a faulty configuration, as it is printed.
 fn report(text: &str) -> String {
     let error = Config::from_text(text, file(), &nothing).unwrap_err();
@@ -304,7 +309,7 @@ fn bad_buckets_are_explained() {
     "#);
     let mut urls = String::new();
     for (index, url) in [
-        "smb://srv/share",
+        "nfs://srv/share",
         "file:///srv",
         "https://s3.example.net/b",
         "ftp://x/y",
@@ -320,7 +325,7 @@ fn bad_buckets_are_explained() {
     }
     insta::assert_snapshot!(report(&format!("[snapshot]\npath = '/b'\n{urls}")), @r#"
     afterbackup.toml:5:7: [[destination]] url: shares are not written to by address
-      hint: write path = '\\server\share\folder'; elsewhere than on Windows mount the share and write its path
+      hint: mount the share and write path = 'folder'
     afterbackup.toml:8:7: [[destination]] url: is a folder
       hint: write path instead of url
     afterbackup.toml:11:7: [[destination]] url: is the address of a server, not of a bucket
@@ -400,23 +405,108 @@ url = 's3://b/p/'
 
 #[test]
 fn keys_of_later_versions_are_refused() {
-    insta::assert_snapshot!(report(&format!("{MINIMAL}[destination.credentials]\nuser = 'x'\npassword-file = 'y'\n[hooks]\nrun-before = []\n[report]\noverdue = '5 days'\nheartbeat-url = 'x'\n[archive]\nspool = 'D:\\s'\n[[supplemental]]\nname = 'K'\npath = 'C:\\k'\nbefore = 'x'\nseparate = true\n")), @r#"
-    afterbackup.toml:7:1: [[destination]] credentials.user: not supported by this version of afterbackup yet
+    insta::assert_snapshot!(report(&format!("{MINIMAL}[hooks]\nrun-before = []\n[report]\noverdue = '5 days'\nheartbeat-url = 'x'\n[archive]\nspool = 'D:\\s'\n[[supplemental]]\nname = 'K'\npath = 'C:\\k'\nbefore = 'x'\nseparate = true\n")), @r#"
+    afterbackup.toml:7:1: [hooks] run-before: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:8:1: [[destination]] credentials.password-file: not supported by this version of afterbackup yet
+    afterbackup.toml:9:1: [report] overdue: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:10:1: [hooks] run-before: not supported by this version of afterbackup yet
+    afterbackup.toml:10:1: [report] heartbeat-url: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:12:1: [report] overdue: not supported by this version of afterbackup yet
+    afterbackup.toml:12:1: [archive] spool: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:13:1: [report] heartbeat-url: not supported by this version of afterbackup yet
+    afterbackup.toml:16:1: [[supplemental]] before: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:15:1: [archive] spool: not supported by this version of afterbackup yet
+    afterbackup.toml:17:1: [[supplemental]] separate: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:19:1: [[supplemental]] before: not supported by this version of afterbackup yet
-      hint: remove it: it would have no effect
-    afterbackup.toml:20:1: [[supplemental]] separate: not supported by this version of afterbackup yet
-      hint: remove it: it would have no effect
+    "#);
+}
+
+#[test]
+fn credentials_are_read_from_where_they_may_live() {
+    use secrecy::ExposeSecret as _;
+    let text = format!("{MINIMAL}[destination.credentials]\nuser = 'CONTOSO\\svc'\npassword-env = 'VAULT_PASSWORD'\n");
+    let env = |name: &str| (name == "VAULT_PASSWORD").then(|| "hunter2 \r\n".to_owned());
+    let config = for_windows(&text, &env).unwrap();
+    let account = config.destinations[0].credentials.clone().unwrap();
+    assert_eq!(account.user, r"CONTOSO\svc");
+    assert_eq!(account.password.expose_secret(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn bad_credentials_are_explained() {
+    let report = |text: &str| for_windows(text, &nothing).unwrap_err().to_string().replace("/nowhere/", "");
+    let destination = |name: &str, lines: &str| format!("[[destination]]\nname = '{name}'\n{lines}\n");
+    let text = [
+        MINIMAL,
+        "[destination.credentials]\n",
+        &destination(
+            "a",
+            "path = '\\\\srv\\a'\ncredentials = { user = 'CONTOSO\\svc', password-env = 'A_B', password-file = '/x' }",
+        ),
+        &destination("b", "path = 'F:\\b'\ncredentials = { user = 'u', password-env = 'A_B' }"),
+        &destination("c", "url = 's3://c/p'\ncredentials = { user = 'u', password = 'hunter2' }"),
+        &destination("d", "path = '\\\\srv2\\d'\ncredentials = { user = 'u', password-file = '/nowhere/d.secret' }"),
+        &destination("e", "path = '\\\\srv2\\e'\ncredentials = { user = 'u', password-env = 'hunter2' }"),
+        &destination("f", "path = '\\\\srv2'\ncredentials = 'u'"),
+    ];
+    let report = report(&text.concat());
+    assert!(!report.contains("hunter2"), "{report}");
+    insta::assert_snapshot!(report, @r#"
+    afterbackup.toml:6:1: [[destination]] credentials.user: missing
+      hint: write user = 'CONTOSO\svc-archive'
+    afterbackup.toml:6:1: [[destination]] credentials.password-file: missing
+      hint: name the file or the environment variable that has it: password-file = 'path' or password-env = "VARIABLE"
+    afterbackup.toml:10:77: [[destination]] credentials.password-file: password-env is given too
+      hint: remove one of the two
+    afterbackup.toml:14:15: [[destination]] credentials: path is not on a share
+      hint: remove it: only a share, path = '\\server\share', is reached with another account
+    afterbackup.toml:18:15: [[destination]] credentials: is only for shares
+      hint: remove it; the secrets of buckets are access-key-env and secret-key-env or secret-key-file
+    afterbackup.toml:18:29: [[destination]] credentials.password: a secret must not stand in this file
+      hint: name where it is: password-file = 'path' or password-env = "VARIABLE"; and change it, it was written down
+    afterbackup.toml:22:45: [[destination]] credentials.password-file: cannot use d.secret: there is no such file
+      hint: write the PATH of a file that holds nothing but the secret
+    afterbackup.toml:26:44: [[destination]] credentials.password-env: the variable named here is not set
+      hint: write the NAME of an environment variable, like "VAULT_SECRET_KEY", never the secret itself
+    afterbackup.toml:30:1: [[destination]] credentials: must be a single table, not text
+      hint: write credentials = { … }
+    "#);
+}
+
+#[test]
+fn one_server_has_one_account() {
+    let destination = |name: &str, server: &str, user: &str| {
+        let credentials = if user.is_empty() {
+            String::new()
+        } else {
+            format!("credentials = {{ user = '{user}', password-env = 'A_B' }}\n")
+        };
+        format!("[[destination]]\nname = '{name}'\npath = '\\\\{server}\\{name}'\n{credentials}")
+    };
+    let env = |_: &str| Some("x".to_owned());
+    let read = |first: &str, second: &str| for_windows(&format!("{MINIMAL}{first}{second}"), &env);
+    read(&destination("a", "srv", "svc"), &destination("b", "SRV", "SVC")).unwrap();
+    read(&destination("a", "srv", "svc"), &destination("b", "10.0.0.7", "other")).unwrap();
+    read(&destination("a", "srv", ""), &destination("b", "srv", "")).unwrap();
+    for (first, second) in [("svc", "other"), ("svc", ""), ("", "svc")] {
+        let error = read(&destination("a", "srv", first), &destination("b", "Srv", second)).unwrap_err();
+        assert_eq!(error.faults.len(), 1, "{error}");
+        assert!(error.faults[0].message.contains("destination 'a'"), "{error}");
+    }
+}
+
+#[cfg(not(windows))]
+#[test]
+fn elsewhere_shares_are_mounted_with_their_credentials() {
+    let text = "[destination.credentials]\nuser = 'x'\npassword-env = 'A_B'\n[[destination]]\nname = 'n'\nurl = 'smb://svc:hunter2@nas/cm$/p01'\n[[destination]]\nname = 'o'\npath = 'cifs://nas/cm$'\n";
+    insta::assert_snapshot!(report(&format!("{MINIMAL}{text}")), @r#"
+    afterbackup.toml:6:1: [[destination]] credentials: works on Windows only
+      hint: mount \\backup01\configmgr$ with this account, like 'mount -t cifs //backup01/configmgr$ /mnt/configmgr$ -o credentials=FILE', write the folder it is mounted at as path, and remove the credentials
+    afterbackup.toml:11:7: [[destination]] url: shares are not written to by address
+      hint: mount the share, like 'mount -t cifs //nas/cm$ /mnt/cm$ -o credentials=FILE' (FILE has the lines username=, password= and domain=), and write path = '/mnt/cm$/p01'
+    afterbackup.toml:14:8: [[destination]] path: shares are not written to by address
+      hint: mount the share, like 'mount -t cifs //nas/cm$ /mnt/cm$ -o credentials=FILE' (FILE has the lines username=, password= and domain=), and write path = '/mnt/cm$'
     "#);
 }
 
@@ -554,11 +644,15 @@ fn the_configuration_is_looked_for_in_order() {
 fn examples_of_the_readme_parse() {
     let readme = include_str!("../../README.md");
     let examples: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     let secrets = |name: &str| name.starts_with("OFFSITE_").then(|| "secret".to_owned());
     let config = Config::from_text(examples[0], file(), &secrets).unwrap();
     assert_eq!(config.destinations.len(), 2);
-    let rules = read(&format!("{MINIMAL}[retention]\n{}", examples[1]));
+    let account =
+        examples[1].replace(r"password-file = 'C:\ProgramData\afterbackup\vault.secret'", "password-env = 'OFFSITE_X'");
+    let config = for_windows(&format!("{MINIMAL}{account}"), &secrets).unwrap();
+    assert!(config.destinations[0].credentials.is_some());
+    let rules = read(&format!("{MINIMAL}[retention]\n{}", examples[2]));
     let default = read(MINIMAL);
     assert_eq!(rules.destinations[0].retention, default.destinations[0].retention, "README states the default");
 }
@@ -621,18 +715,26 @@ fn full_sample_has_every_key_with_its_default() {
     assert_eq!(written, known);
 
     let env = |_: &str| Some("x".to_owned());
-    let text = text.replace("secret-key-file = 'C:\\ProgramData\\afterbackup\\azure.secret'\n", "");
+    // One secret in two places is a fault, and so are files that are not there.
+    let text = text
+        .replace("secret-key-file = 'C:\\ProgramData\\afterbackup\\azure.secret'\n", "")
+        .replace("password-file = 'C:\\ProgramData\\afterbackup\\vault.secret'\n", "");
     // Some keys are for one kind of snapshot only.
     let without = |keys: &[&str]| {
         let others = text.lines().filter(|line| !keys.iter().any(|key| line.starts_with(&format!("{key} ="))));
         others.fold(String::new(), |text, line| text + line + "\n")
     };
     let sql = without(&["sql-path", "log"]).replace("kind = \"site\"", "kind = \"sql-backups\"");
-    let sql = Config::from_text(&sql, file(), &env).unwrap().snapshot;
+    let sql = for_windows(&sql, &env).unwrap().snapshot;
     assert_eq!((sql.kind, sql.log_backups), (SnapshotKind::SqlBackups, LogBackups::Include));
     assert!(sql.cd_latest.is_some());
-    let full = Config::from_text(&without(&["cd-latest", "log-backups"]), file(), &env).unwrap();
+    let full = for_windows(&without(&["cd-latest", "log-backups"]), &env).unwrap();
     assert_eq!(full.snapshot.kind, SnapshotKind::Site);
+    let account = full.destinations[0].credentials.as_ref().unwrap();
+    assert_eq!(
+        (account.user.as_str(), account.share.to_string().as_str()),
+        (r"CONTOSO\svc-archive", r"\\backup01\configmgr$")
+    );
     let minimal = read(MINIMAL);
     assert_eq!(full.snapshot.quiet, minimal.snapshot.quiet);
     assert_eq!((full.archive.level, full.archive.threads), (minimal.archive.level, minimal.archive.threads));
@@ -706,7 +808,7 @@ proptest! {
     }
 
     #[test]
-    fn secrets_never_appear(secret in "[A-Za-z0-9/+=_]{16,40}", place in 0_usize..14, broken in any::<bool>()) {
+    fn secrets_never_appear(secret in "[A-Za-z0-9/+=_]{16,40}", place in 0_usize..18, broken in any::<bool>()) {
         // Marked, so that it cannot be part of an ordinary message by accident.
         let secret = format!("Qz7{secret}");
         let line = match place {
@@ -723,13 +825,17 @@ proptest! {
             10 => format!("endpoint = 'https://id:{}@h/'", secret.replace('/', "x")),
             11 => format!("[destination.credentials]\npassword = '{secret}'"),
             12 => format!("secret-key-env = 'VAULT_SECRET_KEY'\naccess-key-env = 'VAULT_SECRET_KEY'\nregion = 'QQ'\n#{secret}"),
+            13 => format!("[[destination]]\nname = 'c'\nurl = 'smb://svc:{}@nas/share'", secret.replace('/', "x")),
+            14 => format!("[[destination]]\nname = 'c'\npath = 'smb://{}@nas/share'", secret.replace('/', "x")),
+            15 => format!("[[destination]]\nname = 'c'\npath = '\\\\nas\\x'\n[destination.credentials]\npassword-env = '{secret}'"),
+            16 => "[[destination]]\nname = 'c'\npath = '\\\\nas\\x'\n[destination.credentials]\nuser = 'u'\npassword-env = 'VAULT_SECRET_KEY'".to_owned(),
             _ => format!("token = {secret}"),
         };
         let line = if broken { line.replacen('\'', "", 1) } else { line };
         let env_secret = secret.clone();
         let env = |name: &str| (name == "VAULT_SECRET_KEY").then(|| env_secret.clone());
         let text = format!("{MINIMAL}[[destination]]\nname = 'b'\nurl = 's3://b/p'\n{line}\n");
-        let printed = match Config::from_text(&text, file(), &env) {
+        let printed = match for_windows(&text, &env) {
             Ok(config) => format!("{config:?}"),
             Err(error) => format!("{error}\n{error:?}"),
         };

@@ -15,7 +15,9 @@ use url::Url;
 use super::error::{ConfigError, Faults};
 use super::raw::{self, At, Section};
 use super::snapshot::snapshot_places;
-use super::{Archive, Config, Destination, Env, Log, Snapshot, SnapshotKind, Supplemental, Target, Verify, paths};
+use super::{
+    Archive, Config, Destination, Env, Log, Snapshot, SnapshotKind, Supplemental, Target, Verify, paths, share,
+};
 use crate::retention::policy::Policy;
 use crate::units;
 
@@ -34,12 +36,14 @@ pub(super) struct Reader<'t, 'e> {
     pub(super) warnings: Vec<String>,
     base: PathBuf,
     pub(super) env: Env<'e>,
+    /// Is it for Windows? A parameter, so that both answers are tested everywhere.
+    pub(super) windows: bool,
 }
 
-pub(super) fn validate(text: &str, file: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
+pub(super) fn validate(text: &str, file: &Path, env: Env<'_>, windows: bool) -> Result<Config, ConfigError> {
     // Notepad's byte order mark does not move lines.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { faults: Faults::new(text), warnings: Vec::new(), base: paths::base(file), env };
+    let mut reader = Reader { faults: Faults::new(text), warnings: Vec::new(), base: paths::base(file), env, windows };
     let config = raw::parse(text, &mut reader.faults).and_then(|document| {
         let root = Section::root(document.get_ref());
         root.check(&mut reader.faults);
@@ -74,6 +78,7 @@ impl Reader<'_, '_> {
         let destinations: Vec<Option<Destination>> =
             sections.iter().map(|section| self.destination(section, &policy)).collect();
         self.check_duplicates(&sections, &destinations);
+        self.check_accounts(&sections, &destinations);
 
         let lock_file = match root.text("lock-file") {
             Some(text) => self.path(root, "lock-file", &text),
@@ -231,6 +236,10 @@ impl Reader<'_, '_> {
             _ => {}
         }
         let target = self.target(section);
+        let credentials = match &target {
+            Some(Target::Folder(path)) => self.credentials(section, path),
+            _ => None,
+        };
         let verify = section.text("verify").and_then(|text| match text.value.as_str() {
             "full" => Some(Verify::Full),
             "size" => Some(Verify::Size),
@@ -275,7 +284,7 @@ impl Reader<'_, '_> {
         );
         if self.faults.len() > before {
             // Faults of the target count in `check_duplicates` all the same; the rest is of no use any more.
-            return Some(Destination { name: name?.value, target: target?, ..placeholder(inherited) });
+            return Some(Destination { name: name?.value, target: target?, credentials, ..placeholder(inherited) });
         }
         let target = target?;
         let verify = verify.unwrap_or(match target {
@@ -283,7 +292,17 @@ impl Reader<'_, '_> {
             Target::Bucket(_) => Verify::Size,
         });
         let name = name?.value;
-        Some(Destination { name, target, retention, verify, bandwidth, retry_for, stall_timeout, sweep_after })
+        Some(Destination {
+            name,
+            target,
+            credentials,
+            retention,
+            verify,
+            bandwidth,
+            retry_for,
+            stall_timeout,
+            sweep_after,
+        })
     }
 
     fn target(&mut self, section: &Section<'_>) -> Option<Target> {
@@ -305,7 +324,15 @@ impl Reader<'_, '_> {
                 }
                 self.optional_path(section, "path").map(Target::Folder)
             }
-            (false, true) => self.bucket(section).map(Target::Bucket),
+            (false, true) => {
+                if section.has("credentials") {
+                    let hint =
+                        "remove it; the secrets of buckets are access-key-env and secret-key-env or secret-key-file";
+                    let at = Some(section.at("credentials"));
+                    self.faults.add(at, section.label("credentials"), "is only for shares", hint);
+                }
+                self.bucket(section).map(Target::Bucket)
+            }
         }
     }
 
@@ -412,6 +439,10 @@ impl Reader<'_, '_> {
             return None;
         }
         if text.value.contains("://") {
+            if let Some((message, hint)) = share::smb_fault(&text.value, self.windows) {
+                self.faults.add(Some(text.at), section.label(key), message, hint);
+                return None;
+            }
             // Not printed: addresses may hold passwords.
             let hint = "buckets are written as url = \"s3://bucket/prefix\", shares as path = '\\\\server\\share'";
             self.faults.add(Some(text.at), section.label(key), "is an address, not a path", hint);
@@ -437,6 +468,7 @@ fn placeholder(policy: &Policy) -> Destination {
     Destination {
         name: String::new(),
         target: Target::Folder(PathBuf::new()),
+        credentials: None,
         retention: policy.clone(),
         verify: Verify::Full,
         bandwidth: None,

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key};
+use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, win32};
+use crate::config;
 use crate::files::{persistently, rename_new};
 
 /// Dirty pages are written out and given back at this distance.
@@ -57,7 +58,7 @@ impl Folder {
         match fs::metadata(&self.root) {
             Ok(metadata) if metadata.is_dir() => Ok(()),
             Ok(_) => Err(Error::new(ErrorKind::NotFound, operation, self.root.display(), "it is not a folder")),
-            Err(error) if kind(&error) == ErrorKind::NotFound => {
+            Err(error) if kind(&error) == ErrorKind::NotFound && !is_about_share(&error) => {
                 Err(Error::new(ErrorKind::NotFound, operation, self.root.display(), RootMissing))
             }
             Err(error) => Err(failure(operation, &self.root, error)),
@@ -370,7 +371,22 @@ fn entry(name: String, metadata: &fs::Metadata) -> io::Result<Entry> {
 }
 
 fn failure(operation: &'static str, path: &Path, error: io::Error) -> Error {
-    Error::new(kind(&error), operation, path.display(), error)
+    let kind = kind(&error);
+    match share_error(path, &error) {
+        Some(share) => Error::new(kind, operation, path.display(), share),
+        None => Error::new(kind, operation, path.display(), error),
+    }
+}
+
+/// On a share of Windows, the error in our words.
+fn share_error(path: &Path, error: &io::Error) -> Option<win32::ShareError> {
+    let code = error.raw_os_error().filter(|_| cfg!(windows) && config::Share::of(path).is_some())?;
+    win32::ShareError::of(code)
+}
+
+/// Is it the share that is missing, not a folder on it?
+fn is_about_share(error: &io::Error) -> bool {
+    cfg!(windows) && error.raw_os_error().is_some_and(win32::is_about_share)
 }
 
 fn no_such_file(operation: &'static str, path: &Path) -> Error {
@@ -494,7 +510,7 @@ fn kind(error: &io::Error) -> ErrorKind {
 fn kind_of_code(platform: Platform, code: i32) -> Option<ErrorKind> {
     match platform {
         Platform::Unix => kind_of_errno(code),
-        Platform::Windows => kind_of_win32(code),
+        Platform::Windows => win32::kind(code),
     }
 }
 
@@ -513,28 +529,6 @@ fn kind_of_errno(code: i32) -> Option<ErrorKind> {
         // EAGAIN, EBUSY, ENETDOWN, ENETUNREACH, ECONNABORTED, ECONNRESET, ENOTCONN, ECONNREFUSED, EHOSTDOWN,
         // EHOSTUNREACH, ESTALE: a network file system lost its server
         11 | 16 | 100 | 101 | 103 | 104 | 107 | 111 | 112 | 113 | 116 => ErrorKind::Unavailable,
-        _ => return None,
-    })
-}
-
-fn kind_of_win32(code: i32) -> Option<ErrorKind> {
-    Some(match code {
-        // FILE_NOT_FOUND, PATH_NOT_FOUND, INVALID_DRIVE, BAD_NET_NAME (no such share)
-        2 | 3 | 15 | 67 => ErrorKind::NotFound,
-        // FILE_EXISTS, ALREADY_EXISTS
-        80 | 183 => ErrorKind::AlreadyExists,
-        // ACCESS_DENIED, WRITE_PROTECT, NETWORK_ACCESS_DENIED
-        5 | 19 | 65 => ErrorKind::PermissionDenied,
-        // INVALID_PASSWORD, SESSION_CREDENTIAL_CONFLICT, LOGON_FAILURE, ACCOUNT_RESTRICTION, PASSWORD_EXPIRED,
-        // ACCOUNT_DISABLED, ACCOUNT_LOCKED_OUT
-        86 | 1219 | 1326 | 1327 | 1330 | 1331 | 1909 => ErrorKind::Unauthenticated,
-        // HANDLE_DISK_FULL, DISK_FULL, DISK_QUOTA_EXCEEDED
-        39 | 112 | 1295 => ErrorKind::Full,
-        // SEM_TIMEOUT, TIMEOUT
-        121 | 1460 => ErrorKind::TimedOut,
-        // NOT_READY, SHARING_VIOLATION, LOCK_VIOLATION, REM_NOT_LIST, BAD_NETPATH, NETWORK_BUSY, DEV_NOT_EXIST,
-        // UNEXP_NET_ERR, NETNAME_DELETED, REQ_NOT_ACCEP, NETWORK_UNREACHABLE, HOST_UNREACHABLE, CONNECTION_ABORTED
-        21 | 32 | 33 | 51 | 53 | 54 | 55 | 59 | 64 | 71 | 1231 | 1232 | 1236 => ErrorKind::Unavailable,
         _ => return None,
     })
 }

@@ -17,14 +17,16 @@
 //! succeed. Names are unique by construction, and the manifest is read back after it was put, so that the loser
 //! notices; see `bucket`.
 //!
-//! [`open`] builds what the configuration names. `throttle` limits the rate of uploads, `faulty` fails on order and
-//! counts calls for tests; both wrap the same trait.
+//! [`open`] builds what the configuration names. `share` reaches a folder with another account, `throttle` limits the rate of uploads, `faulty` fails on order and
+//! counts calls for tests; all of them wrap the same trait.
 
 mod bucket;
 mod folder;
 mod key;
 mod retry;
+mod share;
 mod throttle;
+mod win32;
 
 #[doc(hidden)]
 pub mod faulty;
@@ -53,7 +55,13 @@ pub use bucket::in_memory;
 /// When the settings make no sense: an unknown option, a certificate that cannot be read.
 pub fn open(destination: &config::Destination, cancel: &Cancel) -> Result<Box<dyn Destination>, Error> {
     let opened: Box<dyn Destination> = match &destination.target {
-        config::Target::Folder(path) => Box::new(folder::Folder::new(&destination.name, path)),
+        config::Target::Folder(path) => {
+            let folder = Box::new(folder::Folder::new(&destination.name, path));
+            match &destination.credentials {
+                Some(credentials) => Box::new(share::Share::new(folder, credentials, Box::new(share::System))),
+                None => folder,
+            }
+        }
         config::Target::Bucket(settings) => {
             Box::new(bucket::Bucket::open(&destination.name, settings, destination.retry_for, cancel)?)
         }
@@ -225,6 +233,9 @@ impl Error {
     /// What an administrator can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
+        if let Some(error) = self.source.downcast_ref::<win32::ShareError>() {
+            return Some(error.hint());
+        }
         let bucket = self.subject.contains("://");
         match self.kind {
             _ if self.source.is::<RootMissing>() => Some(

@@ -335,6 +335,7 @@ mod tests {
             let destination = |name: &&str| config::Destination {
                 name: (*name).to_owned(),
                 target: Target::Folder(PathBuf::from(name)),
+                credentials: None,
                 retention: retention.clone(),
                 verify: Verify::Full,
                 bandwidth: None,

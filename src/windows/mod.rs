@@ -12,6 +12,7 @@ use std::iter::once;
 use std::os::windows::ffi::OsStrExt;
 
 pub(crate) mod files;
+pub(crate) mod network;
 
 /// Text as Windows takes it: UTF-16 with a zero at the end. What follows a zero in the text is not seen by Windows.
 pub(crate) fn wide(text: impl AsRef<OsStr>) -> Vec<u16> {

@@ -116,6 +116,7 @@ impl Host {
         config::Destination {
             name: "vault".to_owned(),
             target: Target::Folder(self.vault()),
+            credentials: None,
             verify: Verify::Full,
             ..Settings::new("http://127.0.0.1:1", "s3://none").config()
         }

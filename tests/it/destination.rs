@@ -67,6 +67,7 @@ impl Settings {
         config::Destination {
             name: "bucket".to_owned(),
             target: config::Target::Bucket(bucket),
+            credentials: None,
             retention: keep_everything(),
             verify: config::Verify::Size,
             bandwidth: None,
