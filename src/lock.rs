@@ -34,6 +34,25 @@ impl RunLock {
     }
 }
 
+/// The lock that a resident watcher holds for as long as it lives: one a configuration, and one-shots see that it is there.
+#[must_use]
+pub fn watcher_lock(lock_file: &Path) -> PathBuf {
+    beside(lock_file, ".watch")
+}
+
+/// The file by which a one-shot asks the watcher to look at once; the watcher removes it.
+#[must_use]
+pub fn wake_file(lock_file: &Path) -> PathBuf {
+    beside(lock_file, ".wake")
+}
+
+/// A file that belongs to a lock file.
+pub(crate) fn beside(lock_file: &Path, extension: &str) -> PathBuf {
+    let mut name = lock_file.as_os_str().to_owned();
+    name.push(extension);
+    name.into()
+}
+
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {

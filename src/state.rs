@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::name::{ArchiveId, SiteCode};
 use crate::engine::outcome::{DestinationResult, SiteOutcome};
 use crate::files::persistently;
+use crate::lock;
 
 /// Larger files are none of ours.
 const MAX_BYTES: u64 = 1 << 20;
@@ -122,9 +123,7 @@ impl StateFile {
     /// The one that belongs to a lock file.
     #[must_use]
     pub fn beside(lock_file: &Path) -> Self {
-        let mut name = lock_file.as_os_str().to_owned();
-        name.push(".state");
-        Self(name.into())
+        Self(lock::beside(lock_file, ".state"))
     }
 
     /// Where it is.
@@ -158,9 +157,7 @@ impl StateFile {
         change(&mut state);
         let mut json = serde_json::to_vec_pretty(&state).expect("a state has only string keys");
         json.push(b'\n');
-        let mut new = self.0.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let new = lock::beside(&self.0, ".new");
         // Whoever holds the lock is alone: what lies there was left by a process that died.
         if let Err(error) = fs::remove_file(&new)
             && error.kind() != io::ErrorKind::NotFound

@@ -59,6 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn severities_have_the_same_codes_everywhere() {
+        for severity in [Severity::Done, Severity::NoSnapshot, Severity::Partial, Severity::Damage, Severity::Failed] {
+            assert_eq!(Exit::from(severity) as u8, severity.exit_code());
+            assert_eq!(Severity::of_exit_code(severity.exit_code()), severity);
+        }
+    }
+
+    #[test]
     fn exit_codes_are_the_documented_ones() {
         let codes = [
             Exit::Done,

@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use crate::config::ConfigError;
+use crate::engine::turn::TurnError;
 use crate::error::chain;
 use crate::lock::LockError;
 use crate::monitor::{Event, Level};
@@ -47,6 +48,17 @@ impl From<LockError> for Failure {
             }
             LockError::Open { .. } => Self::new(Exit::Failed, &error)
                 .hint(Some("set lock-file in the configuration to a path that this account can write")),
+        }
+    }
+}
+
+impl From<TurnError> for Failure {
+    fn from(error: TurnError) -> Self {
+        match error {
+            TurnError::Lock(error) => error.into(),
+            TurnError::HandOver(_) => Self::new(Exit::Failed, &error)
+                .hint(Some("this account must be able to write beside the lock-file; without --no-wait it need not")),
+            TurnError::Cancelled => Self::words(Exit::Cancelled, "cancelled while the watcher was at work"),
         }
     }
 }

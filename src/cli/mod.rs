@@ -38,6 +38,7 @@ mod run;
 mod show;
 mod table;
 mod verify;
+mod watch;
 
 /// Keep the history of Configuration Manager site backups
 #[derive(Debug, Parser)]
@@ -55,7 +56,7 @@ const CONFIG_HELP: &str = r"Use this configuration [default: the file named in t
 struct Global {
     #[arg(long, short, global = true, value_name = "FILE", help_heading = "Global options", help = CONFIG_HELP)]
     config: Option<PathBuf>,
-    /// Write results as JSON: one document, for run one event a line
+    /// Write results as JSON: one document, for run and watch one event a line
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     /// Log more (twice: everything, for developers)
@@ -72,6 +73,8 @@ enum Command {
     Init(init::Args),
     /// Archive the completed snapshot to all destinations and prune: what AfterBackup.bat calls
     Run(run::Args),
+    /// Stay resident and archive every snapshot when it is complete
+    Watch(watch::Args),
     /// List archives: age, size, which destinations have them, their databases, pins
     List(list::Args),
     /// Show what is known of an archive, or the files in it
@@ -128,6 +131,7 @@ pub fn main() -> Exit {
     let result = match &cli.command {
         Command::Init(args) => init::init(&program, args),
         Command::Run(args) => run::run(&program, args),
+        Command::Watch(args) => watch::watch(&program, args),
         Command::List(args) => list::list(&program, args),
         Command::Show(args) => show::show(&program, args),
         Command::Fetch(args) => fetch::fetch(&program, args),

@@ -3,25 +3,41 @@
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::engine::run::{self, RunError};
-use crate::lock::RunLock;
+use crate::engine::outcome::Severity;
+use crate::engine::run::RunError;
+use crate::engine::turn::{self, Turn};
 use crate::monitor::{Event, Level, Monitor};
 use crate::source;
+use crate::state::{By, LastRun};
 
 const EXAMPLES: &str = r"Examples:
   afterbackup run
   afterbackup --config /etc/afterbackup/site.toml run
+  afterbackup run --no-wait      (in AfterBackup.bat, where a watcher is resident)
   afterbackup --json run >> run.log";
 
 /// Archive the completed snapshot.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Let the resident watcher do it, if there is one, and end at once
+    #[arg(long)]
+    no_wait: bool,
+}
 
-pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> {
+pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
-    let _lock = RunLock::take(&loaded.config.lock_file)?;
-    let outcome = run::run(&program.context(&loaded)).map_err(|error| match &error {
+    let context = program.context(&loaded);
+    if args.no_wait && turn::hand_over(&context)? {
+        let event = Event::new("handed-over", Level::Info, "Handed over to the watcher, whose log tells the rest");
+        program.console.event(&event);
+        return Ok(finished(program, Exit::Done));
+    }
+    let lock = match turn::take(&context)? {
+        Turn::Ours(lock) => lock,
+        Turn::Told(runs) => return Ok(finished(program, report(program, &runs))),
+    };
+    let outcome = turn::run_noted(&context, By::Run, &lock).map_err(|error| match &error {
         RunError::Cancelled => Failure::words(Exit::Cancelled, "cancelled; nothing was archived"),
         RunError::Recipient(_) => Failure::new(Exit::Usage, &error),
         RunError::Source(source::Error::Missing { .. } | source::Error::NotAFolder { .. }) => {
@@ -34,12 +50,34 @@ pub(super) fn run(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> 
         )),
         _ => Failure::new(Exit::Failed, &error),
     })?;
-    let exit = Exit::from(outcome.severity());
+    Ok(finished(program, Exit::from(outcome.severity())))
+}
+
+/// What the watcher did with the same snapshot, as if we had done it.
+fn report(program: &Program<'_>, runs: &[LastRun]) -> Exit {
+    for run in runs {
+        for push in &run.destinations {
+            if let Some(reason) = &push.reason {
+                let archive = run.archive.as_ref().map_or_else(String::new, ToString::to_string);
+                let message = format!("{archive} is not on {}: {reason}", push.name);
+                let event = Event::new("push-failed", Level::Error, message).with("archive", archive);
+                program.console.event(&event.with("destination", push.name.clone()).with("reason", reason.clone()));
+            }
+        }
+        let message = format!("The watcher did it. {}", run.message);
+        let archive = run.archive.as_ref().map(ToString::to_string);
+        program.console.event(&Event::new("told", Level::Info, message).with("archive", archive));
+    }
+    let worst = runs.iter().map(|run| Severity::of_exit_code(run.exit_code)).max();
+    Exit::from(worst.unwrap_or(Severity::NoSnapshot))
+}
+
+fn finished(program: &Program<'_>, exit: Exit) -> Exit {
     if program.console.is_json() {
         let event = Event::new("finished", Level::Info, "Finished").with("exit-code", exit as u8);
         program.console.event(&event);
     }
-    Ok(exit)
+    exit
 }
 
 /// Is a missing right among the causes?

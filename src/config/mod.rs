@@ -45,6 +45,8 @@ pub struct Config {
     pub supplemental: Vec<Supplemental>,
     /// How archives are written.
     pub archive: Archive,
+    /// How the resident watcher looks.
+    pub watch: Watch,
     /// Where archives go. At least one.
     pub destinations: Vec<Destination>,
     /// The file whose OS lock keeps two runs on this host apart.
@@ -231,6 +233,23 @@ pub struct Log {
     pub max_bytes: u64,
     /// What a record looks like.
     pub format: crate::log::Format,
+}
+
+/// How the resident watcher looks.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Listen to file events besides polling.
+    pub events: bool,
+    /// Look at least this often.
+    pub poll: Duration,
+    /// How long it may take to stop.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { events: true, poll: Duration::from_secs(30), stop_timeout: Duration::from_secs(30) }
+    }
 }
 
 /// Where archives go.

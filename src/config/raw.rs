@@ -54,6 +54,7 @@ pub(super) const ROOT: &[Key] = &[
     key("snapshot", Kind::Table(SNAPSHOT), ""),
     key("supplemental", Kind::Tables(SUPPLEMENTAL), ""),
     key("archive", Kind::Table(ARCHIVE), ""),
+    key("watch", Kind::Table(WATCH), ""),
     key("retention", Kind::Table(RETENTION), ""),
     key("destination", Kind::Tables(DESTINATION), ""),
     key("lock-file", Kind::Text, r"'C:\ProgramData\afterbackup\afterbackup.lock'"),
@@ -84,6 +85,11 @@ const ARCHIVE: &[Key] = &[
     key("check-databases", Kind::Flag, "true"),
     key("recipients", Kind::Texts, "[\"age1…\"]"),
     key("spool", Kind::Later, ""),
+];
+const WATCH: &[Key] = &[
+    key("events", Kind::Flag, "true"),
+    key("poll", Kind::Text, "\"30s\""),
+    key("stop-timeout", Kind::Text, "\"30s\""),
 ];
 const RETENTION: &[Key] = &[
     key("last", COUNT, "7"),

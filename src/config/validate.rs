@@ -16,7 +16,7 @@ use super::error::{ConfigError, Faults};
 use super::raw::{self, At, Section};
 use super::snapshot::snapshot_places;
 use super::{
-    Archive, Config, Destination, Env, Log, Snapshot, SnapshotKind, Supplemental, Target, Verify, paths, share,
+    Archive, Config, Destination, Env, Log, Snapshot, SnapshotKind, Supplemental, Target, Verify, Watch, paths, share,
 };
 use crate::retention::policy::Policy;
 use crate::units;
@@ -62,6 +62,7 @@ impl Reader<'_, '_> {
         let snapshot = self.snapshot(root);
         let supplemental = self.supplemental(root);
         let archive = self.archive(root);
+        let watch = self.watch(root);
         let policy = match root.section("retention") {
             Some(section) => {
                 let policy = self.policy(&section, &Policy::without_rules());
@@ -94,6 +95,7 @@ impl Reader<'_, '_> {
             snapshot: snapshot?,
             supplemental,
             archive,
+            watch,
             destinations: destinations.into_iter().collect::<Option<_>>()?,
             lock_file: lock_file?,
             log,
@@ -172,6 +174,18 @@ impl Reader<'_, '_> {
         }
         let check_databases = section.and_then(|s| s.flag("check-databases")).unwrap_or(true);
         Archive { level: i32::try_from(level).unwrap_or(3), threads, recipients, check_databases }
+    }
+
+    fn watch(&mut self, root: &Section<'_>) -> Watch {
+        let default = Watch::default();
+        let Some(section) = root.section("watch") else { return default };
+        let poll = self.duration(&section, "poll", default.poll);
+        if poll < Duration::from_secs(1) || poll > Duration::from_hours(1) {
+            let hint = "write a time from \"1s\" to \"1h\"";
+            self.faults.add(Some(section.at("poll")), section.label("poll"), "is out of range", hint);
+        }
+        let stop_timeout = self.duration(&section, "stop-timeout", default.stop_timeout);
+        Watch { events: section.flag("events").unwrap_or(default.events), poll, stop_timeout }
     }
 
     /// Keys that are written replace those of `inherited`.

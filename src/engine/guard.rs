@@ -9,9 +9,9 @@
 //! share, less often. The log is only read when it has grown. What a new run does deeper in the tree is noticed by the
 //! reader itself, and by the second look before the archive may become visible.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
@@ -19,7 +19,7 @@ use super::run::Context;
 use crate::archive::name::SiteCode;
 use crate::cancel::Cancel;
 use crate::source::log::{Follower, Outcome, Run};
-use crate::source::{PartKind, Snapshot, metadata_files};
+use crate::source::{Marks, Snapshot};
 
 /// Between two looks at a local disk.
 const LOOK: Duration = Duration::from_millis(20);
@@ -101,11 +101,8 @@ pub(super) fn guarded<T>(context: &Context<'_>, snapshot: &Snapshot, body: impl 
 struct Sentry {
     site: SiteCode,
     log: Option<(Follower, Option<Run>)>,
-    marks: Vec<(PathBuf, Mark)>,
+    marks: Marks,
 }
-
-/// Time and size of a file or folder that is there.
-type Mark = Option<(Option<SystemTime>, u64)>;
 
 impl Sentry {
     fn new(log: Option<&Path>, snapshot: &Snapshot) -> Self {
@@ -117,19 +114,12 @@ impl Sentry {
             let last = follower.runs().last(site).cloned();
             (follower, last)
         });
-        let mut marks = Vec::new();
-        for part in snapshot.parts.iter().filter(|part| matches!(part.kind, PartKind::Site | PartKind::Sql)) {
-            // A folder's own time changes when something in it comes or goes.
-            marks.push(part.path.clone());
-            marks.extend(metadata_files(part));
-        }
-        let marks = marks.into_iter().map(|path| (path.clone(), mark(&path))).collect();
-        Self { site, log, marks }
+        Self { site, log, marks: Marks::of(&snapshot.parts) }
     }
 
     /// The reason to let go, if there is one.
     fn look(&mut self) -> Option<String> {
-        self.look_at_log().or_else(|| self.look_at_folders())
+        self.look_at_log().or_else(|| self.marks.change())
     }
 
     fn look_at_log(&mut self) -> Option<String> {
@@ -149,16 +139,4 @@ impl Sentry {
             None => "the backup task began again".to_owned(),
         })
     }
-
-    fn look_at_folders(&self) -> Option<String> {
-        let (path, _) = self.marks.iter().find(|(path, before)| mark(path) != *before)?;
-        let what = if path.exists() { "changed" } else { "was removed" };
-        Some(format!("{} {what}", path.display()))
-    }
-}
-
-fn mark(path: &Path) -> Mark {
-    let metadata = std::fs::metadata(path).ok()?;
-    // A folder's size says nothing.
-    Some((metadata.modified().ok(), if metadata.is_file() { metadata.len() } else { 0 }))
 }

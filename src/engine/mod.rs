@@ -8,4 +8,6 @@ mod members;
 pub mod outcome;
 pub mod prune;
 pub mod run;
+pub mod turn;
+pub mod watch;
 mod worsened;

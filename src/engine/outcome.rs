@@ -128,6 +128,27 @@ pub enum Severity {
     Failed,
 }
 
+impl Severity {
+    /// The exit code that tells of it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Partial => 3,
+            Self::NoSnapshot => 4,
+            Self::Damage => 6,
+        }
+    }
+
+    /// What an exit code tells of; a code that is not one of ours is a failure.
+    #[must_use]
+    pub fn of_exit_code(code: u8) -> Self {
+        let all = [Self::Done, Self::Partial, Self::NoSnapshot, Self::Damage];
+        all.into_iter().find(|severity| severity.exit_code() == code).unwrap_or(Self::Failed)
+    }
+}
+
 impl Outcome {
     /// The worst of all sites.
     #[must_use]

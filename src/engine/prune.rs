@@ -353,6 +353,7 @@ mod tests {
                 snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(PathBuf::new()) },
                 supplemental: vec![],
                 archive: config::Archive { level: 3, threads: 1, recipients: vec![], check_databases: true },
+                watch: config::Watch::default(),
                 destinations: names.iter().map(destination).collect(),
                 lock_file: PathBuf::new(),
                 log: crate::config::Log::default(),

@@ -88,6 +88,21 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
     Ok(outcome)
 }
 
+/// The archives that the completed snapshots of the configuration have or will get, as far as one look can tell.
+///
+/// # Errors
+/// When they cannot be looked at.
+pub fn completed(context: &Context<'_>) -> Result<Vec<ArchiveId>, source::Error> {
+    let config = &context.config.snapshot;
+    let mut ids = Vec::new();
+    for snapshot in source::discover(config, context.clock.now())?.snapshots {
+        let gathered = source::gather(&snapshot, source::read_log(config), context.cancel)?;
+        let completion = complete::decide(&gathered.evidence, config.quiet, context.clock.now());
+        ids.extend(completion.completed().map(|completed| ArchiveId::new(snapshot.site, completed)));
+    }
+    Ok(ids)
+}
+
 /// Ends early, and without a trace, when the backup task begins again.
 fn site_under_guard(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<SiteOutcome, RunError> {
     let outcome = site(&Context { cancel: guard.let_go(), ..*context }, snapshot, guard);

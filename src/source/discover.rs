@@ -166,7 +166,7 @@ fn holds_database(folder: &Path) -> Result<bool, Error> {
     Ok(list(folder)?.iter().any(|name| name.eq_ignore_ascii_case(DATABASE_FOLDER)))
 }
 
-fn path_site(path: &Path) -> Option<SiteCode> {
+pub(super) fn path_site(path: &Path) -> Option<SiteCode> {
     path.file_name().and_then(|name| name.to_str()).and_then(site_of_folder)
 }
 

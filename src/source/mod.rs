@@ -13,9 +13,11 @@ pub mod complete;
 mod discover;
 mod evidence;
 pub mod log;
+mod marks;
 pub mod sql_backups;
 pub mod supplemental;
 pub mod walk;
+pub mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ pub use discover::{Found, Unfinished, discover};
 pub use evidence::{
     BackupsEvidence, Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log,
 };
+pub use marks::{Marks, marks};
 
 use crate::archive::name::SiteCode;
 use sql_backups::Unit;
@@ -133,7 +136,7 @@ impl Error {
 }
 
 /// Where the metadata of a part may lie: what is written last, and what a new run takes away.
-pub(crate) fn metadata_files(part: &Part) -> Vec<PathBuf> {
+fn metadata_files(part: &Part) -> Vec<PathBuf> {
     match part.kind {
         PartKind::Site => vec![part.path.join(METADATA)],
         PartKind::Sql => vec![part.path.join(SQL_METADATA), part.path.join(DATABASE_FOLDER).join(SQL_METADATA)],

@@ -128,6 +128,7 @@ impl Host {
             snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(self.snapshots()) },
             supplemental: vec![],
             archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: true },
+            watch: config::Watch::default(),
             destinations,
             lock_file: PathBuf::new(),
             log: afterbackup::config::Log::default(),

@@ -1,0 +1,130 @@
+//! Whose turn it is: one-shots and the resident watcher share a snapshot, and one run at a time.
+//!
+//! AfterBackup.bat starts a one-shot at the moment at which the watcher notices the completion, too. Whoever takes the
+//! lock first archives. A one-shot that finds the watcher at work waits, and reports what came of it as if it had done
+//! it itself. One that may not wait leaves a request that the watcher finds, and ends.
+//!
+//! While the lock is held, the [state file](crate::state) says by whom, and afterwards, how it ended.
+
+use std::fs::{self, File};
+use std::io;
+use std::time::Duration;
+
+use super::outcome::{Outcome, SiteResult};
+use super::run::{self, Context, RunError};
+use crate::lock::{LockError, RunLock, wake_file, watcher_lock};
+use crate::monitor::{Event, Level};
+use crate::state::{By, LastRun, State, StateFile, Work};
+
+/// Between two tries to get the lock.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a one-shot has to do.
+#[derive(Debug)]
+pub enum Turn {
+    /// Archive: the lock is its own.
+    Ours(RunLock),
+    /// Report: the watcher has just archived this very snapshot.
+    Told(Vec<LastRun>),
+}
+
+/// Takes the lock. Waits for the watcher if that has it.
+///
+/// # Errors
+/// When another one-shot has the lock, it cannot be taken, or somebody asked to stop.
+pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
+    let path = &context.config.lock_file;
+    let state = StateFile::beside(path);
+    let busy = match RunLock::take(path) {
+        Ok(lock) => return Ok(Turn::Ours(lock)),
+        Err(error @ LockError::Busy(_)) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(work) = state.read().work.filter(|work| work.by == By::Watch) else { return Err(busy.into()) };
+    let message = format!("The watcher is at work (process {}): waiting for what comes of it", work.pid);
+    context.tell(&Event::new("waiting", Level::Info, message));
+    let lock = loop {
+        if context.clock.wait(LOOK, context.cancel) {
+            return Err(TurnError::Cancelled);
+        }
+        match RunLock::take(path) {
+            Ok(lock) => break lock,
+            Err(LockError::Busy(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    // What cannot be looked at is for the run to report.
+    let ids = run::completed(context).unwrap_or_default();
+    let state = state.read();
+    let told = ids.iter().map_while(|id| {
+        let last = state.sites.get(&id.site())?;
+        (last.archive.as_ref() == Some(id) && last.by == By::Watch && last.finished >= work.since).then(|| last.clone())
+    });
+    let told: Vec<LastRun> = told.collect();
+    Ok(if told.is_empty() || told.len() < ids.len() { Turn::Ours(lock) } else { Turn::Told(told) })
+}
+
+/// Asks the resident watcher to look now. `false` if there is none.
+///
+/// # Errors
+/// When it cannot be told whether there is one, or it cannot be asked.
+pub fn hand_over(context: &Context<'_>) -> Result<bool, TurnError> {
+    let lock_file = &context.config.lock_file;
+    match RunLock::take(&watcher_lock(lock_file)) {
+        Ok(_) => Ok(false),
+        Err(LockError::Busy(_)) => match File::create(wake_file(lock_file)) {
+            Ok(_) => Ok(true),
+            Err(error) => Err(TurnError::HandOver(error)),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Forgets a request that was made of a watcher that is no more.
+pub fn forget_request(context: &Context<'_>) {
+    // What cannot be removed only causes a look.
+    fs::remove_file(wake_file(&context.config.lock_file)).ok();
+}
+
+/// A [run](run::run) that is known while it lasts, and remembered.
+///
+/// # Errors
+/// Those of the run.
+pub fn run_noted(context: &Context<'_>, by: By, _lock: &RunLock) -> Result<Outcome, RunError> {
+    let file = StateFile::beside(&context.config.lock_file);
+    let note = |change: &dyn Fn(&mut State)| {
+        if let Err(error) = file.update(change) {
+            // Archives do not depend on it.
+            tracing::warn!(path = %file.path().display(), %error, "Could not note what the run did");
+        }
+    };
+    let work = Work { by, pid: std::process::id(), since: context.clock.now() };
+    note(&|state| state.work = Some(work.clone()));
+    let result = run::run(context);
+    let finished = context.clock.now();
+    note(&|state| {
+        state.work = None;
+        for outcome in result.iter().flat_map(|outcome| &outcome.sites) {
+            // Nothing came of the others: what came of the run before is still the last that did.
+            let ended = !matches!(outcome.result, SiteResult::NotComplete { .. } | SiteResult::Changed { .. });
+            if let Some(site) = outcome.site.filter(|_| ended) {
+                state.sites.insert(site, LastRun::new(outcome, by, finished, outcome.severity().exit_code()));
+            }
+        }
+    });
+    result
+}
+
+/// Why it is nobody's turn.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The watcher cannot be asked.
+    #[error("cannot hand over to the watcher")]
+    HandOver(#[source] io::Error),
+    /// Asked to stop while waiting.
+    #[error("cancelled")]
+    Cancelled,
+}

@@ -1,0 +1,115 @@
+//! Completed snapshots that were destroyed before anybody could archive them.
+//!
+//! The task deletes its snapshot before it writes the next. Whatever completed run the log tells of, and whose archive
+//! was never made, is gone for good once another run follows it: that is told once, as an error. What the log tells of
+//! the time before the first archive is not told: nobody was there to archive it.
+
+use std::collections::BTreeSet;
+
+use crate::archive::name::{ArchiveId, SiteCode};
+use crate::source::log::{Outcome, Run, Runs};
+
+/// Which completed runs are archived or have been told.
+#[derive(Debug)]
+pub(super) struct Missed {
+    site: SiteCode,
+    known: BTreeSet<ArchiveId>,
+}
+
+impl Missed {
+    /// Begins to watch a site whose newest archive is this one.
+    pub(super) fn new(site: SiteCode, runs: &Runs, newest: Option<&ArchiveId>) -> Self {
+        let mut missed = Self { site, known: newest.cloned().into_iter().collect() };
+        // By the order of the log and not by time: a server's clock may have been set back meanwhile.
+        let told: Vec<ArchiveId> = missed.superseded(runs).collect();
+        let behind = match newest {
+            None => told.len(),
+            Some(newest) => told.iter().rposition(|id| id <= newest).map_or(0, |at| at + 1),
+        };
+        missed.known.extend(told.into_iter().take(behind));
+        missed
+    }
+
+    /// This one is archived, or its loss was told in another way. `false` if that was known.
+    pub(super) fn settle(&mut self, id: &ArchiveId) -> bool {
+        self.known.insert(id.clone())
+    }
+
+    /// What is missing now; each is told once.
+    pub(super) fn find(&mut self, runs: &Runs) -> Vec<ArchiveId> {
+        let missed: Vec<ArchiveId> = self.superseded(runs).filter(|id| !self.known.contains(id)).collect();
+        self.known.extend(missed.iter().cloned());
+        missed
+    }
+
+    /// Completed runs that another run followed, in the order of the log.
+    fn superseded(&self, runs: &Runs) -> impl Iterator<Item = ArchiveId> {
+        let of_site = |run: &&Run| run.site.is_none_or(|site| site == self.site);
+        let mut runs: Vec<&Run> = runs.iter().filter(of_site).collect();
+        runs.pop();
+        let site = self.site;
+        let ids = runs.into_iter().filter_map(move |run| match run.outcome {
+            Outcome::Completed { at: Some(at) } => Some(ArchiveId::new(site, at)),
+            _ => None,
+        });
+        ids.collect::<Vec<_>>().into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hours of 22 November 2026 at which runs were completed; 0 for one that is still running.
+    fn runs(completed: &[u32]) -> Runs {
+        let mut runs = Runs::new();
+        let mut message = |id: u32, hour: u32, minute: u32| {
+            runs.line(&format!(
+                "STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE=P01 GMTDATE=Sun Nov 22 {hour:02}:{minute:02}:00.000 2026 NUMATTRS=0"
+            ));
+        };
+        for hour in completed {
+            message(5055, hour.saturating_sub(1), 30);
+            if *hour > 0 {
+                message(5035, *hour, 0);
+            }
+        }
+        runs
+    }
+
+    fn id(hour: u32) -> ArchiveId {
+        format!("P01-20261122T{hour:02}0000Z").parse().unwrap()
+    }
+
+    fn site() -> SiteCode {
+        "P01".parse().unwrap()
+    }
+
+    #[test]
+    fn completed_run_is_missed_when_the_next_one_begins_before_it_was_archived() {
+        let mut missed = Missed::new(site(), &runs(&[1]), Some(&id(1)));
+        assert_eq!(missed.find(&runs(&[1, 2])), []);
+        assert_eq!(missed.find(&runs(&[1, 2, 0])), [id(2)]);
+        assert_eq!(missed.find(&runs(&[1, 2, 3])), []);
+        assert!(missed.settle(&id(3)));
+        assert_eq!(missed.find(&runs(&[1, 2, 3, 4, 5, 0])), [id(4), id(5)]);
+        assert!(!missed.settle(&id(4)));
+    }
+
+    #[test]
+    fn what_completed_while_nobody_watched_is_told_and_what_is_older_than_the_first_archive_is_not() {
+        let all = runs(&[1, 2, 3, 4, 5]);
+        assert_eq!(Missed::new(site(), &all, None).find(&all), []);
+        assert_eq!(Missed::new(site(), &all, Some(&id(2))).find(&all), [id(3), id(4)]);
+        assert_eq!(Missed::new(site(), &all, Some(&id(4))).find(&all), []);
+        assert_eq!(Missed::new(site(), &all, Some(&id(5))).find(&all), []);
+    }
+
+    #[test]
+    fn clock_that_was_set_back_makes_nothing_missed_that_is_archived() {
+        let mut missed = Missed::new(site(), &runs(&[9]), Some(&id(9)));
+        assert_eq!(missed.find(&runs(&[9, 3])), []);
+        missed.settle(&id(3));
+        assert_eq!(missed.find(&runs(&[9, 3, 4, 0])), [id(4)]);
+    }
+}

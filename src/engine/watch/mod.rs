@@ -1,0 +1,294 @@
+//! The resident watcher: archives each completed snapshot once, for years.
+//!
+//! [`Watcher::step`] looks at the log and at the [marks](crate::source::Marks) of every snapshot, which touches nothing,
+//! and makes an [attempt](super::run) when they say that a run was completed. Nothing is decided by what caused the look:
+//! a file event, the poll, a one-shot that hands over. So an event that never comes costs a poll, not an archive.
+//!
+//! On start nothing is known, and the first step tries: a completed snapshot without archive gets one, and one that has
+//! it is found to be archived. A step never fails. What cannot be looked at is told and looked at again; what could not
+//! be written everywhere is tried again; a snapshot that the next run destroyed first is told as missed.
+//!
+//! Time passes by what the caller says has elapsed, not by the wall clock, which may be set, and stands still in tests.
+
+mod calm;
+mod memory;
+mod missed;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use self::calm::Calm;
+use self::memory::{Attempted, Memory, Next, Sight};
+use self::missed::Missed;
+use super::outcome::SiteResult;
+use super::run::{Context, RunError};
+use super::turn;
+use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
+use crate::config::{self, Config};
+use crate::error::chain;
+use crate::lock::{LockError, RunLock};
+use crate::monitor::{Event, Level, Monitor};
+use crate::source::log::{self, Follower, Run, Runs};
+use crate::source::watch::Alarm;
+use crate::source::{self, Marks};
+use crate::state::By;
+
+/// Watches the snapshots of a configuration.
+#[derive(Debug)]
+pub struct Watcher<'a> {
+    context: Context<'a>,
+    log: Option<Follower>,
+    sites: BTreeMap<SiteCode, Site>,
+    calm: Calm<'a>,
+    /// What cannot be looked at, as it was told.
+    blind: BTreeMap<&'static str, String>,
+}
+
+/// A site and what is known of it.
+#[derive(Debug)]
+struct Site {
+    /// The configuration with this site alone.
+    config: Config,
+    memory: Memory,
+    missed: Missed,
+    /// The run whose beginning or failure was told.
+    told: Option<Run>,
+}
+
+impl<'a> Watcher<'a> {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(context: Context<'a>) -> Self {
+        Self {
+            context,
+            log: context.config.snapshot.log.as_ref().map(Follower::new),
+            sites: BTreeMap::new(),
+            calm: Calm::new(context.monitor),
+            blind: BTreeMap::new(),
+        }
+    }
+
+    /// Looks, and does what is to be done, `elapsed` after the step before. Tells how long the next step may wait when
+    /// no event comes first.
+    pub fn step(&mut self, elapsed: Duration) -> Duration {
+        let poll = self.context.config.watch.poll;
+        let runs = self.read_log();
+        let Some(marks) = self.read_marks() else { return poll };
+        for site in marks.keys() {
+            if !self.sites.contains_key(site) {
+                let known = self.get_to_know(*site, runs.as_ref());
+                self.sites.insert(*site, known);
+            }
+        }
+        let mut wait = poll;
+        let mut sites = std::mem::take(&mut self.sites);
+        for (code, site) in &mut sites {
+            if self.context.cancel.is_cancelled() {
+                break;
+            }
+            // A folder that is gone has no marks, and stays known.
+            let marks = marks.get(code).cloned().unwrap_or_default();
+            let run = runs.as_ref().and_then(|runs| runs.last(*code)).cloned();
+            self.tell_run(*code, site, run.as_ref());
+            self.tell_missed(site, runs.as_ref(), &marks);
+            let sight = Sight { run, marks };
+            // At least once more after an attempt: it says how long to wait.
+            let mut next = site.memory.see(&sight, elapsed, self.context.config.snapshot.quiet);
+            if next == Next::Attempt {
+                let attempted = self.attempt(site);
+                site.memory.attempted(attempted);
+                next = site.memory.see(&sight, Duration::ZERO, self.context.config.snapshot.quiet);
+            }
+            match next {
+                Next::Wait => {}
+                Next::WaitFor(time) => wait = wait.min(time),
+                Next::Attempt => wait = Duration::ZERO,
+            }
+        }
+        self.sites = sites;
+        wait
+    }
+
+    /// The runs of the configured log, where it can be read.
+    fn read_log(&mut self) -> Option<Runs> {
+        let log = self.log.as_mut()?;
+        let polled = log.poll();
+        let runs = log.runs();
+        match polled {
+            Ok(_) => self.sees("log"),
+            // Before the task's first run there is none.
+            Err(error) if error.is_not_found() && runs.iter().next().is_none() => return None,
+            Err(error) => self.is_blind("log", &error, log_hint(&error)),
+        }
+        // What it told stays true while it is away, as for a moment when it is rolled over.
+        Some(runs)
+    }
+
+    fn read_marks(&mut self) -> Option<BTreeMap<SiteCode, Marks>> {
+        match source::marks(&self.context.config.snapshot, self.context.clock.now()) {
+            Ok(marks) => {
+                self.sees("snapshot");
+                Some(marks)
+            }
+            Err(error) => {
+                let hint = "it is looked at again and again; is the disk or share there, and may this account read it?";
+                self.is_blind("snapshot", &error, hint);
+                None
+            }
+        }
+    }
+
+    /// Told once, not at every look.
+    fn is_blind(&mut self, what: &'static str, error: &dyn std::error::Error, hint: &str) {
+        let message = chain(error);
+        if self.blind.get(what) != Some(&message) {
+            let event = Event::new("blind", Level::Error, format!("cannot watch: {message}")).with("hint", hint);
+            self.context.tell(&event);
+            self.blind.insert(what, message);
+        }
+    }
+
+    fn sees(&mut self, what: &'static str) {
+        if self.blind.remove(what).is_some() {
+            self.context.tell(&Event::new("sees-again", Level::Info, format!("The {what} can be looked at again")));
+        }
+    }
+
+    fn get_to_know(&self, code: SiteCode, runs: Option<&Runs>) -> Site {
+        let newest = self.newest_archive(code);
+        let snapshot = config::Snapshot { site: Some(code), ..self.context.config.snapshot.clone() };
+        Site {
+            config: Config { snapshot, ..self.context.config.clone() },
+            memory: Memory::default(),
+            missed: Missed::new(code, runs.unwrap_or(&Runs::new()), newest.as_ref()),
+            told: None,
+        }
+    }
+
+    /// Of all destinations that can be asked, by the names that lie there.
+    fn newest_archive(&self, site: SiteCode) -> Option<ArchiveId> {
+        let manifest = |name: &str| match StoredFile::parse(name) {
+            Some(StoredFile::Manifest(id)) if id.site() == site && id.series().is_none() => Some(id),
+            _ => None,
+        };
+        let lists = self.context.destinations.iter().filter_map(|one| one.list(site.as_str()).ok());
+        lists.flatten().filter_map(|entry| manifest(&entry.name)).max()
+    }
+
+    /// The beginning and the failure of a run of the task.
+    fn tell_run(&self, code: SiteCode, site: &mut Site, run: Option<&Run>) {
+        let Some(run) = run else { return };
+        let same = |told: &Run| (told.started_at(), told.outcome) == (run.started_at(), run.outcome);
+        if site.told.as_ref().is_some_and(same) {
+            return;
+        }
+        site.told = Some(run.clone());
+        self.calm.forget();
+        let at = |at: Option<jiff::Timestamp>| at.map_or_else(String::new, |at| format!(" at {at}"));
+        let event = match run.outcome {
+            log::Outcome::Running | log::Outcome::Interrupted => {
+                let message =
+                    format!("The backup of site {code} began{}: its snapshot is left alone", at(run.started_at()));
+                Event::new("backup-running", Level::Info, message)
+            }
+            log::Outcome::Failed { id, at: when } => {
+                let with = id.map_or_else(String::new, |id| format!(" with status message {id}"));
+                let message =
+                    format!("the backup of site {code} failed{}{with}: there is nothing to archive", at(when));
+                Event::new("backup-failed", Level::Warn, message)
+                    .with("id", id)
+                    .with("hint", "smsbkup.log on the site server says why")
+            }
+            log::Outcome::Completed { .. } => return,
+        };
+        self.context.tell(&event.with("site", code.as_str()));
+    }
+
+    fn tell_missed(&self, site: &mut Site, runs: Option<&Runs>, marks: &Marks) {
+        let mut missed = runs.map(|runs| site.missed.find(runs)).unwrap_or_default();
+        // The log may have told of it, or there is no log.
+        missed.extend(site.memory.lost(marks).filter(|id| site.missed.settle(id)));
+        for id in missed {
+            let message = format!("{id} will never be: the next backup began before its snapshot was archived");
+            let hint = "leave more time between backups than archiving takes, or set spool";
+            let event = Event::new("missed", Level::Error, message).with("archive", id.to_string());
+            self.context.tell(&event.with("hint", hint));
+        }
+    }
+
+    /// Archives the snapshot of a site, if it is complete.
+    fn attempt(&self, site: &mut Site) -> Attempted {
+        let lock = match RunLock::take(&self.context.config.lock_file) {
+            Ok(lock) => lock,
+            Err(LockError::Busy(_)) => return Attempted::Busy,
+            Err(error) => {
+                self.calm.event(&Event::new("failed", Level::Error, chain(&error)));
+                return Attempted::Unfinished;
+            }
+        };
+        let context = Context { config: &site.config, monitor: &self.calm, ..self.context };
+        let outcome = match turn::run_noted(&context, By::Watch, &lock) {
+            Ok(mut outcome) => outcome.sites.pop(),
+            // Whoever stops us wants no more of it.
+            Err(RunError::Cancelled) => return Attempted::Busy,
+            Err(error) => {
+                self.calm.event(&Event::new("failed", Level::Error, chain(&error)));
+                return Attempted::Unfinished;
+            }
+        };
+        let Some(outcome) = outcome else { return Attempted::Unfinished };
+        match (&outcome.result, &outcome.archive) {
+            (SiteResult::Archived | SiteResult::AlreadyArchived, Some(id)) => {
+                site.missed.settle(id);
+                let everywhere = outcome.destinations.iter().all(|one| one.result.has_archive());
+                if everywhere { Attempted::Done } else { Attempted::Unfinished }
+            }
+            (SiteResult::Changed { .. }, Some(id)) => Attempted::Dropped(id.clone()),
+            _ => Attempted::Unfinished,
+        }
+    }
+}
+
+/// Watches until somebody asks to stop. `ready` is called when watching has begun.
+pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
+    turn::forget_request(context);
+    let (mut alarm, error) = Alarm::new(context.config);
+    if let Some(error) = error {
+        let message = format!("no file events, polling alone: {}", chain(&error));
+        context.tell(&Event::new("no-events", Level::Warn, message));
+    }
+    let how = if alarm.has_events() { "file events and polling" } else { "polling" };
+    let snapshot = &context.config.snapshot;
+    let message = format!(
+        "Watching {} by {how} every {}",
+        snapshot.path.display(),
+        humantime::format_duration(context.config.watch.poll)
+    );
+    let event = Event::new("watching", Level::Info, message).with("path", snapshot.path.display().to_string());
+    context.tell(&event.with("events", alarm.has_events()));
+    if snapshot.log.is_none() {
+        let message = "[snapshot] log is not set: a completed snapshot is noticed later, and a new run of the task too";
+        let hint = "set it to smsbkup.log in the Logs folder of the site server";
+        context.tell(&Event::new("warning", Level::Warn, message).with("hint", hint));
+    }
+    let mut watcher = Watcher::new(*context);
+    ready();
+    let mut before = Instant::now();
+    let mut elapsed = Duration::ZERO;
+    while !context.cancel.is_cancelled() {
+        let wait = watcher.step(elapsed);
+        alarm.wait(wait, context.cancel);
+        // A step that archives for an hour counts, too.
+        elapsed = before.elapsed();
+        before = Instant::now();
+    }
+    context.tell(&Event::new("stopped", Level::Info, "Stopped watching"));
+}
+
+fn log_hint(error: &log::Error) -> &'static str {
+    if error.is_not_found() {
+        "the task makes it in its first run; is [snapshot] log the right path?"
+    } else {
+        "until it can be read, a snapshot counts as complete when its metadata is there and nothing changes for quiet"
+    }
+}
