@@ -29,6 +29,7 @@ mod files;
 pub mod lock;
 pub mod log;
 pub mod monitor;
+pub mod report;
 pub mod retention;
 pub mod source;
 pub mod sqlserver;

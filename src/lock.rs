@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -26,7 +27,15 @@ impl RunLock {
             File::options().create(true).write(true).truncate(false).open(path)
         };
         let file = open().map_err(|source| LockError::Open { path: path.to_owned(), source })?;
-        match file.try_lock() {
+        let mut taken = file.try_lock();
+        // Somebody may just be asking whether it is held.
+        for _ in 0..5 {
+            if matches!(taken, Err(TryLockError::WouldBlock)) {
+                std::thread::sleep(Duration::from_millis(10));
+                taken = file.try_lock();
+            }
+        }
+        match taken {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Busy(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(LockError::Open { path: path.to_owned(), source }),
@@ -51,6 +60,13 @@ pub(crate) fn beside(lock_file: &Path, extension: &str) -> PathBuf {
     let mut name = lock_file.as_os_str().to_owned();
     name.push(extension);
     name.into()
+}
+
+/// Does another process hold a lock at this moment? Asks without making the file; who wants to take the lock in that very
+/// instant tries again.
+#[must_use]
+pub fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Why the lock was not taken.
@@ -79,7 +95,9 @@ mod tests {
         let path = folder.path().join("made/on/demand.lock");
         let first = RunLock::take(&path).unwrap();
         assert!(matches!(RunLock::take(&path), Err(LockError::Busy(_))));
+        assert!(is_held(&path));
         drop(first);
+        assert!(!is_held(&path) && !is_held(&folder.path().join("none")));
         RunLock::take(&path).unwrap();
     }
 }

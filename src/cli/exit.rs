@@ -20,6 +20,8 @@ pub enum Exit {
     Busy = 5,
     /// Damage was found.
     Damage = 6,
+    /// Backups are overdue.
+    Overdue = 7,
     /// Interrupted.
     Cancelled = 130,
 }
@@ -48,10 +50,11 @@ Exit codes:
     0  done; also: already archived
     1  failed, nothing new is safe
     2  wrong arguments or configuration
-    3  partial: archived, but a destination or the pruning failed
+    3  partial: archived, but a destination, the pruning or a hook failed
     4  no completed snapshot
     5  another run is at work
     6  damage found
+    7  backups are overdue
   130  interrupted";
 
 #[cfg(test)]
@@ -76,9 +79,10 @@ mod tests {
             Exit::NoSnapshot,
             Exit::Busy,
             Exit::Damage,
+            Exit::Overdue,
             Exit::Cancelled,
         ];
-        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6, 130]);
+        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6, 7, 130]);
         for exit in codes {
             assert!(HELP.contains(&format!("{:>5}  ", exit as u8)), "{exit:?}");
             assert!(include_str!("../../README.md").contains(&format!("\n| {} | ", exit as u8)), "{exit:?}");

@@ -83,7 +83,8 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     } else {
         program.console.result(&table(&listing.archives, now));
     }
-    let partial = held.iter().any(|one| one.catalog.is_err());
+    let incomplete = listing.archives.iter().any(|archive| !archive.incomplete_on.is_empty());
+    let partial = incomplete || held.iter().any(|one| one.catalog.is_err());
     Ok(if partial { Exit::Partial } else { Exit::Done })
 }
 

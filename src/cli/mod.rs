@@ -36,6 +36,7 @@ mod prune;
 mod records;
 mod run;
 mod show;
+mod status;
 mod table;
 mod verify;
 mod watch;
@@ -85,6 +86,8 @@ enum Command {
     Verify(verify::Args),
     /// Remove what the retention policy does not keep
     Prune(prune::Args),
+    /// Show how backups stand: what is newest, overdue or wrong
+    Status(status::Args),
     /// Check the page checksums of SQL Server files: .mdf, .ndf, .ldf, .bak, .trn
     CheckDb(check_db::Args),
     /// Exempt an archive from pruning
@@ -137,6 +140,7 @@ pub fn main() -> Exit {
         Command::Fetch(args) => fetch::fetch(&program, args),
         Command::Verify(args) => verify::verify(&program, args),
         Command::Prune(args) => prune::prune(&program, args),
+        Command::Status(args) => status::status(&program, args),
         Command::CheckDb(args) => check_db::check_db(&program, args),
         Command::Pin(args) => pin::pin(&program, args),
         Command::Unpin(args) => pin::unpin(&program, args),
@@ -211,7 +215,11 @@ impl Program<'_> {
 
     /// Reads the configuration and opens its destinations.
     fn load(&self) -> Result<Loaded, Failure> {
-        let config = self.config()?;
+        self.open(self.config()?)
+    }
+
+    /// Opens the destinations of a configuration.
+    fn open(&self, config: Config) -> Result<Loaded, Failure> {
         let opened: Result<Vec<_>, destination::Error> =
             config.destinations.iter().map(|one| destination::open(one, self.cancel).map(Arc::from)).collect();
         let destinations = opened.map_err(|error| Failure::new(Exit::Usage, &error).hint(error.hint()))?;

@@ -7,6 +7,7 @@ use crate::engine::outcome::Severity;
 use crate::engine::run::RunError;
 use crate::engine::turn::{self, Turn};
 use crate::monitor::{Event, Level, Monitor};
+use crate::report::Reporter;
 use crate::source;
 use crate::state::{By, LastRun};
 
@@ -37,20 +38,21 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
         Turn::Ours(lock) => lock,
         Turn::Told(runs) => return Ok(finished(program, report(program, &runs))),
     };
-    let outcome = turn::run_noted(&context, By::Run, &lock).map_err(|error| match &error {
-        RunError::Cancelled => Failure::words(Exit::Cancelled, "cancelled; nothing was archived"),
-        RunError::Recipient(_) => Failure::new(Exit::Usage, &error),
-        RunError::Source(source::Error::Missing { .. } | source::Error::NotAFolder { .. }) => {
-            Failure::new(Exit::Failed, &error).hint(Some(
-                "[snapshot] path is the folder that the backup task writes to: is it right, and its disk there?",
-            ))
-        }
-        _ if is_denied(&error) => Failure::new(Exit::Failed, &error).hint(Some(
-            "the account that runs afterbackup must be able to read all of it; AfterBackup.bat runs as Local System",
-        )),
-        _ => Failure::new(Exit::Failed, &error),
+    let reporter = Reporter::new(context);
+    reporter.begins().map_err(|error| {
+        let hint = "nothing was touched; try the command by hand, or give it on-failure = \"warn\"";
+        Failure::new(Exit::Failed, &error).hint(Some(hint))
     })?;
-    Ok(finished(program, Exit::from(outcome.severity())))
+    let result = turn::run_noted(&context, By::Run, &lock);
+    let ended = match &result {
+        Ok(outcome) => Ok(Exit::from(outcome.severity())),
+        Err(error) => Err(failure(error)),
+    };
+    let exit = ended.as_ref().map_or_else(|failure| failure.exit, |exit| *exit);
+    match (ended, reporter.ended(result.as_ref(), exit as u8)) {
+        (Ok(Exit::Done), Err(_)) => Ok(finished(program, Exit::Partial)),
+        (ended, _) => ended.map(|exit| finished(program, exit)),
+    }
 }
 
 /// What the watcher did with the same snapshot, as if we had done it.
@@ -78,6 +80,23 @@ fn finished(program: &Program<'_>, exit: Exit) -> Exit {
         program.console.event(&event);
     }
     exit
+}
+
+/// Why there is no outcome, and what to do.
+fn failure(error: &RunError) -> Failure {
+    match error {
+        RunError::Cancelled => Failure::words(Exit::Cancelled, "cancelled; nothing was archived"),
+        RunError::Recipient(_) => Failure::new(Exit::Usage, error),
+        RunError::Source(source::Error::Missing { .. } | source::Error::NotAFolder { .. }) => {
+            Failure::new(Exit::Failed, error).hint(Some(
+                "[snapshot] path is the folder that the backup task writes to: is it right, and its disk there?",
+            ))
+        }
+        _ if is_denied(error) => Failure::new(Exit::Failed, error).hint(Some(
+            "the account that runs afterbackup must be able to read all of it; AfterBackup.bat runs as Local System",
+        )),
+        _ => Failure::new(Exit::Failed, error),
+    }
 }
 
 /// Is a missing right among the causes?

@@ -18,6 +18,7 @@ use crate::archive::name::SiteCode;
 use crate::retention::policy::Policy;
 
 pub use self::error::{ConfigError, Fault};
+pub use self::report::{Heartbeat, Hook, Hooks, OnFailure, Report};
 pub use self::share::{Credentials, Share, place_fault};
 
 mod bucket;
@@ -26,6 +27,7 @@ pub mod init;
 mod log;
 mod paths;
 mod raw;
+mod report;
 mod secrets;
 mod share;
 mod snapshot;
@@ -49,6 +51,10 @@ pub struct Config {
     pub watch: Watch,
     /// Where archives go. At least one.
     pub destinations: Vec<Destination>,
+    /// Commands before and after a run.
+    pub hooks: Hooks,
+    /// How others learn how runs went, and that none did.
+    pub report: Report,
     /// The file whose OS lock keeps two runs on this host apart.
     ///
     /// By default `%ProgramData%\afterbackup\afterbackup.lock`, on Unix `/run/lock/afterbackup.lock` for root and
@@ -196,6 +202,14 @@ pub enum LogBackups {
     Trigger,
     /// Not at all.
     Ignore,
+}
+
+impl Snapshot {
+    /// Does this path lie where the backup task deletes everything before every run? Judged by the text alone.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        std::iter::once(&self.path).chain(&self.sql_path).any(|source| paths::is_inside(path, source))
+    }
 }
 
 /// Files that belong to the site but are not in the snapshot.

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Flag,
     /// A list of texts.
     Texts,
+    /// A list whose items are texts, or tables with these keys.
+    Commands(&'static [Key]),
     /// `[section]`.
     Table(&'static [Key]),
     /// `[[section]]`.
@@ -59,8 +61,8 @@ pub(super) const ROOT: &[Key] = &[
     key("destination", Kind::Tables(DESTINATION), ""),
     key("lock-file", Kind::Text, r"'C:\ProgramData\afterbackup\afterbackup.lock'"),
     key("log", Kind::Table(LOG), ""),
-    key("hooks", Kind::Later, ""),
-    key("report", Kind::Later, ""),
+    key("hooks", Kind::Table(HOOKS), ""),
+    key("report", Kind::Table(REPORT), ""),
 ];
 const SNAPSHOT: &[Key] = &[
     key("kind", Kind::Text, "\"site\""),
@@ -128,6 +130,24 @@ const CREDENTIALS: &[Key] = &[
     key("password-file", Kind::Text, r"'C:\ProgramData\afterbackup\vault.secret'"),
     key("password-env", Kind::Text, "\"VAULT_PASSWORD\""),
 ];
+const HOOKS: &[Key] = &[
+    key("run-before", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
+    key("run-after", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
+    key("run-failed", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
+    key("run-finally", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
+    key("timeout", Kind::Text, "\"10min\""),
+];
+const COMMAND: &[Key] = &[
+    key("command", Kind::Text, r"'C:\Scripts\mail.cmd'"),
+    key("on-failure", Kind::Text, "\"warn\""),
+    key("timeout", Kind::Text, "\"10min\""),
+];
+const COMMAND_EXAMPLE: &str = r"['C:\Scripts\mail.cmd']";
+const REPORT: &[Key] = &[
+    key("overdue", Kind::Text, "\"5 days\""),
+    key("heartbeat-url", Kind::Text, "\"https://hc.example.net/ping/…\""),
+    key("metrics-file", Kind::Text, r"'C:\Program Files\windows_exporter\textfile_inputs\afterbackup.prom'"),
+];
 
 const LOG: &[Key] = &[
     key("file", Kind::Text, r"'C:\ProgramData\afterbackup\logs\afterbackup.log'"),
@@ -141,6 +161,15 @@ const LOG: &[Key] = &[
 pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) at: usize,
+}
+
+/// An item of a list of commands.
+#[derive(Debug, Clone)]
+pub(super) enum Item<'a> {
+    /// The command alone.
+    Text(At<String>),
+    /// The command with how to run it.
+    Table(Section<'a>),
 }
 
 /// A table of the document, read by known names.
@@ -240,6 +269,21 @@ impl<'a> Section<'a> {
             .collect()
     }
 
+    /// The items of a list of commands: text, or a table of its own.
+    pub(super) fn commands(&self, name: &str) -> Vec<Item<'a>> {
+        let Some(Key { kind: Kind::Commands(keys), .. }) = self.known(name) else { return Vec::new() };
+        let list = self.get(name).and_then(|value| value.get_ref().as_array());
+        let item = |value: &'a Spanned<DeValue<'a>>| {
+            let at = value.span().start;
+            match value.get_ref() {
+                DeValue::String(text) => Some(Item::Text(At { value: text.trim().to_owned(), at })),
+                DeValue::Table(table) => Some(Item::Table(self.below(name, keys, table, at))),
+                _ => None,
+            }
+        };
+        list.into_iter().flat_map(|list| list.iter()).filter_map(item).collect()
+    }
+
     /// A table below this one.
     pub(super) fn section(&self, name: &str) -> Option<Self> {
         let Kind::Table(keys) = self.known(name)?.kind else { return None };
@@ -295,13 +339,7 @@ impl<'a> Section<'a> {
         match (&key.kind, value.get_ref()) {
             (Kind::Later, value) => self.later(key.name, key_at, value, faults),
             (Kind::Text | Kind::Time, DeValue::String(text)) => {
-                if text.trim().is_empty() {
-                    faults.add(at, label(), "is empty", example());
-                } else if text.contains(char::is_control) {
-                    let hint =
-                        r#"in "…" a backslash begins an escape (\b, \t, \n …): put Windows paths into 'single quotes'"#;
-                    faults.add(at, label(), "contains a control character", hint);
-                }
+                check_text(value.span().start, &label(), text, &example(), faults);
             }
             (Kind::Time, DeValue::Datetime(time)) if time.date.is_none() && time.offset.is_none() => {}
             (Kind::Text, _) => faults.add(at, label(), format!("must be text in quotes, not {found}"), example()),
@@ -328,6 +366,23 @@ impl<'a> Section<'a> {
                 }
             }
             (Kind::Texts, _) => faults.add(at, label(), format!("must be a list of texts, not {found}"), example()),
+            (Kind::Commands(keys), DeValue::Array(list)) => {
+                for item in list {
+                    let at = item.span().start;
+                    match item.get_ref() {
+                        DeValue::Table(table) => self.below(key.name, keys, table, at).check(faults),
+                        DeValue::String(text) => check_text(at, &label(), text, &example(), faults),
+                        other => {
+                            let message =
+                                format!("must hold commands in quotes or {{ command = … }}, not {}", describe(other));
+                            faults.add(Some(at), label(), message, example());
+                        }
+                    }
+                }
+            }
+            (Kind::Commands(_), _) => {
+                faults.add(at, label(), format!("must be a list of commands, not {found}"), example());
+            }
             (Kind::Table(keys), DeValue::Table(table)) => {
                 self.below(key.name, keys, table, value.span().start).check(faults);
             }
@@ -463,6 +518,15 @@ pub(super) fn closest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
         .filter(|(distance, name)| *distance <= (name.len().max(written.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+fn check_text(at: usize, label: &str, text: &str, example: &str, faults: &mut Faults<'_>) {
+    if text.trim().is_empty() {
+        faults.add(Some(at), label, "is empty", example);
+    } else if text.contains(char::is_control) {
+        let hint = r#"in "…" a backslash begins an escape (\b, \t, \n …): put Windows paths into 'single quotes'"#;
+        faults.add(Some(at), label, "contains a control character", hint);
+    }
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {

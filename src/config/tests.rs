@@ -405,18 +405,12 @@ url = 's3://b/p/'
 
 #[test]
 fn keys_of_later_versions_are_refused() {
-    insta::assert_snapshot!(report(&format!("{MINIMAL}[hooks]\nrun-before = []\n[report]\noverdue = '5 days'\nheartbeat-url = 'x'\n[archive]\nspool = 'D:\\s'\n[[supplemental]]\nname = 'K'\npath = 'C:\\k'\nbefore = 'x'\nseparate = true\n")), @r#"
-    afterbackup.toml:7:1: [hooks] run-before: not supported by this version of afterbackup yet
+    insta::assert_snapshot!(report(&format!("{MINIMAL}[archive]\nspool = 'D:\\s'\n[[supplemental]]\nname = 'K'\npath = 'C:\\k'\nbefore = 'x'\nseparate = true\n")), @r#"
+    afterbackup.toml:7:1: [archive] spool: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:9:1: [report] overdue: not supported by this version of afterbackup yet
+    afterbackup.toml:11:1: [[supplemental]] before: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:10:1: [report] heartbeat-url: not supported by this version of afterbackup yet
-      hint: remove it: it would have no effect
-    afterbackup.toml:12:1: [archive] spool: not supported by this version of afterbackup yet
-      hint: remove it: it would have no effect
-    afterbackup.toml:16:1: [[supplemental]] before: not supported by this version of afterbackup yet
-      hint: remove it: it would have no effect
-    afterbackup.toml:17:1: [[supplemental]] separate: not supported by this version of afterbackup yet
+    afterbackup.toml:12:1: [[supplemental]] separate: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
     "#);
 }
@@ -508,6 +502,63 @@ fn elsewhere_shares_are_mounted_with_their_credentials() {
     afterbackup.toml:14:8: [[destination]] path: shares are not written to by address
       hint: mount the share, like 'mount -t cifs //nas/cm$ /mnt/cm$ -o credentials=FILE' (FILE has the lines username=, password= and domain=), and write path = '/mnt/cm$'
     "#);
+}
+
+#[test]
+fn hooks_are_text_or_say_how_to_run_them() {
+    let config = read(&format!(
+        "{MINIMAL}[hooks]\nrun-before = ['first', {{ command = 'second', on-failure = 'warn', timeout = '5s' }}]\n\
+         run-failed = [{{ command = 'mail', on-failure = 'ignore' }}]\ntimeout = '1min'\n"
+    ));
+    let hook = |command: &str, on_failure, seconds| Hook {
+        command: command.to_owned(),
+        on_failure,
+        timeout: Duration::from_secs(seconds),
+    };
+    let hooks = &config.hooks;
+    assert_eq!(hooks.run_before, [hook("first", OnFailure::Error, 60), hook("second", OnFailure::Warn, 5)]);
+    assert_eq!(hooks.run_failed, [hook("mail", OnFailure::Ignore, 60)]);
+    assert!(hooks.run_after.is_empty() && hooks.run_finally.is_empty());
+}
+
+#[test]
+fn faults_of_hooks_and_report_are_told_without_address_and_command() {
+    let text = "[hooks]\nrun-before = 'x'\nrun-after = [5, '', {}, { comand = 'x' }, { command = 'x', on-failure = 'warning' }]\n\
+                run-failed = [{ command = \"a\\tb\" }]\nrun-finaly = []\ntimeout = '0s'\n\
+                [report]\noverdue = '0 days'\nheartbeat-url = 'https://name:hunter2@h/hunter2'\nmetrics-file = '/b/x.prom'\n\
+                [snapshot]\npath = '/b'\n[[destination]]\nname = 'v'\npath = '/v'\n";
+    let printed = report(text);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    insta::assert_snapshot!(printed, @r#"
+    afterbackup.toml:2:14: [hooks] run-before: must be a list of commands, not text
+      hint: write run-before = ['C:\Scripts\mail.cmd']
+    afterbackup.toml:3:14: [hooks] run-after: must hold commands in quotes or { command = … }, not a number
+      hint: write run-after = ['C:\Scripts\mail.cmd']
+    afterbackup.toml:3:17: [hooks] run-after: is empty
+      hint: write run-after = ['C:\Scripts\mail.cmd']
+    afterbackup.toml:3:21: [hooks] run-after.command: missing
+      hint: write { command = '…' }
+    afterbackup.toml:3:25: [hooks] run-after.command: missing
+      hint: write { command = '…' }
+    afterbackup.toml:3:27: [hooks] run-after.comand: unknown key
+      hint: did you mean 'command'?
+    afterbackup.toml:3:73: [hooks] run-after.on-failure: 'warning' is nothing to do on failure
+      hint: write "error", "warn" or "ignore"
+    afterbackup.toml:4:27: [hooks] run-failed.command: contains a control character
+      hint: in "…" a backslash begins an escape (\b, \t, \n …): put Windows paths into 'single quotes'
+    afterbackup.toml:5:1: [hooks] run-finaly: unknown key
+      hint: did you mean 'run-finally'?
+    afterbackup.toml:6:11: [hooks] timeout: is no time at all
+      hint: write the longest time that a command may take, like "10min"
+    afterbackup.toml:8:11: [report] overdue: is no time at all
+      hint: write how old the newest archive may be, like "5 days"
+    afterbackup.toml:9:17: [report] heartbeat-url: must hold neither name nor password
+      hint: write the address that the service shows, like "https://hc-ping.com/…"
+    afterbackup.toml:10:16: [report] metrics-file: lies inside the snapshot's folder
+      hint: the backup task DELETES its folder before every run: put it elsewhere
+    "#);
+    let printed = report_of("[report]\nheartbeat-url = 'hc.example.net/hunter2'");
+    assert!(printed.contains("is no address") && !printed.contains("hunter2"), "{printed}");
 }
 
 #[test]
@@ -644,7 +695,7 @@ fn the_configuration_is_looked_for_in_order() {
 fn examples_of_the_readme_parse() {
     let readme = include_str!("../../README.md");
     let examples: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     let secrets = |name: &str| name.starts_with("OFFSITE_").then(|| "secret".to_owned());
     let config = Config::from_text(examples[0], file(), &secrets).unwrap();
     assert_eq!(config.destinations.len(), 2);
@@ -652,7 +703,9 @@ fn examples_of_the_readme_parse() {
         examples[1].replace(r"password-file = 'C:\ProgramData\afterbackup\vault.secret'", "password-env = 'OFFSITE_X'");
     let config = for_windows(&format!("{MINIMAL}{account}"), &secrets).unwrap();
     assert!(config.destinations[0].credentials.is_some());
-    let rules = read(&format!("{MINIMAL}[retention]\n{}", examples[2]));
+    let backups = read(&format!("{}[[destination]]\nname = 'vault'\npath = '/v'\n", examples[2]));
+    assert_eq!(backups.snapshot.kind, SnapshotKind::SqlBackups);
+    let rules = read(&format!("{MINIMAL}[retention]\n{}", examples[3]));
     let default = read(MINIMAL);
     assert_eq!(rules.destinations[0].retention, default.destinations[0].retention, "README states the default");
 }
@@ -741,6 +794,12 @@ fn full_sample_has_every_key_with_its_default() {
     assert_eq!(full.archive.recipients, [RECIPIENT]);
     let place = Path::new(r"C:\ProgramData\afterbackup\logs\afterbackup.log");
     assert_eq!(full.log, Log { file: Some(place.to_owned()), ..minimal.log });
+    assert_eq!(full.report.overdue, minimal.report.overdue);
+    assert!(full.hooks.run_before.is_empty() && full.report.metrics_file.is_some());
+    // The time-out of all hooks is that of one that says nothing.
+    let hook = |timeout: &str| read(&format!("{MINIMAL}[hooks]\n{timeout}\nrun-after = ['x']\n")).hooks.run_after;
+    let written = text.lines().find(|line| line.starts_with("timeout = ")).unwrap();
+    assert_eq!(hook(written), hook(""));
     let (full, minimal) = (&full.destinations, &minimal.destinations[0]);
     assert_eq!(full[0].verify, minimal.verify);
     assert_eq!(

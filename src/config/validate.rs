@@ -81,6 +81,8 @@ impl Reader<'_, '_> {
         self.check_duplicates(&sections, &destinations);
         self.check_accounts(&sections, &destinations);
 
+        let hooks = self.hooks(root);
+        let report = self.report(root);
         let lock_file = match root.text("lock-file") {
             Some(text) => self.path(root, "lock-file", &text),
             None => Some(paths::default_lock_file(self.env)),
@@ -89,6 +91,7 @@ impl Reader<'_, '_> {
         if let (Some(snapshot), Some(lock)) = (&snapshot, &lock_file) {
             self.check_places(root, snapshot, lock, &supplemental, &sections, &destinations);
             self.check_log_place(root, snapshot, &log);
+            self.check_metrics_file(root, snapshot, &report);
         }
         Some(Config {
             file: file.to_owned(),
@@ -97,6 +100,8 @@ impl Reader<'_, '_> {
             archive,
             watch,
             destinations: destinations.into_iter().collect::<Option<_>>()?,
+            hooks,
+            report,
             lock_file: lock_file?,
             log,
             warnings: Vec::new(),

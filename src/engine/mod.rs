@@ -4,6 +4,7 @@ mod extra;
 pub mod fanout;
 mod guard;
 mod held;
+pub mod look;
 mod members;
 pub mod outcome;
 pub mod prune;

@@ -34,7 +34,7 @@ pub struct SiteOutcome {
     pub skipped: Vec<Skipped>,
     /// What is wrong with its databases, in words.
     pub damage: Vec<String>,
-    /// The manifest, when an archive was written.
+    /// The manifest, when an archive was written or was there already.
     pub manifest: Option<Arc<Manifest>>,
     /// What became of pruning, per destination.
     pub pruned: Vec<Pruned>,

@@ -355,6 +355,8 @@ mod tests {
                 archive: config::Archive { level: 3, threads: 1, recipients: vec![], check_databases: true },
                 watch: config::Watch::default(),
                 destinations: names.iter().map(destination).collect(),
+                hooks: config::Hooks::default(),
+                report: config::Report::default(),
                 lock_file: PathBuf::new(),
                 log: crate::config::Log::default(),
                 warnings: vec![],

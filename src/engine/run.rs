@@ -180,8 +180,9 @@ impl Attempt<'_> {
         let mut outcome = SiteOutcome::new(Some(self.snapshot.site), SiteResult::AlreadyArchived);
         outcome.archive = Some(self.id.clone());
         let mut lanes = Vec::new();
+        let mut stored = None;
         for (destination, config) in self.context.destinations.iter().zip(&self.context.config.destinations) {
-            let result = match self.prepare(&**destination) {
+            let result = match self.prepare(&**destination, &mut stored) {
                 Ok(true) => DestinationResult::AlreadyThere,
                 Ok(false) => {
                     lanes.push(Lane {
@@ -201,6 +202,10 @@ impl Attempt<'_> {
             if outcome.destinations.iter().all(|one| !matches!(one.result, DestinationResult::AlreadyThere)) {
                 outcome.result = SiteResult::Failed { reason: "no destination can be used".to_owned() };
             }
+            if let Some(manifest) = stored {
+                outcome.damage = known_damage(&manifest);
+                outcome.manifest = Some(Arc::new(manifest));
+            }
             tell_results(self.context, &outcome);
             return Ok(outcome);
         }
@@ -215,12 +220,18 @@ impl Attempt<'_> {
         Ok(outcome)
     }
 
-    /// Is the archive there already? If not, removes what a killed run has left of it.
-    fn prepare(&self, destination: &dyn Destination) -> Result<bool, destination::Error> {
+    /// Is the archive there already, and what is known of it? If not, removes what a killed run has left of it.
+    fn prepare(
+        &self,
+        destination: &dyn Destination,
+        stored: &mut Option<Manifest>,
+    ) -> Result<bool, destination::Error> {
         let site = self.id.site();
         let entries = destination.list(site.as_str())?;
         if entries.iter().any(|entry| entry.name == self.id.manifest_name()) {
-            return self.check_stored(destination, &entries).map(|()| true);
+            let manifest = self.check_stored(destination, &entries)?;
+            *stored = stored.take().or(manifest);
+            return Ok(true);
         }
         let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
         let archives = [false, true].map(|encrypted| self.id.archive_name(encrypted));
@@ -240,19 +251,20 @@ impl Attempt<'_> {
         Ok(false)
     }
 
-    /// A manifest alone keeps nothing safe: the archive that it describes must lie beside it.
+    /// A manifest alone keeps nothing safe: the archive that it describes must lie beside it. `None` when only a newer
+    /// version can read it.
     fn check_stored(
         &self,
         destination: &dyn Destination,
         entries: &[destination::Entry],
-    ) -> Result<(), destination::Error> {
+    ) -> Result<Option<Manifest>, destination::Error> {
         let name = self.id.manifest_name();
         let key = self.id.key(&name);
         let fault = |why: String| destination::Error::new(ErrorKind::Other, "use what is already there:", &key, why);
         let manifest = match Manifest::parse(&name, &destination.read(&key, MAX_BYTES)?) {
             Ok(manifest) => manifest,
             // A newer version of this program knows what it did.
-            Err(error) if error.is_newer() => return Ok(()),
+            Err(error) if error.is_newer() => return Ok(None),
             Err(error) => return Err(fault(chain(&error))),
         };
         match entries.iter().find(|entry| entry.name == manifest.archive) {
@@ -260,7 +272,7 @@ impl Attempt<'_> {
             Some(entry) if entry.bytes != manifest.bytes => {
                 Err(fault(format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes)))
             }
-            Some(_) => Ok(()),
+            Some(_) => Ok(Some(manifest)),
         }
     }
 
@@ -447,6 +459,12 @@ fn tell_results(context: &Context<'_>, outcome: &SiteOutcome) {
 fn damage(databases: &[DatabaseCheck]) -> Vec<String> {
     let damaged = databases.iter().filter(|check| check.is_damaged());
     damaged.map(|check| format!("{}: {}", check.path, words(check))).collect()
+}
+
+/// The same for an archive that is there already: which pages they are stands in its index.
+fn known_damage(manifest: &Manifest) -> Vec<String> {
+    let damaged = manifest.databases.iter().filter(|database| database.verdict == "damaged");
+    damaged.map(|database| format!("{}, found when it was archived", database.name)).collect()
 }
 
 fn words(check: &DatabaseCheck) -> String {

@@ -3,6 +3,7 @@
 //! A snapshot of the backup task is a folder `XYZBackup` that holds at least two of the things that the task writes. The path may be that
 //! folder, or hold it, or hold those of several sites. Case does not matter, as it does not on Windows.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -84,6 +85,21 @@ fn discover_site(config: &config::Snapshot) -> Result<Found, Error> {
         }
     }
     Ok(found)
+}
+
+/// The sites that the configured path tells of. Those of the backup task by the names of folders alone, whatever they
+/// hold at the moment.
+#[must_use]
+pub fn named_sites(config: &config::Snapshot, now: Timestamp) -> BTreeSet<SiteCode> {
+    if config.kind == config::SnapshotKind::SqlBackups {
+        let found = discover(config, now).unwrap_or_default();
+        return found.snapshots.iter().map(|snapshot| snapshot.site).collect();
+    }
+    let names = list(&config.path).unwrap_or_default();
+    match path_site(&config.path).filter(|_| !holds_snapshots(&names)) {
+        Some(site) => BTreeSet::from([site]),
+        None => names.iter().filter_map(|name| site_of_folder(name)).collect(),
+    }
 }
 
 /// The task may delete the folder of a snapshot itself and make it again: that is no wrong configuration.

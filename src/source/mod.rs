@@ -22,7 +22,7 @@ pub mod watch;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use discover::{Found, Unfinished, discover};
+pub use discover::{Found, Unfinished, discover, named_sites};
 pub use evidence::{
     BackupsEvidence, Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log,
 };

@@ -130,6 +130,8 @@ impl Host {
             archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: true },
             watch: config::Watch::default(),
             destinations,
+            hooks: config::Hooks::default(),
+            report: config::Report::default(),
             lock_file: PathBuf::new(),
             log: afterbackup::config::Log::default(),
             warnings: vec![],

@@ -69,7 +69,7 @@ fn flip(path: &Path, offset: u64) {
 fn missing_archive_is_found_by_every_command() {
     let damaged = Damaged::new();
     let said = damaged.after(|archive, _| fs::remove_file(archive).unwrap());
-    said.list.exits(0).says("INCOMPLETE").says("its archive is missing");
+    said.list.exits(3).says("INCOMPLETE").says("its archive is missing");
     said.verify.exits(6).says("the archive file is missing");
     said.fetch.exits(6).says("hint: try another destination");
     assert_eq!(said.fetched, 0);
@@ -83,7 +83,7 @@ fn truncated_archive_is_found_by_every_command() {
         let said = damaged.after(|archive, _| {
             fs::File::options().write(true).open(archive).unwrap().set_len(length).unwrap();
         });
-        said.list.exits(0).says("INCOMPLETE").says(&format!("its archive has {length} bytes instead of {whole}"));
+        said.list.exits(3).says("INCOMPLETE").says(&format!("its archive has {length} bytes instead of {whole}"));
         said.verify.exits(6).says("DAMAGED");
         said.fetch.exits(6);
         assert_eq!(said.fetched, 0, "{length} bytes");
@@ -97,7 +97,7 @@ fn archive_with_more_behind_it_is_found() {
         let longer = [&damaged.archive[..], b"more"].concat();
         fs::write(archive, longer).unwrap();
     });
-    said.list.exits(0).says("INCOMPLETE");
+    said.list.exits(3).says("INCOMPLETE");
     said.verify.exits(6).says("DAMAGED");
     assert!(said.fetch.code == Some(6) || said.fetched == damaged.files(), "{}", said.fetch);
 }
@@ -224,7 +224,7 @@ fn manifest_that_contradicts_its_archive_is_found() {
         let bytes = damaged.manifest.bytes;
         fs::write(path, json.replace(&format!("\"bytes\": {bytes}"), &format!("\"bytes\": {}", bytes + 1))).unwrap();
     });
-    said.list.exits(0).says("INCOMPLETE");
+    said.list.exits(3).says("INCOMPLETE");
     said.verify.exits(6);
 }
 

@@ -103,6 +103,8 @@ fn damaged_page_is_archived_all_the_same_and_named() {
     let databases = databases(&scene);
     assert_eq!((&databases[0]["verdict"], &databases[0]["damaged-pages"]), (&"damaged".into(), &1.into()));
     assert_eq!(databases[1]["verdict"], "sound");
+    // That it lies there already does not make it sound.
+    scene.run(&["run"]).exits(6).says("is already archived").says("DAMAGED database");
     scene.run(&["list"]).exits(0).says("DAMAGED 1 page ");
     scene.run(&["show", "latest"]).exits(0).says("DAMAGED 1 page\n");
     let listed = scene.run(&["list", "--json"]).exits(0).json();

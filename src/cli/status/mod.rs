@@ -1,0 +1,318 @@
+//! `afterbackup status`
+
+mod nagios;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::list::databases;
+use super::table::{Align, render};
+use super::{Loaded, Program};
+use crate::engine::look::{Look, look};
+use crate::error::chain;
+use crate::lock;
+use crate::report::overdue::Verdict;
+use crate::report::standing::{Health, Problem, SiteStanding, Standing};
+use crate::report::survey::{Holding, Newest};
+use crate::source::LogEvidence;
+use crate::source::complete::State;
+use crate::source::log::Outcome;
+use crate::state::{LastRun, Work};
+use crate::units;
+
+/// Who asks how things stand wants to know now that a destination does not answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+const EXAMPLES: &str = r"Exit codes, of which the first that applies is taken:
+  7  backups are overdue: the newest archive is too old, the task fails, or its log is silent
+  1  no destination can be read
+  6  the newest archive is damaged
+  3  a destination lacks it or cannot be read, or the last run had a problem
+  0  all is well
+With --nagios: 0 OK, 1 WARNING (for 3), 2 CRITICAL (for 6 and 7), 3 UNKNOWN (for 1 and every error)
+
+Examples:
+  afterbackup status
+  afterbackup status --json
+  afterbackup status --nagios";
+
+/// Show how backups stand.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Print one line for Nagios or Icinga and end with their codes, without a look at the snapshot
+    #[arg(long, conflicts_with = "json")]
+    nagios: bool,
+}
+
+pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    if args.nagios {
+        let standing = load(program).map(|loaded| Standing::look(&program.context(&loaded)));
+        let line = nagios::line(&standing);
+        program.console.result(&line.text);
+        return Ok(line.exit);
+    }
+    let loaded = load(program)?;
+    let context = program.context(&loaded);
+    let snapshots = look(&context);
+    let standing = Standing::look(&context);
+    let lock_file = &loaded.config.lock_file;
+    let work = standing.state.work.clone().filter(|_| lock::is_held(lock_file));
+    let watched = lock::is_held(&lock::watcher_lock(lock_file));
+    if program.console.is_json() {
+        program.console.document(&Document::new(&standing, &snapshots, work.as_ref(), watched));
+    } else {
+        program.console.result(&text(&standing, &snapshots, work.as_ref(), watched));
+    }
+    Ok(exit(standing.health()))
+}
+
+/// Waits less for destinations than a run does.
+fn load(program: &Program<'_>) -> Result<Loaded, Failure> {
+    let mut config = program.config()?;
+    for destination in &mut config.destinations {
+        destination.retry_for = destination.retry_for.min(PATIENCE);
+    }
+    program.open(config)
+}
+
+fn exit(health: Health) -> Exit {
+    match health {
+        Health::Fine => Exit::Done,
+        Health::Partial => Exit::Partial,
+        Health::Damage => Exit::Damage,
+        Health::Unknown => Exit::Failed,
+        Health::Overdue => Exit::Overdue,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document<'a> {
+    health: Health,
+    exit_code: u8,
+    checked: Timestamp,
+    overdue_limit_seconds: u64,
+    problems: Vec<&'a Problem>,
+    sites: Vec<SiteDocument<'a>>,
+    destinations: Vec<DestinationDocument<'a>>,
+    snapshots: Vec<SnapshotDocument>,
+    task: Option<String>,
+    watcher: bool,
+    work: Option<&'a Work>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct SiteDocument<'a> {
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    overdue: bool,
+    newest_archive: Option<&'a Newest>,
+    newest_age_seconds: Option<i64>,
+    last_run: Option<&'a LastRun>,
+    destinations: Vec<HoldingDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct HoldingDocument<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    holding: &'a Holding,
+}
+
+#[derive(Serialize)]
+struct DestinationDocument<'a> {
+    name: &'a str,
+    location: &'a str,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SnapshotDocument {
+    site: Option<String>,
+    state: &'static str,
+    reasons: Vec<String>,
+}
+
+impl<'a> Document<'a> {
+    fn new(standing: &'a Standing, snapshots: &[Look], work: Option<&'a Work>, watcher: bool) -> Self {
+        let health = standing.health();
+        let sites = standing.sites.iter().map(|one| SiteDocument {
+            verdict: &one.verdict,
+            overdue: one.verdict.is_overdue(),
+            newest_archive: one.newest.as_ref(),
+            newest_age_seconds: one.age(standing.at),
+            last_run: one.last_run.as_ref(),
+            destinations: held(standing, one).map(|(name, holding)| HoldingDocument { name, holding }).collect(),
+        });
+        let destinations = standing.destinations.iter().map(|one| DestinationDocument {
+            name: &one.name,
+            location: &one.location,
+            error: one.holdings.as_ref().err().map(|error| chain(error)),
+        });
+        let snapshots = snapshots.iter().map(|one| match one {
+            Look::Decided { site, completion } => SnapshotDocument {
+                site: Some(site.to_string()),
+                state: state_name(completion.state),
+                reasons: completion.reasons.clone(),
+            },
+            Look::Nothing { reason } => {
+                SnapshotDocument { site: None, state: "not-looked-at", reasons: vec![reason.clone()] }
+            }
+        });
+        Self {
+            health,
+            exit_code: exit(health) as u8,
+            checked: standing.at,
+            overdue_limit_seconds: standing.limit.as_secs(),
+            problems: standing.problems().collect(),
+            sites: sites.collect(),
+            destinations: destinations.collect(),
+            snapshots: snapshots.collect(),
+            task: task(standing),
+            watcher,
+            work,
+        }
+    }
+}
+
+/// The destinations that hold something of a site.
+fn held<'a>(standing: &'a Standing, site: &SiteStanding) -> impl Iterator<Item = (&'a str, &'a Holding)> {
+    let site = site.verdict.site;
+    standing.destinations.iter().filter_map(move |one| Some((one.name.as_str(), one.of(site?)?)))
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Complete { .. } => "complete",
+        State::Running => "running",
+        State::Failed { .. } => "failed",
+        State::Incomplete => "incomplete",
+        State::Unknown => "unknown",
+    }
+}
+
+/// What the task's log tells of its last run, where a log is configured.
+fn task(standing: &Standing) -> Option<String> {
+    let runs = match &standing.log {
+        LogEvidence::Absent => return None,
+        LogEvidence::Unreadable { reason, .. } => return Some(format!("its log cannot be read: {reason}")),
+        LogEvidence::Read { runs, .. } => runs,
+    };
+    let Some(run) = runs.iter().next_back() else { return Some("its log tells of no run".to_owned()) };
+    let at = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}, at {at}", ago(at, standing.at)));
+    Some(match run.outcome {
+        Outcome::Running => format!("began{} and has not ended", at(run.started_at())),
+        Outcome::Completed { at: end } => format!("completed{}", at(end)),
+        Outcome::Failed { id, at: end } => {
+            let id = id.map_or_else(String::new, |id| format!(" with status message {id}"));
+            format!("FAILED{}{id}", at(end))
+        }
+        Outcome::Interrupted => format!("began{} and never ended", at(run.started_at())),
+    })
+}
+
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    units::format_age(then, now)
+}
+
+fn text(standing: &Standing, snapshots: &[Look], work: Option<&Work>, watched: bool) -> String {
+    let mut text = String::new();
+    for (name, value) in facts(standing, snapshots, work, watched) {
+        text.extend([&format!("{name:<16}{value}"), "\n"]);
+    }
+    text.push('\n');
+    text.push_str(&table(standing));
+    text.push('\n');
+    let mut problems: Vec<&Problem> = standing.problems().collect();
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.health));
+    for Problem { health, problem } in problems {
+        let severity = match health {
+            Health::Overdue => "OVERDUE",
+            Health::Damage => "DAMAGED",
+            Health::Unknown => "UNKNOWN",
+            Health::Partial | Health::Fine => "warning",
+        };
+        text.extend([severity, ": ", problem, "\n"]);
+    }
+    if standing.health() == Health::Fine {
+        text.push_str("All is well.\n");
+    }
+    text
+}
+
+fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Work>, watched: bool) -> Vec<(&'static str, String)> {
+    let now = standing.at;
+    let mut facts = Vec::new();
+    for site in &standing.sites {
+        facts.push(("Site", site.verdict.site.map_or_else(|| "unknown".to_owned(), |site| site.to_string())));
+        let newest = site.newest.as_ref().map_or_else(|| "none".to_owned(), |newest| words(newest, now));
+        facts.push(("Newest archive", newest));
+        if let Some(due) = site.verdict.due {
+            facts.push(("Next due", format!("before {due}")));
+        }
+        if let Some(LastRun { finished, exit_code, message, .. }) = &site.last_run {
+            facts.push(("Last run", format!("{finished}, exit code {exit_code}: {message}")));
+        }
+    }
+    facts.extend(task(standing).map(|task| ("Backup task", task)));
+    for one in snapshots {
+        let told = match one {
+            Look::Decided { site, completion } => {
+                let site = if standing.sites.len() > 1 { format!("{site} ") } else { String::new() };
+                format!("{site}{}: {}", state_name(completion.state), completion.reasons.join("; "))
+            }
+            Look::Nothing { reason } => reason.clone(),
+        };
+        facts.push(("Snapshot", told));
+    }
+    facts.push((
+        "Runs",
+        match (work, watched) {
+            (Some(work), _) => format!("one is at work since {}", work.since),
+            (None, true) => "a watcher waits for the next snapshot".to_owned(),
+            (None, false) => "no watcher is at work".to_owned(),
+        },
+    ));
+    facts
+}
+
+fn words(newest: &Newest, now: Timestamp) -> String {
+    let databases = newest
+        .content
+        .as_ref()
+        .map_or_else(String::new, |content| format!(", databases: {}", databases(&content.databases)));
+    format!("{}, {}, {}{databases}", newest.id, ago(newest.id.stamp(), now), units::format_bytes(newest.bytes))
+}
+
+fn table(standing: &Standing) -> String {
+    let columns = [
+        ("Destination", Align::Left),
+        ("Site", Align::Left),
+        ("Newest archive", Align::Left),
+        ("Age", Align::Right),
+        ("Archives", Align::Right),
+        ("Size", Align::Right),
+    ];
+    let mut rows = Vec::new();
+    for one in &standing.destinations {
+        if one.holdings.is_err() {
+            rows.push(vec![one.name.clone(), String::new(), "cannot be read".to_owned()]);
+        }
+        for site in standing.sites.iter().filter_map(|site| site.verdict.site) {
+            let Some(holding) = one.of(site) else { continue };
+            let (newest, age) = holding.newest.as_ref().map_or_else(
+                || ("none".to_owned(), String::new()),
+                |newest| (newest.id.to_string(), ago(newest.id.stamp(), standing.at)),
+            );
+            let size = units::format_bytes(holding.bytes);
+            rows.push(vec![one.name.clone(), site.to_string(), newest, age, holding.archives.to_string(), size]);
+        }
+    }
+    render(&columns, &rows)
+}

@@ -1,0 +1,205 @@
+//! `status`: how backups stand.
+
+use std::fs;
+
+use afterbackup::clock::{Clock, SystemClock};
+use afterbackup::lock::RunLock;
+use jiff::SignedDuration;
+
+use crate::harness::{ID, Scene, at, log_of_completed_run, status_message};
+
+/// Backups of 2021 are not overdue.
+fn patient() -> Scene {
+    let mut scene = Scene::new();
+    scene.section("[report]\noverdue = '100 years'");
+    scene
+}
+
+#[test]
+fn all_is_well_where_every_destination_has_the_newest() {
+    let mut scene = patient();
+    scene.destination("offsite");
+    scene.run(&["run"]).exits(0);
+    let output = scene.run(&["status"]).exits(0);
+    insta::assert_snapshot!(scene.normalised(&output.stdout), @"
+    Site XYZ
+    Newest archive XYZ-20211122T235900Z, AGE years ago, SIZE, databases: not checked
+    Next due before NOW
+    Last run NOW, exit code 0: Archived XYZ-20211122T235900Z: 39 files, SIZE in SIZE
+    Snapshot complete: the log in the snapshot says that the backup was completed at 2021-11-22T23:59:00Z (status message 5035)
+    Runs no watcher is at work
+
+    Destination Site Newest archive Age Archives Size
+    vault XYZ XYZ-20211122T235900Z AGE years ago 1 SIZE
+    offsite XYZ XYZ-20211122T235900Z AGE years ago 1 SIZE
+
+    All is well.
+    ");
+}
+
+#[test]
+fn old_archive_is_overdue() {
+    let scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ: the newest archive is of 2021-11-22T23:59:00Z");
+    let json = scene.run(&["status", "--json"]).exits(7).json();
+    assert_eq!((&json["health"], &json["exit-code"]), (&"overdue".into(), &7.into()));
+    let site = &json["sites"][0];
+    assert_eq!(
+        (&site["site"], &site["overdue"], &site["newest"]),
+        (&"XYZ".into(), &true.into(), &"2021-11-22T23:59:00Z".into())
+    );
+    assert_eq!(site["newest-archive"]["id"], ID);
+    assert_eq!(site["destinations"][0]["newest"]["id"], ID);
+    assert_eq!(json["snapshots"][0]["state"], "complete");
+    assert_eq!(json["overdue-limit-seconds"], 432_000);
+}
+
+#[test]
+fn nothing_archived_is_overdue() {
+    let scene = Scene::new();
+    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ: there is no archive");
+    scene.run(&["status", "--nagios"]).exits(2).says("AFTERBACKUP CRITICAL - site XYZ: there is no archive");
+    // Not even a snapshot that would tell of a site.
+    let bare = Scene::bare();
+    bare.run(&["status"]).exits(7).says("OVERDUE: there is no archive").says("no snapshot in");
+}
+
+#[test]
+fn destination_that_lacks_the_newest_or_cannot_be_read_is_told() {
+    let mut scene = patient();
+    scene.run(&["run"]).exits(0);
+    scene.destination("offsite");
+    scene.run(&["status"]).exits(3).says(&format!("warning: {ID} is not on offsite"));
+    scene.run(&["status", "--nagios"]).exits(1).says(&format!("AFTERBACKUP WARNING - {ID} is not on offsite | "));
+    fs::remove_dir(scene.path("offsite")).unwrap();
+    scene.run(&["status"]).exits(3).says("warning: offsite cannot be read: ").says("offsite      ");
+    fs::remove_dir_all(scene.path("vault")).unwrap();
+    scene.run(&["status"]).exits(1).says("UNKNOWN: vault cannot be read");
+    scene.run(&["status", "--nagios"]).exits(3).says("AFTERBACKUP UNKNOWN - vault cannot be read");
+}
+
+#[test]
+fn archive_that_is_not_whole_does_not_count() {
+    let scene = patient();
+    scene.run(&["run"]).exits(0);
+    fs::write(scene.archive("vault"), "cut").unwrap();
+    scene
+        .run(&["status"])
+        .exits(7)
+        .says("there is no archive")
+        .says("is not whole: its archive has 3 bytes instead of");
+    fs::remove_file(scene.archive("vault")).unwrap();
+    scene.run(&["status"]).exits(7).says("is not whole: its archive is missing");
+}
+
+#[test]
+fn damaged_newest_archive_is_told_but_overdue_counts_more() {
+    let mut scene = patient();
+    let mut data = crate::synthetic::Data::default().build();
+    data[20 * 8192 + 3000] ^= 4;
+    scene.file("SiteDBServer/CM_XYZ.mdf", &data);
+    scene.complete(crate::harness::COMPLETED);
+    scene.run(&["run"]).exits(6);
+    scene.run(&["status"]).exits(6).says(&format!("DAMAGED: a database in {ID} is damaged"));
+    scene.run(&["status", "--nagios"]).exits(2).says("AFTERBACKUP CRITICAL - a database in");
+    scene.sections.clear();
+    scene.configure();
+    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ").says("DAMAGED: a database");
+}
+
+#[test]
+fn archive_of_the_future_is_no_fresh_one() {
+    let scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    let far = "XYZ-29991231T000000Z";
+    let manifest = fs::read_to_string(scene.manifest("vault")).unwrap();
+    let folder = scene.path("vault/XYZ");
+    fs::write(folder.join(format!("{far}.json")), manifest.replace(ID, far)).unwrap();
+    fs::copy(scene.archive("vault"), folder.join(format!("{far}.tar.zst"))).unwrap();
+    let output = scene.run(&["status"]).exits(7).says("the newest archive is of 2021-11-22T23:59:00Z");
+    assert!(output.stdout.contains(&format!("{far} on vault is dated in the future")), "{output}");
+}
+
+/// A configured log outside the snapshot.
+fn with_log(scene: &mut Scene, text: &str) {
+    fs::write(scene.path("smsbkup.log"), text).unwrap();
+    scene.snapshot_key("log = 'smsbkup.log'");
+}
+
+#[test]
+fn task_that_fails_is_overdue_with_its_status_message() {
+    let mut scene = patient();
+    scene.run(&["run"]).exits(0);
+    let next = at(crate::harness::COMPLETED) + SignedDuration::from_hours(24);
+    let log =
+        log_of_completed_run(at(crate::harness::COMPLETED)) + &status_message(5055, next) + &status_message(5043, next);
+    with_log(&mut scene, &log);
+    let output = scene.run(&["status"]).exits(7);
+    let words = "OVERDUE: site XYZ: the last backup failed at 2021-11-23T23:59:00Z with status message 5043";
+    assert!(output.stdout.contains(words), "{output}");
+    assert!(output.stdout.contains("failed: the log says that the backup failed"), "{output}");
+}
+
+#[test]
+fn snapshot_is_left_alone_while_the_task_runs() {
+    let mut scene = patient();
+    scene.run(&["run"]).exits(0);
+    let next = at(crate::harness::COMPLETED) + SignedDuration::from_hours(24);
+    let log = log_of_completed_run(at(crate::harness::COMPLETED)) + &status_message(5055, next);
+    with_log(&mut scene, &log);
+    let output = scene.run(&["status"]).exits(0);
+    assert!(
+        output.stdout.contains("the backup task is at work since 2021-11-23T23:59:00Z, so its folder is left alone"),
+        "{output}"
+    );
+    let json = scene.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(json["snapshots"][0]["state"], "not-looked-at");
+}
+
+#[test]
+fn one_line_for_nagios_has_the_figures() {
+    let scene = patient();
+    scene.run(&["run"]).exits(0);
+    let output = scene.run(&["status", "--nagios"]).exits(0);
+    let (words, figures) = output.stdout.trim_end().split_once(" | ").unwrap();
+    assert!(words.starts_with(&format!("AFTERBACKUP OK - {ID} is ")), "{output}");
+    assert_eq!(output.stdout.lines().count(), 1);
+    let limit = 100 * 31_557_600_u64;
+    for figure in figures.split(' ') {
+        let (label, value) = figure.split_once('=').unwrap();
+        let parts: Vec<&str> = value.split(';').collect();
+        let seconds = SystemClock.now().as_second() - at(crate::harness::COMPLETED).as_second();
+        match label {
+            "newest_age" | "XYZ_newest_age" => {
+                let age: i64 = parts[0].strip_suffix('s').unwrap().parse().unwrap();
+                assert!((seconds - 600..=seconds).contains(&age), "{figure}");
+                assert_eq!(parts[1..], ["", &limit.to_string(), "0"], "{figure}");
+            }
+            "XYZ_newest_size" => assert!(parts[0].ends_with('B'), "{figure}"),
+            "destinations" => assert_eq!(parts, ["1", "1:", "", "0", "1"]),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn every_error_is_unknown_to_nagios() {
+    let scene = Scene::new();
+    fs::write(scene.config(), "nonsense = 1\n[snapshot]\n").unwrap();
+    let output = scene.run(&["status", "--nagios"]).exits(3);
+    assert!(output.stdout.starts_with("AFTERBACKUP UNKNOWN - "), "{output}");
+    assert_eq!(output.stdout.lines().count(), 1, "{output}");
+    scene.run(&["status"]).exits(2);
+}
+
+#[test]
+fn asking_does_not_make_a_lock_file_and_works_while_a_run_holds_it() {
+    let scene = patient();
+    scene.run(&["status"]).exits(7);
+    assert!(!scene.path("lock").exists());
+    scene.run(&["run"]).exits(0);
+    let lock = RunLock::take(&scene.path("lock")).unwrap();
+    scene.run(&["status"]).exits(0);
+    drop(lock);
+}
