@@ -85,11 +85,11 @@ step_docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 }
 
-# Runs tests and keeps the closing lines for `results`. First argument: a name; the rest is for nextest.
-nextest() {
-    local name=$1
-    shift
-    cargo nextest run --locked --profile ci "$@" 2>&1 | tee "$work/$name.log"
+# Runs tests and keeps the closing lines for `results`.
+nextest() { # NAME PROFILE [OPTION]...
+    local name=$1 profile=$2
+    shift 2
+    cargo nextest run --locked --profile "$profile" "$@" 2>&1 | tee "$work/$name.log"
     grep -E '^ *Summary \[' "$work/$name.log" | tail -n 1 >"$work/$name.summary"
 }
 
@@ -97,7 +97,7 @@ has_nextest() { cargo nextest --version >/dev/null 2>&1; }
 
 step_tests() {
     if has_nextest; then
-        nextest tests
+        nextest tests ci
     else
         cargo test --locked --lib --bins --tests 2>&1 | tee "$work/tests.log"
         grep -E '^test result: ' "$work/tests.log" >"$work/tests.summary"
@@ -119,7 +119,7 @@ step_ceph() {
     (
         eval "$settings"
         if has_nextest; then
-            nextest ceph --run-ignored only -E 'test(ceph_)'
+            nextest ceph ci --run-ignored only -E 'test(ceph_)'
         else
             cargo test --locked --test it ceph_ -- --ignored
         fi
@@ -170,8 +170,9 @@ step_quick_start() {
     PROFILE=dev deploy/quick-start.sh
 }
 
+# The release build that users get, and the tests as that same build, under Wine.
 step_windows() {
-    local libraries runner
+    local libraries runner program=target/$windows_target/release/afterbackup.exe
     libraries=$(rustc --print target-libdir --target "$windows_target")
     runner=${CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER:-}
     if [ -x "$windows_tools/setup.sh" ] && [ "$(id -u)" = 0 ]; then
@@ -183,8 +184,9 @@ step_windows() {
     fi
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$runner
     cargo build --locked --release --target "$windows_target"
-    "$runner" "target/$windows_target/release/afterbackup.exe" --version
-    windows_resources "target/$windows_target/release/afterbackup.exe"
+    windows_imports "$program"
+    windows_resources "$program"
+    "$runner" "$program" --version
     windows_tests
     "$runner" --stop 2>/dev/null || true
 }
@@ -198,13 +200,35 @@ windows_resources() { # PROGRAM
     7z x -so "$1" .rsrc/MANIFEST/1 | grep '<longPathAware .*>true<' >/dev/null || die "$1 has no manifest"
 }
 
-# The test suite under Wine: to come.
-windows_tests() { :; }
+# The program needs nothing beside it: it loads only what every Windows has.
+windows_imports() { # PROGRAM
+    local own=(advapi32 bcrypt bcryptprimitives crypt32 iphlpapi kernel32 mpr msvcrt ntdll ole32 oleaut32 secur32 shell32
+        user32 userenv ws2_32 'api-ms-win-[a-z0-9-]*')
+    x86_64-w64-mingw32-objdump -p "$1" | sed -n 's/^\tDLL Name: //p' | sort -fu >"$work/imports"
+    [ -s "$work/imports" ] || die "cannot tell what $1 loads"
+    if grep -ivxE "($(IFS='|'; printf '%s' "${own[*]}"))\.dll" "$work/imports"; then
+        die "$1 loads what is not part of Windows"
+    fi
+    say "loads $(tr '\n' ' ' <"$work/imports")"
+}
+
+# A folder of this machine is a share for them; .config/nextest.toml says what is left out, and why.
+windows_tests() {
+    local options=(--release --target "$windows_target")
+    mkdir "$work/share"
+    export WINE_UNC="afterbackup/share\$=$work/share" AFTERBACKUP_TEST_SHARE='\\afterbackup\share$'
+    if has_nextest; then
+        nextest windows wine "${options[@]}"
+    else
+        cargo test --locked "${options[@]}" --lib --bins --tests 2>&1 | tee "$work/windows.log"
+        grep -E '^test result: ' "$work/windows.log" >"$work/windows.summary"
+    fi
+}
 
 # What the test runs said at their end, the ordinary suite last.
 step_results() {
     local name
-    for name in ceph tests; do
+    for name in ceph windows tests; do
         [ ! -e "$work/$name.summary" ] || cat "$work/$name.summary"
     done
 }

@@ -1,19 +1,27 @@
-//! What the standard library leaves open about files: names that are never taken twice.
+//! What the standard library leaves open about files: names that are never taken twice, and files that somebody else
+//! has for himself.
 
-#[cfg(not(windows))]
 use std::fs;
 use std::io;
 #[cfg(not(windows))]
 use std::io::ErrorKind;
-#[cfg(not(windows))]
 use std::path::Path;
 use std::time::Duration;
 
-/// Windows lets virus scanners and indexers hold a new file open for a moment.
+#[cfg(windows)]
+pub(crate) use crate::windows::files::rename_new;
+
+/// Has another program the file, or a part of it, for itself alone? Only Windows has such a thing.
+pub(crate) fn is_in_use(error: &io::Error) -> bool {
+    // ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
+    cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33))
+}
+
+/// Windows lets virus scanners and indexers hold a new file open for a moment; then access is denied, too.
 pub(crate) fn persistently<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..20 {
         match step() {
-            Err(error) if cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33)) => {
+            Err(error) if is_in_use(&error) || cfg!(windows) && error.raw_os_error() == Some(5) => {
                 std::thread::sleep(Duration::from_millis(100));
             }
             other => return other,
@@ -22,8 +30,26 @@ pub(crate) fn persistently<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Re
     step()
 }
 
+/// Removes a file of our own that has its attributes already. Before Windows Server 2019 read-only files stay.
+pub(crate) fn remove_dressed(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        #[cfg(windows)]
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            set_writable(path)?;
+            fs::remove_file(path)
+        }
+        other => other,
+    }
+}
+
+/// Clears the read-only attribute.
 #[cfg(windows)]
-pub(crate) use crate::windows::files::rename_new;
+#[allow(clippy::permissions_set_readonly_false, reason = "on Windows this clears the attribute, nothing else")]
+pub(crate) fn set_writable(path: &Path) -> io::Result<()> {
+    let mut permissions = fs::metadata(path)?.permissions();
+    permissions.set_readonly(false);
+    fs::set_permissions(path, permissions)
+}
 
 /// Renames a file, but never over another one.
 ///
@@ -72,6 +98,8 @@ fn check_and_rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
 
     #[test]

@@ -35,5 +35,6 @@ pub mod source;
 pub mod sqlserver;
 pub mod state;
 pub mod units;
+mod verbatim;
 #[cfg(windows)]
 mod windows;

@@ -25,8 +25,9 @@ use super::manifest::Sha256Hex;
 use super::paths::{PathError, Rules, safe_paths};
 use super::reader::{ReadError, Reader};
 use crate::cancel::Cancel;
-use crate::files::rename_new;
+use crate::files::{persistently, remove_dressed, rename_new};
 use crate::monitor::Monitor;
+use crate::verbatim::{plain, verbatim};
 
 /// Where and how to unpack.
 #[derive(Debug, Clone)]
@@ -79,7 +80,7 @@ pub fn extract(
             Found::Nothing => wanted.push((entry, path)),
             Found::Same => fetched.already_there += u64::from(!entry.folder),
             Found::Other { replaceable } if options.force && replaceable => wanted.push((entry, path)),
-            Found::Other { .. } => in_the_way.push(target.root.join(path)),
+            Found::Other { .. } => in_the_way.push(plain(&target.root.join(path)).into_owned()),
         }
     }
     if let Some(first) = in_the_way.first() {
@@ -133,6 +134,7 @@ enum Found {
 
 /// The folder that is unpacked into.
 struct Target {
+    /// Verbatim.
     root: PathBuf,
     /// Folders looked at: is there one?
     known: HashMap<PathBuf, bool>,
@@ -140,8 +142,9 @@ struct Target {
 
 impl Target {
     fn open(root: &Path) -> Result<Self, ExtractError> {
-        fs::create_dir_all(root).map_err(|error| write_error(root, error))?;
-        Ok(Self { root: root.to_owned(), known: HashMap::from([(PathBuf::new(), true)]) })
+        let root = verbatim(root).into_owned();
+        fs::create_dir_all(&root).map_err(|error| write_error(&root, error))?;
+        Ok(Self { root, known: HashMap::from([(PathBuf::new(), true)]) })
     }
 
     /// What is at the place of an entry.
@@ -176,7 +179,7 @@ impl Target {
         let there = self.has_folder(folder.parent().unwrap_or(Path::new("")))?
             && match fs::symlink_metadata(&place) {
                 Ok(metadata) if metadata.is_dir() => true,
-                Ok(_) => return Err(ExtractError::NotAFolder(place)),
+                Ok(_) => return Err(ExtractError::NotAFolder(plain(&place).into_owned())),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(error) => return Err(write_error(&place, error)),
             };
@@ -198,7 +201,7 @@ impl Target {
     fn check_space(&self, needed: u64) -> Result<(), ExtractError> {
         match fs4::available_space(&self.root) {
             Ok(available) if available < needed => {
-                Err(ExtractError::Space { target: self.root.clone(), needed, available })
+                Err(ExtractError::Space { target: plain(&self.root).into_owned(), needed, available })
             }
             // Where it cannot be told, the disk itself will say.
             _ => Ok(()),
@@ -253,7 +256,7 @@ fn sweep_partials(folder: &Path, prefix: &str) -> io::Result<()> {
         if kind.is_dir() {
             sweep_partials(&entry.path(), prefix)?;
         } else if kind.is_file() && entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)) {
-            fs::remove_file(entry.path())?;
+            remove_dressed(&entry.path())?;
         }
     }
     Ok(())
@@ -282,7 +285,7 @@ impl Files<'_> {
     }
 
     fn failed(&self, file: usize) -> impl FnOnce(io::Error) -> ReadError {
-        let path = self.wanted[file].1.clone();
+        let path = plain(&self.wanted[file].1).into_owned();
         move |source| ReadError::Write { path, source }
     }
 
@@ -308,7 +311,7 @@ impl Files<'_> {
         let renamed = written.and_then(|()| self.rename(file, &partial));
         if renamed.is_err() {
             // The disk is full, say. The error is told; the partial file has nothing to tell.
-            drop(fs::remove_file(&partial));
+            drop(remove_dressed(&partial));
         }
         renamed
     }
@@ -327,11 +330,8 @@ impl Files<'_> {
 
     fn rename(&self, file: usize, partial: &Path) -> io::Result<()> {
         let (entry, place) = &self.wanted[file];
-        if self.force {
-            replace(partial, place)?;
-        } else {
-            rename_new(partial, place)?;
-        }
+        let step = if self.force { replace } else { rename_new };
+        persistently(|| step(partial, place))?;
         let mut tally = lock(&self.tally);
         tally.files += 1;
         tally.bytes += entry.size;
@@ -363,7 +363,7 @@ impl Sink for Files<'_> {
                 drop(open);
                 self.rename(file, &partial)
             }),
-            Some(_) => fs::remove_file(&partial),
+            Some(_) => persistently(|| fs::remove_file(&partial)),
             // None of its pieces could be read.
             None => Ok(()),
         };
@@ -434,11 +434,9 @@ fn system_time(time: Timestamp) -> SystemTime {
 
 fn replace(staged: &Path, place: &Path) -> io::Result<()> {
     // Windows does not replace read-only files.
-    if cfg!(windows) && place.exists() {
-        let mut permissions = fs::metadata(place)?.permissions();
-        #[allow(clippy::permissions_set_readonly_false, reason = "on Windows this clears the attribute, nothing else")]
-        permissions.set_readonly(false);
-        fs::set_permissions(place, permissions)?;
+    #[cfg(windows)]
+    if place.exists() {
+        crate::files::set_writable(place)?;
     }
     fs::rename(staged, place)
 }
@@ -460,7 +458,7 @@ pub(crate) fn file_sum(path: &Path) -> io::Result<Sha256Hex> {
 }
 
 fn write_error(path: &Path, source: io::Error) -> ExtractError {
-    ExtractError::Read(ReadError::Write { path: path.to_owned(), source })
+    ExtractError::Read(ReadError::Write { path: plain(path).into_owned(), source })
 }
 
 /// Why files were not unpacked.

@@ -215,7 +215,8 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_accepted_stays_below(path in any::<String>()) {
-            for rules in [Rules::Unix, Rules::Windows] {
+            // By the rules of Unix `\` is a letter, which Windows would not make of it.
+            for rules in [Rules::native(), Rules::Windows] {
                 if let Ok(safe) = safe_path(&path, rules) {
                     prop_assert!(safe.components().all(|part| matches!(part, Component::Normal(_))));
                 }

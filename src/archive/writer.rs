@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -23,8 +24,10 @@ use super::outlet::{Outlet, Output, OutputClosed};
 use super::seek_table::SeekTable;
 use super::tar_header::{self, header, padding};
 use crate::cancel::Cancel;
+use crate::files::is_in_use;
 use crate::monitor::Task;
 use crate::sqlserver::{Checker, Report};
+use crate::verbatim::verbatim;
 
 /// Read at once. Between two reads we can let go of the file, also where a share gives some MB a second.
 const READ_BYTES: usize = 1 << 20;
@@ -251,7 +254,7 @@ impl Tarring<'_> {
     }
 
     fn data(&mut self, path: &Path, size: u64, modified: Timestamp) -> Result<(Sha256Hex, Option<Report>), WriteError> {
-        let mut file = open_unchanged(path, size, modified)?;
+        let mut file = open_unchanged(path, size, modified, self.cancel)?;
         let hints = ReadHints::new(&file, size);
         let mut sha256 = Sha256::new();
         let mut checker = self.check_databases.then(Checker::new);
@@ -340,11 +343,8 @@ fn read_full(file: &mut File, mut room: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Opens a file if it is still what the walk saw.
-fn open_unchanged(path: &Path, size: u64, modified: Timestamp) -> Result<File, WriteError> {
-    let file = open_shared(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => WriteError::changed(path, "it vanished"),
-        _ => WriteError::read(path, error),
-    })?;
+fn open_unchanged(path: &Path, size: u64, modified: Timestamp, cancel: &Cancel) -> Result<File, WriteError> {
+    let file = open_patiently(path, cancel)?;
     let metadata = file.metadata().map_err(|error| WriteError::read(path, error))?;
     if !metadata.is_file() {
         return Err(WriteError::changed(path, "it is no file any more"));
@@ -357,6 +357,33 @@ fn open_unchanged(path: &Path, size: u64, modified: Timestamp) -> Result<File, W
         return Err(WriteError::changed(path, "its time changed"));
     }
     Ok(file)
+}
+
+/// How often, and at what distance, a file that another program has for itself is tried.
+const TRIES: u32 = 20;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Virus scanners and indexers have a file for themselves for a moment; longer waiting would hold up the whole archive.
+fn open_patiently(path: &Path, cancel: &Cancel) -> Result<File, WriteError> {
+    for _ in 1..TRIES {
+        match open_shared(path) {
+            Err(error) if is_in_use(&error) => {
+                if cancel.wait(TRY_AGAIN_AFTER) {
+                    return Err(WriteError::Cancelled);
+                }
+            }
+            other => return other.map_err(|error| open_error(path, error)),
+        }
+    }
+    open_shared(path).map_err(|error| open_error(path, error))
+}
+
+fn open_error(path: &Path, error: io::Error) -> WriteError {
+    match error.kind() {
+        io::ErrorKind::NotFound => WriteError::changed(path, "it vanished"),
+        _ if is_in_use(&error) => WriteError::InUse { path: path.to_owned(), source: error },
+        _ => WriteError::read(path, error),
+    }
 }
 
 /// Opens for reading and nothing else. Windows: Rust's default shares for reading, writing and deleting, so we never
@@ -372,7 +399,14 @@ fn open_shared(path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         options.custom_flags(i32::try_from(flags.bits()).expect("open flags fit in an int"));
     }
-    options.open(path)
+    #[cfg(windows)]
+    {
+        // Read ahead, and do not keep. (A link that has taken a file's place is followed, as not following would show
+        // deduplicated files empty; the walk afterwards sees it, and the attempt is dropped.)
+        use std::os::windows::fs::OpenOptionsExt;
+        options.custom_flags(windows_sys::Win32::Storage::FileSystem::FILE_FLAG_SEQUENTIAL_SCAN);
+    }
+    options.open(verbatim(path))
 }
 
 /// Tells the system that data of large files is read once.
@@ -429,6 +463,14 @@ pub enum WriteError {
         /// Which file.
         path: PathBuf,
         /// Why.
+        source: io::Error,
+    },
+    /// Another program has a file open without sharing it.
+    #[error("cannot read {path}: another program has it open for itself alone", path = path.display())]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
         source: io::Error,
     },
     /// Nobody takes it.

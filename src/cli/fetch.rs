@@ -20,9 +20,10 @@ use crate::archive::reader::{ReadError, Reader};
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
 use crate::destination::Destination;
-use crate::files::rename_new;
+use crate::files::{persistently, rename_new};
 use crate::monitor::{Event, Level, Monitor};
 use crate::units;
+use crate::verbatim::{plain, verbatim};
 
 const EXAMPLES: &str = r"Examples:
   afterbackup fetch latest --to /restore
@@ -161,12 +162,13 @@ fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
 /// The archive file and its manifest, as they lie on the destination.
 fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Failure> {
     let failed = |what: &str, path: &Path, error: &std::io::Error| {
-        Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", path.display()))
+        Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", plain(path).display()))
     };
+    let to = &*verbatim(to);
     fs::create_dir_all(to).map_err(|error| failed("create", to, &error))?;
     let place = to.join(&manifest.archive);
     if place.exists() {
-        return Err(Failure::words(Exit::Failed, format!("{} is already there", place.display()))
+        return Err(Failure::words(Exit::Failed, format!("{} is already there", plain(&place).display()))
             .hint(Some("fetch into another folder, or remove it first")));
     }
     let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
@@ -182,21 +184,21 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
         drop(fs::remove_file(&partial));
         return Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)));
     }
-    rename_new(&partial, &place).map_err(|error| failed("write", &place, &error))?;
+    persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error))?;
     let json = to.join(manifest.id.manifest_name());
     fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
-    let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), to.display());
+    let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
     program.records.event(&Event::new("fetched", Level::Info, message).with("archive", manifest.id.to_string()));
     if program.console.is_json() {
         program.console.document(&Raw {
             archive: &manifest.id,
             destination: destination.name(),
-            file: place.display().to_string(),
+            file: plain(&place).display().to_string(),
             bytes: manifest.bytes,
             sha256: sum,
         });
     } else {
-        program.console.result(&format!("Fetched {}\n", place.display()));
+        program.console.result(&format!("Fetched {}\n", plain(&place).display()));
     }
     Ok(Exit::Done)
 }

@@ -66,11 +66,11 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         // Before anything is written: half an answer is none.
         return Err(exists(Failure::words(Exit::Failed, format!("{} is already there", bat.display()))));
     }
-    write_new(&file, &config_text(&answers))?;
+    write_new(&file, config_text(&answers).as_bytes())?;
     program.console.result(&format!("Wrote {}\n", file.display()));
     if let Some(path) = &args.bat {
         let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("afterbackup"));
-        write_new(path, &bat(&exe, &file))?;
+        write_new(path, &bat(&exe, &file, in_oem))?;
         program.console.result(&format!("Wrote {}\n", path.display()));
     }
     let complete = if answers.destinations.is_empty() {
@@ -113,6 +113,17 @@ fn read_bat(program: &Program<'_>, path: &Path, answers: &mut Answers) -> Result
     Ok(())
 }
 
+/// As cmd.exe will read it, on the machine where the batch file is written.
+#[cfg(windows)]
+fn in_oem(text: &str) -> Option<Vec<u8>> {
+    crate::windows::code_page::oem(text)
+}
+
+#[cfg(not(windows))]
+fn in_oem(_text: &str) -> Option<Vec<u8>> {
+    None
+}
+
 fn default_file() -> PathBuf {
     let folder = std::env::var_os("ProgramData").map_or_else(|| PathBuf::from("/etc"), PathBuf::from);
     folder.join("afterbackup").join("afterbackup.toml")
@@ -123,12 +134,12 @@ fn exists(failure: Failure) -> Failure {
 }
 
 /// A first configuration never replaces one.
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        File::options().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+        File::options().write(true).create_new(true).open(path)?.write_all(bytes)
     };
     write().map_err(|error| {
         let failure = Failure::words(Exit::Failed, format!("cannot write {}: {error}", path.display()));

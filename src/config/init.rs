@@ -122,8 +122,11 @@ fn quote(text: &str) -> String {
 
 /// The AfterBackup.bat that calls us: absolute paths, because its working directory is not documented, and our exit
 /// code passed on. CRLF, which cmd.exe needs to find its way.
+///
+/// cmd.exe reads batch files in the OEM code page of the machine: `in_oem` encodes text in it, if it can say it. Where it
+/// cannot, the file is UTF-8 and says so, which works only where cmd.exe has a console.
 #[must_use]
-pub fn bat(exe: &Path, config: &Path) -> String {
+pub fn bat(exe: &Path, config: &Path, in_oem: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
     // In a batch file a percent sign begins a variable, in quotes too.
     let quoted =
         |path: &Path| format!("\"{}\"", path.to_string_lossy().replace('%', "%%").replace(['"', '\r', '\n'], ""));
@@ -132,13 +135,14 @@ pub fn bat(exe: &Path, config: &Path) -> String {
         "@echo off".to_owned(),
         "rem Runs after every successful site backup, as Local System. Written by 'afterbackup init --bat'.".to_owned(),
     ];
-    if !command.is_ascii() {
-        // cmd.exe reads batch files in the OEM code page, and this one is UTF-8.
+    let encoded = if command.is_ascii() { Some(command.clone().into_bytes()) } else { in_oem(&command) };
+    if encoded.is_none() {
         lines.push("chcp 65001 >nul".to_owned());
     }
-    lines.push(command);
-    lines.push("exit /b %ERRORLEVEL%".to_owned());
-    lines.iter().fold(String::new(), |text, line| text + line + "\r\n")
+    let mut bytes = lines.iter().fold(String::new(), |text, line| text + line + "\r\n").into_bytes();
+    bytes.extend(encoded.unwrap_or_else(|| command.into_bytes()));
+    bytes.extend(b"\r\nexit /b %ERRORLEVEL%\r\n");
+    bytes
 }
 
 /// What an existing AfterBackup.bat tells.
@@ -525,15 +529,20 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
         let text = bat(
             Path::new(r"C:\Program Files\afterbackup\afterbackup.exe"),
             Path::new(r"C:\100% Data\afterbackup.toml"),
+            |_| None,
         );
         assert_eq!(
-            text,
+            String::from_utf8(text).unwrap(),
             "@echo off\r\n\
              rem Runs after every successful site backup, as Local System. Written by 'afterbackup init --bat'.\r\n\
              \"C:\\Program Files\\afterbackup\\afterbackup.exe\" --config \"C:\\100%% Data\\afterbackup.toml\" run\r\n\
              exit /b %ERRORLEVEL%\r\n"
         );
-        assert!(bat(Path::new(r"C:\é.exe"), Path::new("x")).contains("chcp 65001 >nul\r\n"));
+        let odd = |in_oem: fn(&str) -> Option<Vec<u8>>| bat(Path::new(r"C:\é.exe"), Path::new("x"), in_oem);
+        assert!(String::from_utf8(odd(|_| None)).unwrap().contains("chcp 65001 >nul\r\n\"C:\\é.exe\" "));
+        let in_oem = odd(|text| Some(text.chars().map(|c| if c == 'é' { 0x82 } else { c as u8 }).collect()));
+        assert!(in_oem.windows(5).any(|bytes| bytes == b"\\\x82.ex"), "{in_oem:?}");
+        assert!(!in_oem.windows(4).any(|bytes| bytes == b"chcp"), "{in_oem:?}");
     }
 
     /// deploy/ has the file for those who do not run `init` on the server.
@@ -541,7 +550,7 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
     fn batch_file_of_the_project_is_the_one_that_is_written() {
         let exe = Path::new(r"C:\Program Files\afterbackup\afterbackup.exe");
         let config = Path::new(r"C:\ProgramData\afterbackup\afterbackup.toml");
-        assert_eq!(bat(exe, config), include_str!("../../deploy/AfterBackup.bat"));
+        assert_eq!(bat(exe, config, |_| None), include_bytes!("../../deploy/AfterBackup.bat"));
     }
 
     #[test]

@@ -307,7 +307,7 @@ pub struct Bucket {
     pub endpoint: Option<url::Url>,
     /// Options as `object_store` names them, secrets included: never printed.
     pub options: Vec<(String, String)>,
-    /// PEM file of a certificate authority to trust besides the system's.
+    /// PEM file of the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
 

@@ -9,10 +9,10 @@
 //! root is made.
 //!
 //! Renaming without replacing: Linux has a system call for it, which some file systems (many network ones) refuse.
-//! Elsewhere, and there, a hard link does the same: it fails when the name is taken, and then the partial name goes. On
-//! Windows `std::fs::rename` replaces, so that the hard link is the ordinary way; NTFS and shares on it have them. Where
-//! hard links do not exist either (FAT, some NAS boxes), the name is looked for and then renamed to: between the two
-//! another host could put the same archive. It would be the same snapshot, and the manifest comes after a read-back.
+//! Windows has another (not the one behind `std::fs::rename`, which replaces), and its file servers do it in one step.
+//! Elsewhere a hard link does the same: it fails when the name is taken, and then the partial name goes. Where hard links
+//! do not exist either (FAT, some NAS boxes), the name is looked for and then renamed to: between the two another host
+//! could put the same archive. It would be the same snapshot, and the manifest comes after a read-back.
 //!
 //! The page cache belongs to the database server we may run beside. Every 64 MiB what was written is synced, which also
 //! bounds the dirty pages, and given back; reading gives back what it has passed. Read-back begins by dropping the
@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, win32};
 use crate::config;
 use crate::files::{persistently, rename_new};
+use crate::verbatim::{plain, verbatim};
 
 /// Dirty pages are written out and given back at this distance.
 const SYNC_EVERY: u64 = 64 << 20;
@@ -40,12 +41,13 @@ const FORGET_EVERY: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Folder {
     name: String,
+    /// Verbatim.
     root: PathBuf,
 }
 
 impl Folder {
     pub(super) fn new(name: &str, root: &Path) -> Self {
-        Self { name: name.to_owned(), root: root.to_owned() }
+        Self { name: name.to_owned(), root: verbatim(root).into_owned() }
     }
 
     fn path(&self, operation: &'static str, key: &str) -> Result<PathBuf, Error> {
@@ -57,9 +59,9 @@ impl Folder {
     fn check_root(&self, operation: &'static str) -> Result<(), Error> {
         match fs::metadata(&self.root) {
             Ok(metadata) if metadata.is_dir() => Ok(()),
-            Ok(_) => Err(Error::new(ErrorKind::NotFound, operation, self.root.display(), "it is not a folder")),
+            Ok(_) => Err(Error::new(ErrorKind::NotFound, operation, plain(&self.root).display(), "it is not a folder")),
             Err(error) if kind(&error) == ErrorKind::NotFound && !is_about_share(&error) => {
-                Err(Error::new(ErrorKind::NotFound, operation, self.root.display(), RootMissing))
+                Err(Error::new(ErrorKind::NotFound, operation, plain(&self.root).display(), RootMissing))
             }
             Err(error) => Err(failure(operation, &self.root, error)),
         }
@@ -121,9 +123,8 @@ impl Folder {
                 Err(error) => return Err(failure("create", &parent, error)),
             }
         }
-        let pid = std::process::id();
-        for n in 0..1000 {
-            let partial = parent.join(key::partial(name, pid, n));
+        for _ in 0..10 {
+            let partial = parent.join(key::partial(name));
             match OpenOptions::new().write(true).create_new(true).open(&partial) {
                 Ok(file) => {
                     return Ok(FolderUpload {
@@ -140,7 +141,12 @@ impl Folder {
                 Err(error) => return Err(failure("write", &target, error)),
             }
         }
-        Err(Error::new(ErrorKind::Other, "write", target.display(), "a thousand partial files of it lie there already"))
+        Err(Error::new(
+            ErrorKind::Other,
+            "write",
+            plain(&target).display(),
+            "partial files of it lie there already under every name that was tried",
+        ))
     }
 }
 
@@ -150,7 +156,7 @@ impl Destination for Folder {
     }
 
     fn location(&self) -> String {
-        self.root.display().to_string()
+        plain(&self.root).display().to_string()
     }
 
     fn folders(&self) -> Result<Vec<String>, Error> {
@@ -195,7 +201,7 @@ impl Destination for Folder {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 "read",
-                path.display(),
+                plain(&path).display(),
                 format!("it has more than {limit} bytes"),
             ));
         }
@@ -209,12 +215,12 @@ impl Destination for Folder {
             return Err(Error::new(
                 ErrorKind::OutOfRange,
                 "read",
-                path.display(),
+                plain(&path).display(),
                 format!("bytes {} to {} were wanted, and it has only {size}", range.start, range.end),
             ));
         }
         let length = usize::try_from(range.end - range.start)
-            .map_err(|error| Error::new(ErrorKind::TooLarge, "read", path.display(), error))?;
+            .map_err(|error| Error::new(ErrorKind::TooLarge, "read", plain(&path).display(), error))?;
         let mut bytes = vec![0; length];
         read_exact_at(&file, &mut bytes, range.start).map_err(|error| failure("read", &path, error))?;
         Ok(bytes.into())
@@ -371,8 +377,8 @@ fn entry(name: String, metadata: &fs::Metadata) -> io::Result<Entry> {
 }
 
 fn failure(operation: &'static str, path: &Path, error: io::Error) -> Error {
-    let kind = kind(&error);
-    match share_error(path, &error) {
+    let (kind, path) = (kind(&error), plain(path));
+    match share_error(&path, &error) {
         Some(share) => Error::new(kind, operation, path.display(), share),
         None => Error::new(kind, operation, path.display(), error),
     }
@@ -390,7 +396,7 @@ fn is_about_share(error: &io::Error) -> bool {
 }
 
 fn no_such_file(operation: &'static str, path: &Path) -> Error {
-    Error::new(ErrorKind::NotFound, operation, path.display(), "there is no such file")
+    Error::new(ErrorKind::NotFound, operation, plain(path).display(), "there is no such file")
 }
 
 /// Makes names durable. Windows has no such call, and there the file system's journal does it.
@@ -454,9 +460,9 @@ fn write_out(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
 #[cfg(windows)]
 fn open_to_read(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
-    /// `FILE_FLAG_SEQUENTIAL_SCAN`: read ahead, and do not keep.
-    const SEQUENTIAL_SCAN: u32 = 0x0800_0000;
-    OpenOptions::new().read(true).custom_flags(SEQUENTIAL_SCAN).open(path)
+    use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_SEQUENTIAL_SCAN;
+    // Read ahead, and do not keep.
+    persistently(|| OpenOptions::new().read(true).custom_flags(FILE_FLAG_SEQUENTIAL_SCAN).open(path))
 }
 
 #[cfg(not(windows))]
@@ -597,10 +603,12 @@ mod tests {
 
     #[test]
     fn file_on_its_way_has_a_partial_name_with_our_pid() {
+        let partial = format!(".{NAME}.partial-{}-", std::process::id());
         let (scratch, folder) = folder();
         let mut upload = folder.upload(&format!("XYZ/{NAME}"), 0).unwrap();
         upload.write(Bytes::from_static(b"half")).unwrap();
-        assert_eq!(names(&scratch.path().join("XYZ")), [format!(".{NAME}.partial-{}", std::process::id())]);
+        let on_the_way = names(&scratch.path().join("XYZ"));
+        assert!(on_the_way.len() == 1 && on_the_way[0].starts_with(&partial), "{on_the_way:?}");
         upload.finish().unwrap();
         assert_eq!(names(&scratch.path().join("XYZ")), [NAME]);
     }
@@ -610,7 +618,7 @@ mod tests {
         let (scratch, folder) = folder();
         let xyz = scratch.path().join("XYZ");
         fs::create_dir(&xyz).unwrap();
-        let stale = xyz.join(key::partial(NAME, std::process::id(), 0));
+        let stale = xyz.join(format!(".{NAME}.partial-{}", std::process::id()));
         fs::write(&stale, "stale").unwrap();
         folder.put_new(&format!("XYZ/{NAME}"), b"new").unwrap();
         assert_eq!(fs::read(&stale).unwrap(), b"stale");

@@ -3,9 +3,9 @@
 //! Every kind of destination accepts the same keys, the ones that every file system and store can hold, so that an
 //! archive can move from any of them to any other.
 //!
-//! A file on its way is called `.<name>.partial-<pid>`, or `.<name>.partial-<pid>-<n>` when that exists already: process
-//! ids come back, in a container they are always the same, and a stale file must not stop a new run. Only such names
-//! whose `<name>` is one of our own stored files are ever swept.
+//! A file on its way is called `.<name>.partial-<pid>-<random>`: process ids come back, and in containers on two hosts
+//! that write to one share they are the same. Only such names (the random part may be missing) whose `<name>` is one of
+//! our own stored files are ever swept.
 
 use super::{Error, ErrorKind};
 use crate::archive::name::StoredFile;
@@ -50,9 +50,9 @@ fn is_name(name: &str) -> bool {
         && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
 }
 
-/// The name of the `n`-th attempt of process `pid` to write `name`.
-pub(super) fn partial(name: &str, pid: u32, n: u32) -> String {
-    if n == 0 { format!(".{name}.partial-{pid}") } else { format!(".{name}.partial-{pid}-{n}") }
+/// A name for what will be `name`, of this process and new every time.
+pub(super) fn partial(name: &str) -> String {
+    format!(".{name}.partial-{}-{}", std::process::id(), rand::random::<u32>())
 }
 
 /// The name that something called `partial` would have got.
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn partial_names_read_back() {
-        assert_eq!(partial("X.json", 12, 0), ".X.json.partial-12");
-        assert_eq!(partial_of(&partial("X.json", 12, 0)), Some("X.json"));
-        assert_eq!(partial_of(&partial("X.json", 12, 7)), Some("X.json"));
+        assert_eq!(partial_of(&partial("X.json")), Some("X.json"));
+        assert_ne!(partial("X.json"), partial("X.json"));
+        assert_eq!(partial_of(".X.json.partial-12"), Some("X.json"));
         assert_eq!(journal_of(".X.tar.zst.partial-12-3.json"), Some("X.tar.zst"));
         for foreign in
             ["X.json", ".X.json", ".X.partial-", ".X.partial-1x", ".X.partial-1-", ".partial-1", "X.partial-1"]

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::walk::{self, Item, Kind, Skipped, WalkError, Why};
 use crate::cancel::Cancel;
 use crate::config::Supplemental;
+use crate::verbatim::verbatim;
 
 /// Above all supplemental files in an archive.
 pub const FOLDER: &str = "Supplemental";
@@ -154,7 +155,7 @@ fn add(entry: &Supplemental, found: Match, expansion: &mut Expansion, cancel: &C
     if !new_name.is_empty() {
         top = format!("{top}/{new_name}");
     }
-    let kind = match walk::classify(metadata.file_type(), &metadata) {
+    let kind = match walk::classify(metadata.file_type()) {
         Ok(kind) => kind,
         Err(why) => {
             expansion.skipped.push(Skipped { path, why });
@@ -353,7 +354,8 @@ impl Search<'_> {
     fn found(&mut self, path: &Path, captures: &[String]) -> Result<(), Error> {
         // Without any wildcard the path was typed: a link to a folder is what was meant. Below a wildcard it is not.
         let typed = self.pattern.components.is_empty();
-        let metadata = if typed { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+        let metadata =
+            if typed { std::fs::metadata(verbatim(path)) } else { std::fs::symlink_metadata(verbatim(path)) };
         match metadata {
             Ok(metadata) => {
                 // Only two `**` can find one thing in two ways; the first counts.
@@ -370,7 +372,7 @@ impl Search<'_> {
 
     /// Names in a folder, sorted, with "is it a folder". Links to follow on the way are left out.
     fn list(&mut self, folder: &Path, last: bool) -> Result<Vec<(String, bool)>, Error> {
-        let entries = match std::fs::read_dir(folder) {
+        let entries = match std::fs::read_dir(verbatim(folder)) {
             Ok(entries) => entries,
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
             Err(error) => {
@@ -383,13 +385,13 @@ impl Search<'_> {
             let read = |source| Error::Read { path: folder.to_path_buf(), source };
             let entry = entry.map_err(read)?;
             let metadata = entry.metadata().map_err(read)?;
-            let kind = walk::classify(metadata.file_type(), &metadata);
+            let kind = walk::classify(metadata.file_type());
             if !last && kind != Ok(Kind::Folder) {
                 continue;
             }
             match entry.file_name().into_string() {
                 Ok(name) => names.push((name, kind == Ok(Kind::Folder))),
-                Err(_) => self.skipped.push(Skipped { path: entry.path(), why: Why::NotUnicode }),
+                Err(_) => self.skipped.push(Skipped { path: folder.join(entry.file_name()), why: Why::NotUnicode }),
             }
         }
         names.sort_unstable();

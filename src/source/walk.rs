@@ -5,8 +5,8 @@
 //! file is opened; a listing may lag behind a file that is still open for writing, so whoever reads a file looks again
 //! through its handle.
 //!
-//! Links, junctions and other reparse points, sockets, pipes and devices are not followed but listed in
-//! [`Walk::skipped`]. So are files whose name is not Unicode: archives name files in UTF-8, and a name that cannot be
+//! Links, junctions, sockets, pipes and devices are not followed but listed in [`Walk::skipped`]. Other reparse points of
+//! Windows do not lead elsewhere: a file that deduplication or compression has moved aside reads like any other. Files whose name is not Unicode are skipped too: archives name files in UTF-8, and a name that cannot be
 //! given back is not stored under a changed one. [`Why::loses_data`] tells the caller that this is an error to report.
 //!
 //! Paths below a part are kept once, as text with `/`: 100,000 files take some 15 MB.
@@ -23,6 +23,7 @@ use jiff::Timestamp;
 
 pub use crate::archive::index::Attributes;
 use crate::cancel::Cancel;
+use crate::verbatim::verbatim;
 
 /// What lies below a folder.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +84,7 @@ pub struct Skipped {
 /// Why something was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// A symbolic link, junction or other reparse point: it leads elsewhere.
+    /// A symbolic link or junction: it leads elsewhere.
     Link,
     /// A socket, pipe or device.
     Special,
@@ -151,7 +152,7 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
         let path = path.to_path_buf();
         move |source| WalkError::Read { path, source }
     };
-    let metadata = std::fs::metadata(root).map_err(read(root))?;
+    let metadata = std::fs::metadata(verbatim(root)).map_err(read(root))?;
     let mut walk = Walk { root: root.to_path_buf(), newest_change: Some(modified(&metadata)), ..Walk::default() };
     let mut path = root.to_path_buf();
     let mut name = String::new();
@@ -167,7 +168,7 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
         };
         name.truncate(lengths.last().copied().unwrap_or_default());
         path.push(&entry.name);
-        let taken = classify(entry.file_type, &entry.metadata).and_then(|kind| {
+        let taken = classify(entry.file_type).and_then(|kind| {
             let component = entry.name.to_str().ok_or(Why::NotUnicode)?;
             Ok((kind, component))
         });
@@ -210,12 +211,12 @@ pub fn files<'a>(root: &Path, names: impl IntoIterator<Item = &'a str>, cancel: 
         }
         let mut path = root.to_path_buf();
         path.extend(name.split('/'));
-        let metadata = match std::fs::symlink_metadata(&path) {
+        let metadata = match std::fs::symlink_metadata(verbatim(&path)) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(source) => return Err(WalkError::Read { path, source }),
         };
-        match classify(metadata.file_type(), &metadata) {
+        match classify(metadata.file_type()) {
             Ok(Kind::File) => walk.items.push(item(name.into(), Kind::File, &metadata)),
             Ok(Kind::Folder) => {}
             Err(why) => walk.skipped.push(Skipped { path, why }),
@@ -239,10 +240,10 @@ fn list(folder: &Path, cancel: &Cancel) -> Result<Vec<Entry>, WalkError> {
     }
     let error = |path: PathBuf| move |source| WalkError::Read { path, source };
     let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(error(folder.to_path_buf()))? {
+    for entry in std::fs::read_dir(verbatim(folder)).map_err(error(folder.to_path_buf()))? {
         let entry = entry.map_err(error(folder.to_path_buf()))?;
-        let file_type = entry.file_type().map_err(error(entry.path()))?;
-        let metadata = entry.metadata().map_err(error(entry.path()))?;
+        let file_type = entry.file_type().map_err(error(folder.join(entry.file_name())))?;
+        let metadata = entry.metadata().map_err(error(folder.join(entry.file_name())))?;
         entries.push(Entry { name: entry.file_name(), file_type, metadata });
     }
     entries.sort_unstable_by(|a, b| a.name.as_encoded_bytes().cmp(b.name.as_encoded_bytes()));
@@ -254,9 +255,10 @@ pub(super) fn item(name: Box<str>, kind: Kind, metadata: &Metadata) -> Item {
     Item { name, kind, bytes, modified: modified(metadata), attributes: attributes(metadata) }
 }
 
-/// `metadata` must not have followed a link.
-pub(super) fn classify(file_type: FileType, metadata: &Metadata) -> Result<Kind, Why> {
-    if file_type.is_symlink() || is_reparse_point(metadata) {
+/// Of the thing itself, not of what a link leads to. On Windows links and junctions are those reparse points that stand
+/// for another name.
+pub(super) fn classify(file_type: FileType) -> Result<Kind, Why> {
+    if file_type.is_symlink() {
         Err(Why::Link)
     } else if file_type.is_dir() {
         Ok(Kind::Folder)
@@ -273,17 +275,6 @@ pub fn modified(metadata: &Metadata) -> Timestamp {
     let time = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let outside = if time < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::try_from(time).unwrap_or(outside)
-}
-
-#[cfg(windows)]
-fn is_reparse_point(metadata: &Metadata) -> bool {
-    use std::os::windows::fs::MetadataExt;
-    metadata.file_attributes() & windows_sys::Win32::Storage::FileSystem::FILE_ATTRIBUTE_REPARSE_POINT != 0
-}
-
-#[cfg(not(windows))]
-fn is_reparse_point(_: &Metadata) -> bool {
-    false
 }
 
 /// The attributes of a file.

@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::iter::once;
 use std::os::windows::ffi::OsStrExt;
 
+pub(crate) mod code_page;
 pub(crate) mod files;
 pub(crate) mod network;
 

@@ -165,16 +165,7 @@ impl Scene {
 
     /// Gives all folders of the snapshot this time.
     pub fn settle(&self, time: Timestamp) {
-        let mut folders = vec![self.snapshot()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).unwrap() {
-                let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path());
-                }
-            }
-            touch(&folder, time);
-        }
+        settle(&self.snapshot(), time);
     }
 
     /// The program with this scene's configuration.
@@ -314,6 +305,17 @@ impl std::fmt::Display for Output {
 
 pub fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
+}
+
+/// Gives a folder and all folders below it this time.
+pub fn settle(folder: &Path, time: Timestamp) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            settle(&entry.path(), time);
+        }
+    }
+    touch(folder, time);
 }
 
 /// Sets the time of a file or folder.

@@ -10,6 +10,8 @@ mod support;
 mod synthetic;
 
 mod archive;
+#[cfg(windows)]
+mod batch;
 mod bucket;
 mod bucket_run;
 mod config_cli;
@@ -21,6 +23,7 @@ mod fetch;
 mod harness;
 mod help;
 mod hostile;
+#[cfg(unix)]
 mod interop;
 mod kill;
 mod list;
@@ -29,8 +32,11 @@ mod properties;
 mod prune;
 mod report;
 mod run;
+mod server;
 mod sites;
 mod sql_backups;
 mod status;
 mod torn;
 mod verify;
+#[cfg(windows)]
+mod windows;

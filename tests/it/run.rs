@@ -5,9 +5,9 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 
-use crate::harness::{
-    COMPLETED, ID, Scene, assert_same_tree, at, log_of_completed_run, names, noise, status_message, text, touch, tree,
-};
+use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, names, status_message, touch, tree};
+#[cfg(unix)]
+use crate::harness::{assert_same_tree, noise, text};
 
 #[test]
 fn archive_of_a_completed_snapshot_lies_on_the_destination() {

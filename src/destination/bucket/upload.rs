@@ -198,7 +198,7 @@ impl BucketUpload {
         let create = || core.store.create_multipart(&self.path);
         let id = core.attempt("write", &self.path, super::REQUEST_TIMEOUT, create).await.result?;
         // Random, since two uploads of a process, and the processes of two containers, have the same id.
-        let name = format!("{}.json", key::partial(&self.name, std::process::id(), rand::random_range(1..=u32::MAX)));
+        let name = format!("{}.json", key::partial(&self.name));
         let journal = core.path_in("write", &self.folder, &name)?;
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let text = serde_json::to_vec(&Journal { of: self.name.clone(), upload_id: id.clone(), host })

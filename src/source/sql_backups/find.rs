@@ -128,7 +128,7 @@ fn read(folder: &Path, site: SiteCode) -> Result<(Vec<BackupFile>, Option<String
 fn look(path: &Path) -> Result<Option<(u64, Timestamp)>, Error> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => {
-            let file = walk::classify(metadata.file_type(), &metadata) == Ok(Kind::File);
+            let file = walk::classify(metadata.file_type()) == Ok(Kind::File);
             Ok(file.then(|| (metadata.len(), walk::modified(&metadata))))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
