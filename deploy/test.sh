@@ -198,6 +198,7 @@ windows_resources() { # PROGRAM
     7z x -so "$1" .rsrc/version.txt | tr -d '\000' | grep -E "\"ProductVersion\", *\"$version\"" >/dev/null ||
         die "$1 has no version resource for $version"
     7z x -so "$1" .rsrc/MANIFEST/1 | grep '<longPathAware .*>true<' >/dev/null || die "$1 has no manifest"
+    7z x -so "$1" .rsrc/MESSAGETABLE/1 | tr -d '\000' | grep '%1' >/dev/null || die "$1 has no messages for the event log"
 }
 
 # The program needs nothing beside it: it loads only what every Windows has.

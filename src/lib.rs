@@ -25,12 +25,15 @@ pub mod config;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod event_log;
 mod files;
 pub mod lock;
 pub mod log;
 pub mod monitor;
 pub mod report;
 pub mod retention;
+#[cfg(windows)]
+pub mod service;
 pub mod source;
 pub mod sqlserver;
 pub mod state;

@@ -1,4 +1,5 @@
-//! Gives the Windows program its resources: the version that Explorer and inventories show, and a manifest.
+//! Gives the Windows program its resources: the version that Explorer and inventories show, a manifest, and the messages
+//! of its event log entries.
 //!
 //! For other targets there is nothing to do. Resources are compiled by `windres` (mingw) or `rc.exe` (MSVC); neither is
 //! needed elsewhere. A failure stops the build: a program without its manifest would look the same and trip over long
@@ -7,6 +8,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+#[path = "../../src/event_log/table.rs"]
+mod event_log;
+mod messages;
+
 /// Everything that [`TEMPLATE`] includes lies beside it.
 const FOLDER: &str = "deploy/windows";
 const TEMPLATE: &str = "afterbackup.rc.in";
@@ -14,6 +19,7 @@ const INCLUDED: [&str; 1] = ["afterbackup.exe.manifest"];
 
 fn main() {
     println!("cargo::rerun-if-changed={FOLDER}");
+    println!("cargo::rerun-if-changed=src/event_log/table.rs");
     if env::var_os("CARGO_CFG_WINDOWS").is_none() {
         return;
     }
@@ -29,11 +35,13 @@ fn main() {
         text = text.replace(placeholder, &value);
     }
     let script = out.join("afterbackup.rc");
-    write(&script, &text);
+    write(&script, text);
     for name in INCLUDED {
         // Resource compilers look beside the script; a path in it would need each one's own quoting.
-        write(&out.join(name), &read(name));
+        write(&out.join(name), read(name));
     }
+    let ids: Vec<u16> = event_log::TABLE.iter().map(|(id, ..)| *id).collect();
+    write(&out.join("messages.bin"), messages::table(&ids));
     embed_resource::compile(&script, embed_resource::NONE)
         .manifest_required()
         .unwrap_or_else(|error| panic!("cannot compile {}: {error}", script.display()));
@@ -48,6 +56,6 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
-fn write(path: &Path, text: &str) {
-    fs::write(path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+fn write(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }

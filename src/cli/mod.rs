@@ -35,8 +35,11 @@ mod place;
 mod prune;
 mod records;
 mod run;
+mod service;
 mod show;
 mod status;
+#[cfg(unix)]
+mod systemd;
 mod table;
 mod verify;
 mod watch;
@@ -94,6 +97,8 @@ enum Command {
     Pin(pin::PinArgs),
     /// Make an archive subject to pruning again
     Unpin(pin::UnpinArgs),
+    /// Run the watcher as a Windows service
+    Service(service::Args),
     /// Print a completion script for a shell
     Completions(generate::Completions),
     /// Print the manual page of the program or of a command
@@ -120,9 +125,12 @@ pub fn main() -> Exit {
     monitor.add(Arc::<Console>::clone(&console));
     monitor.add(records.listeners());
     let cancel = Cancel::new();
-    let on_signal = cancel.clone();
-    // Without a handler Ctrl-C just ends the process, which is safe too.
-    drop(ctrlc::set_handler(move || on_signal.cancel()));
+    // A service hears of everybody who logs off, which must not end it; the service control manager asks in its own way.
+    if !cli.command.is_service() {
+        let on_signal = cancel.clone();
+        // Without a handler Ctrl-C just ends the process, which is safe too.
+        drop(ctrlc::set_handler(move || on_signal.cancel()));
+    }
     let program = Program {
         global: &cli.global,
         console: &console,
@@ -144,6 +152,7 @@ pub fn main() -> Exit {
         Command::CheckDb(args) => check_db::check_db(&program, args),
         Command::Pin(args) => pin::pin(&program, args),
         Command::Unpin(args) => pin::unpin(&program, args),
+        Command::Service(args) => service::service(&program, args),
         Command::Completions(args) => generate::completions(&program, args),
         Command::Man(args) => generate::man(&program, args),
     };
@@ -198,7 +207,11 @@ impl Program<'_> {
     fn config(&self) -> Result<Config, Failure> {
         let env = |name: &str| std::env::var(name).ok();
         let file = config::locate(self.global.config.as_deref(), &env)?;
-        let config = Config::load(&file, &env)?;
+        let config = Config::load(&file, &env).inspect_err(|error| {
+            if let Some(log) = &error.log {
+                self.records.open(log, self.console);
+            }
+        })?;
         self.records.open(&config.log, self.console);
         for warning in &config.warnings {
             self.console.warn(warning);

@@ -31,7 +31,7 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let context = program.context(&loaded);
     if args.no_wait && turn::hand_over(&context)? {
         let event = Event::new("handed-over", Level::Info, "Handed over to the watcher, whose log tells the rest");
-        program.console.event(&event);
+        program.monitor.event(&event);
         return Ok(finished(program, Exit::Done));
     }
     let lock = match turn::take(&context)? {
@@ -68,7 +68,7 @@ fn report(program: &Program<'_>, runs: &[LastRun]) -> Exit {
         }
         let message = format!("The watcher did it. {}", run.message);
         let archive = run.archive.as_ref().map(ToString::to_string);
-        program.console.event(&Event::new("told", Level::Info, message).with("archive", archive));
+        program.monitor.event(&Event::new("told", Level::Info, message).with("archive", archive));
     }
     let worst = runs.iter().map(|run| Severity::of_exit_code(run.exit_code)).max();
     Exit::from(worst.unwrap_or(Severity::NoSnapshot))

@@ -25,7 +25,11 @@ pub(super) struct Args {}
 
 pub(super) fn watch(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
-    resident(program, &loaded, || {})
+    #[cfg(unix)]
+    let ready = super::systemd::ready;
+    #[cfg(not(unix))]
+    let ready = || {};
+    resident(program, &loaded, ready)
 }
 
 /// Watches until somebody asks to stop. `ready` is called when watching has begun.

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::Log;
+
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -12,6 +14,8 @@ pub struct ConfigError {
     pub file: Option<PathBuf>,
     /// The faults, in the order of the file. Never empty.
     pub faults: Vec<Fault>,
+    /// Where the file wants its log, as far as that could be read: the faults are to be found there.
+    pub log: Option<Box<Log>>,
 }
 
 /// One thing that is wrong.
@@ -33,7 +37,7 @@ impl ConfigError {
     /// A single fault about the file as a whole.
     pub(super) fn whole(file: Option<&Path>, message: String, hint: Option<String>) -> Self {
         let fault = Fault { line: 0, column: 0, key: String::new(), message, hint };
-        Self { file: file.map(Path::to_owned), faults: vec![fault] }
+        Self { file: file.map(Path::to_owned), faults: vec![fault], log: None }
     }
 }
 
@@ -108,7 +112,7 @@ impl<'t> Faults<'t> {
     pub(super) fn into_error(mut self, file: &Path) -> Option<ConfigError> {
         // What is missing altogether comes last; a stable sort keeps the order of finding on one place.
         self.list.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
-        (!self.list.is_empty()).then(|| ConfigError { file: Some(file.to_owned()), faults: self.list })
+        (!self.list.is_empty()).then(|| ConfigError { file: Some(file.to_owned()), faults: self.list, log: None })
     }
 }
 

@@ -145,6 +145,15 @@ fn locate_with(option: Option<&Path>, env: Env<'_>, exists: &dyn Fn(&Path) -> bo
     Err(ConfigError::whole(None, message, Some(hint.to_owned())))
 }
 
+/// Reads a secret from a file that holds nothing else.
+///
+/// # Errors
+/// In words, without what stands in it.
+#[cfg(windows)]
+pub(crate) fn read_secret(path: &Path) -> Result<String, String> {
+    secrets::read_file(path, false)
+}
+
 /// Where the backup task or SQL Server writes.
 #[derive(Debug, Clone)]
 pub struct Snapshot {

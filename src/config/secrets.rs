@@ -44,7 +44,7 @@ fn printable_variable(name: &str) -> bool {
 }
 
 /// The content of a secret file: UTF-8 or what PowerShell's `>` writes, without the line end behind it.
-fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
+pub(super) fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "access denied".to_owned(),

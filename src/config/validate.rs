@@ -38,20 +38,23 @@ pub(super) struct Reader<'t, 'e> {
     pub(super) env: Env<'e>,
     /// Is it for Windows? A parameter, so that both answers are tested everywhere.
     pub(super) windows: bool,
+    /// The log, once it has been read.
+    log: Option<Log>,
 }
 
 pub(super) fn validate(text: &str, file: &Path, env: Env<'_>, windows: bool) -> Result<Config, ConfigError> {
     // Notepad's byte order mark does not move lines.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { faults: Faults::new(text), warnings: Vec::new(), base: paths::base(file), env, windows };
+    let mut reader =
+        Reader { faults: Faults::new(text), warnings: Vec::new(), base: paths::base(file), env, windows, log: None };
     let config = raw::parse(text, &mut reader.faults).and_then(|document| {
         let root = Section::root(document.get_ref());
         root.check(&mut reader.faults);
         reader.config(&root, file)
     });
-    let Reader { faults, warnings, .. } = reader;
+    let Reader { faults, warnings, log, .. } = reader;
     match (config, faults.into_error(file)) {
-        (_, Some(error)) => Err(error),
+        (_, Some(error)) => Err(ConfigError { log: log.map(Box::new), ..error }),
         (Some(config), None) => Ok(Config { warnings, ..config }),
         (None, None) => Err(ConfigError::whole(Some(file), "cannot be understood".to_owned(), None)),
     }
@@ -88,6 +91,7 @@ impl Reader<'_, '_> {
             None => Some(paths::default_lock_file(self.env)),
         };
         let log = self.log(root);
+        self.log = Some(log.clone());
         if let (Some(snapshot), Some(lock)) = (&snapshot, &lock_file) {
             self.check_places(root, snapshot, lock, &supplemental, &sections, &destinations);
             self.check_log_place(root, snapshot, &log);

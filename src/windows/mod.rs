@@ -12,6 +12,7 @@ use std::iter::once;
 use std::os::windows::ffi::OsStrExt;
 
 pub(crate) mod code_page;
+pub(crate) mod event_log;
 pub(crate) mod files;
 pub(crate) mod network;
 

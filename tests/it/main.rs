@@ -33,9 +33,13 @@ mod prune;
 mod report;
 mod run;
 mod server;
+#[cfg(windows)]
+mod service;
 mod sites;
 mod sql_backups;
 mod status;
+#[cfg(unix)]
+mod systemd;
 mod torn;
 mod verify;
 #[cfg(windows)]

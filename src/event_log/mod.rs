@@ -1,0 +1,173 @@
+//! The Windows event log: results and faults under fixed ids, for the tools that watch servers.
+//!
+//! [`entry`] decides what an event is there, as a pure function over a table that README repeats and never reuses. Events
+//! that only a person following a run wants to see are not in it.
+//!
+//! The source is registered when the service is installed. Where it is not, nothing is written: without the program's
+//! table of messages Event Viewer would show a complaint instead of the text. A record that cannot be written stops
+//! nothing; whoever wants to know more reads the log file.
+
+use crate::monitor::Event;
+
+#[cfg(windows)]
+mod source;
+mod table;
+
+#[cfg(windows)]
+pub use self::source::{EventLog, is_registered, register, unregister};
+use self::table::TABLE;
+
+/// What the entries are listed under.
+pub const SOURCE: &str = "afterbackup";
+
+/// The event log takes no more than 31,839 characters.
+const MAX_CHARS: usize = 30_000;
+
+/// What stands in the event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Fixed for the kind of event.
+    pub id: u16,
+    /// How much it matters.
+    pub kind: Kind,
+    /// The sentence, and what to do.
+    pub text: String,
+}
+
+/// How much an entry matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 1000 to 1999.
+    Information,
+    /// 2000 to 2999.
+    Warning,
+    /// 3000 to 3999.
+    Error,
+}
+
+/// What an event is in the event log; `None`: nothing.
+///
+/// ```
+/// use afterbackup::event_log::{Kind, entry};
+/// use afterbackup::monitor::{Event, Level};
+///
+/// let entry = entry(&Event::new("archived", Level::Info, "Archived XYZ-20261122T235900Z")).unwrap();
+/// assert_eq!((entry.id, entry.kind), (1000, Kind::Information));
+/// ```
+#[must_use]
+pub fn entry(event: &Event) -> Option<Entry> {
+    let (id, ..) = *TABLE.iter().find(|(_, kind, _)| *kind == event.event)?;
+    let kind = match id {
+        ..2000 => Kind::Information,
+        2000..3000 => Kind::Warning,
+        3000.. => Kind::Error,
+    };
+    let hint = event.fields.get("hint").and_then(serde_json::Value::as_str);
+    let text = match hint {
+        Some(hint) => format!("{}\nhint: {hint}", event.message),
+        None => event.message.clone(),
+    };
+    Some(Entry { id, kind, text: insertable(&text) })
+}
+
+/// Text that Event Viewer shows as it is: `%1` in it would be taken for a place to insert something.
+fn insertable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut after_percent = false;
+    for c in text.chars().filter(|c| *c != '\0').take(MAX_CHARS) {
+        if after_percent && (c.is_ascii_digit() || c == '%') {
+            out.push(' ');
+        }
+        after_percent = c == '%';
+        if c == '\n' && !out.ends_with('\r') {
+            out.push('\r');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::monitor::Level;
+
+    /// Kinds of events that are for those who follow a run, or repeat what another one tells.
+    const NOT_WRITTEN: &[&str] = &[
+        "already-there",
+        "backup-running",
+        "finished",
+        "handed-over",
+        "hook-output",
+        "locked",
+        "pushed",
+        "started",
+        "swept",
+        "told",
+        "waiting",
+    ];
+
+    #[test]
+    fn ids_and_kinds_are_there_once_and_in_order() {
+        let ids: Vec<u16> = TABLE.iter().map(|(id, ..)| *id).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| (1000..4000).contains(id)), "{ids:?}");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        assert_eq!(TABLE.iter().map(|(_, kind, _)| kind).collect::<BTreeSet<_>>().len(), ids.len());
+    }
+
+    #[test]
+    fn readme_has_the_table() {
+        let readme = include_str!("../../README.md");
+        let (_, after) = readme.split_once("| id | event | meaning |\n|---|---|---|\n").unwrap();
+        let written: Vec<&str> = after.lines().take_while(|line| line.starts_with('|')).collect();
+        let table: Vec<String> =
+            TABLE.iter().map(|(id, event, meaning)| format!("| {id} | `{event}` | {meaning} |")).collect();
+        assert_eq!(written, table);
+    }
+
+    /// Whoever adds a kind of event decides whether the event log has it.
+    #[test]
+    fn every_kind_of_event_in_the_source_is_written_or_left_out_on_purpose() {
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut found = BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let text = std::fs::read_to_string(&path).unwrap_or_default();
+                    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+                    let calls = text.split("Event::new(").skip(1).chain(text.split(" event(").skip(1));
+                    let kinds = calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+                    found.extend(kinds.map(str::to_owned));
+                }
+            }
+        }
+        assert!(found.contains("archived") && found.contains("push-failed"), "{found:?}");
+        for kind in found {
+            let written = TABLE.iter().any(|(_, known, _)| *known == kind);
+            assert!(written != NOT_WRITTEN.contains(&kind.as_str()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn kind_follows_from_the_id_and_the_hint_from_the_sentence() {
+        let event = Event::new("push-failed", Level::Error, "not on vault").with("hint", "create the folder");
+        let entry = entry(&event).unwrap();
+        assert_eq!((entry.id, entry.kind), (2000, Kind::Warning));
+        assert_eq!(entry.text, "not on vault\r\nhint: create the folder");
+        let kind = |kind| super::entry(&Event::new(kind, Level::Info, "")).map(|entry| entry.kind);
+        assert_eq!((kind("failed"), kind("archived")), (Some(Kind::Error), Some(Kind::Information)));
+        assert_eq!((kind("pushed"), kind("anything")), (None, None));
+    }
+
+    #[test]
+    fn text_inserts_nothing_and_fits() {
+        assert_eq!(insertable("100%1 %%2 50% off \0"), "100% 1 % % 2 50% off ");
+        assert_eq!(insertable(&"é".repeat(40_000)).chars().count(), MAX_CHARS);
+    }
+}
