@@ -5,7 +5,8 @@
 //! 1. [`Reporter::begins`], before anything is touched. An error is a failed run: nothing else is called for it.
 //! 2. [`Reporter::ended`], with what became of it. It may turn a good end into a partial one.
 //!
-//! And while nothing happens, now and then: [`Reporter::check`]. It looks how backups stand, refreshes the metrics, and
+//! The watcher calls [`Reporter::attempted`] instead of the second. And while nothing happens, now and then
+//! ([`Reporter::keep_checking`]): [`Reporter::check`]. It looks how backups stand, refreshes the metrics, and
 //! tells when they are overdue: at once, and again once a day, since who is told of the same failure every minute soon
 //! ignores it.
 
@@ -15,6 +16,7 @@ mod hooks;
 mod metrics;
 pub mod overdue;
 mod reminder;
+mod resident;
 pub mod standing;
 pub mod survey;
 

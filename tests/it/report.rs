@@ -5,17 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::FixedClock;
 use afterbackup::destination;
 use afterbackup::engine::run::Context;
+use afterbackup::engine::watch::Watcher;
 use afterbackup::monitor::{Collector, Level};
 use afterbackup::report::overdue::Verdict;
 use afterbackup::report::{Reminder, Reporter};
 
-use crate::harness::{COMPLETED, ID, Output, PATIENCE, Scene, at, names};
+use crate::harness::{COMPLETED, ID, Output, PATIENCE, Scene, at, log_of_completed_run, names};
 use crate::support::canned::{Answer, Canned};
 
 /// A command that adds a line to a file beside the configuration.
@@ -140,6 +141,27 @@ fn hooks_start_beside_the_configuration_and_never_in_the_snapshot() {
     command.arg("--config").arg(scene.path("E/inside.toml")).arg("run").current_dir(scene.root());
     let output = Output::of(command).says("run-before: ");
     assert!(!output.stderr.contains(&format!("run-before: {real}")), "{output}");
+}
+
+#[test]
+fn hooks_are_run_around_attempts_of_the_watcher() {
+    let mut scene = noted();
+    scene.section("[report]\nmetrics-file = 'afterbackup.prom'");
+    scene.snapshot_key("log = 'smsbkup.log'");
+    fs::write(scene.path("smsbkup.log"), log_of_completed_run(at(COMPLETED))).unwrap();
+    let (config, cancel, monitor) = (scene.loaded(), Cancel::new(), Collector::default());
+    let destinations: Vec<_> =
+        config.destinations.iter().map(|one| Arc::from(destination::open(one, &cancel).unwrap())).collect();
+    let clock = FixedClock(at("2021-11-23T01:00:00Z"));
+    let context =
+        Context { config: &config, destinations: &destinations, clock: &clock, monitor: &monitor, cancel: &cancel };
+    let mut watcher = Watcher::new(context);
+    watcher.step(Duration::ZERO);
+    assert_eq!(told(&scene), ["run-before .", "run-after 0.", "run-finally 0."]);
+    assert_eq!(read_metrics(&scene)["afterbackup_overdue{site=\"XYZ\"}"] as u64, 0);
+    // What is done is left alone.
+    watcher.step(Duration::from_hours(1));
+    assert_eq!(told(&scene).len(), 3);
 }
 
 /// A heartbeat service: what it was asked for, and what it answers to request number n.

@@ -28,6 +28,7 @@ use crate::config::{self, Config};
 use crate::error::chain;
 use crate::lock::{LockError, RunLock};
 use crate::monitor::{Event, Level, Monitor};
+use crate::report::Reporter;
 use crate::source::log::{self, Follower, Run, Runs};
 use crate::source::watch::Alarm;
 use crate::source::{self, Marks};
@@ -227,7 +228,16 @@ impl<'a> Watcher<'a> {
             }
         };
         let context = Context { config: &site.config, monitor: &self.calm, ..self.context };
-        let outcome = match turn::run_noted(&context, By::Watch, &lock) {
+        // Metrics are of all sites.
+        let reporter = Reporter::new(Context { monitor: &self.calm, ..self.context });
+        if let Err(error) = reporter.begins() {
+            let message = format!("the run does not begin: {}", chain(&error));
+            self.calm.event(&Event::new("failed", Level::Error, message));
+            return Attempted::Unfinished;
+        }
+        let result = turn::run_noted(&context, By::Watch, &lock);
+        reporter.attempted(result.as_ref());
+        let outcome = match result {
             Ok(mut outcome) => outcome.sites.pop(),
             // Whoever stops us wants no more of it.
             Err(RunError::Cancelled) => return Attempted::Busy,
@@ -273,15 +283,19 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
     }
     let mut watcher = Watcher::new(*context);
     ready();
-    let mut before = Instant::now();
-    let mut elapsed = Duration::ZERO;
-    while !context.cancel.is_cancelled() {
-        let wait = watcher.step(elapsed);
-        alarm.wait(wait, context.cancel);
-        // A step that archives for an hour counts, too.
-        elapsed = before.elapsed();
-        before = Instant::now();
-    }
+    std::thread::scope(|scope| {
+        // Beside the watching: a destination that is away may take minutes to say so.
+        scope.spawn(|| Reporter::new(*context).keep_checking());
+        let mut before = Instant::now();
+        let mut elapsed = Duration::ZERO;
+        while !context.cancel.is_cancelled() {
+            let wait = watcher.step(elapsed);
+            alarm.wait(wait, context.cancel);
+            // A step that archives for an hour counts, too.
+            elapsed = before.elapsed();
+            before = Instant::now();
+        }
+    });
     context.tell(&Event::new("stopped", Level::Info, "Stopped watching"));
 }
 
