@@ -291,6 +291,7 @@ impl Attempt<'_> {
                 .with("snapshot-bytes", bytes)
                 .with("evidence", self.completion.reasons.clone()),
         );
+        self.tell_oddities();
         let encrypted = !config.archive.recipients.is_empty();
         let options = writer::Options {
             level: config.archive.level,
@@ -350,6 +351,17 @@ impl Attempt<'_> {
         };
         outcome.manifest = Some(manifest);
         Ok(())
+    }
+
+    /// What is not in the archive for a good reason, and what somebody should look at.
+    fn tell_oddities(&self) {
+        let units = self.snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
+        for note in units.flat_map(|unit| &unit.notes) {
+            self.context.tell(&Event::new("note", Level::Info, note.clone()));
+        }
+        for warning in &self.completion.warnings {
+            self.context.tell(&Event::new("warning", Level::Warn, warning.clone()));
+        }
     }
 
     fn give_up(&self, fanout: Fanout, error: WriteError, outcome: &mut SiteOutcome) -> Result<(), RunError> {

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-targets=(sqlserver-data sqlserver-log sqlserver-backup sqlserver-compressed stored)
+targets=(sqlserver-data sqlserver-log sqlserver-backup sqlserver-compressed stored task-log)
 if [ $# -gt 0 ]; then targets=("$1"); fi
 seconds=${2:-60}
 export RUSTFLAGS="--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \

@@ -110,6 +110,7 @@ fn backups_are_archived_shown_verified_and_fetched() {
     ] {
         assert!(evidence.contains(words), "{evidence}");
     }
+    assert!(events.iter().any(|event| event["event"] == "note" && event["message"].to_string().contains("readme.txt")));
     scene.run(&["run"]).exits(0).says("lready");
     scene.run(&["list"]).exits(0).says(DIFF_ID);
     scene.run(&["show", "latest"]).exits(0).says("(sql-backups)").says("(cd-latest)").says("SQL Server's backup files");
@@ -187,6 +188,19 @@ fn backup_that_is_not_whole_is_not_archived_and_the_reason_is_said() {
     nothing_new("DIFF_20211123_220000.bak is empty");
     backups.add("DIFF 20211123_220000");
     backups.scene.run(&["run"]).exits(0).says("XYZ-20211123T210100Z");
+}
+
+#[test]
+fn log_backup_that_cannot_be_restored_is_left_out_with_a_warning() {
+    let backups = Backups::new();
+    backups.write("LOG 20211121_230000", b"");
+    backups.scene.run(&["run"]).exits(0).says("the LOG of 2021-11-21 23:00:00 is left out").says("is empty");
+    backups
+        .scene
+        .run(&["show", "latest", "--files", "**/LOG/*"])
+        .exits(0)
+        .says("LOG_20211122_230000")
+        .says_not("20211121");
 }
 
 #[test]

@@ -13,13 +13,18 @@ use super::super::walk::Item;
 use super::{By, Completion, Look, State};
 
 pub(super) fn decide(look: Look<'_>, part: &PartEvidence) -> Completion {
-    let mut reasons = Vec::new();
+    let (mut reasons, mut warnings) = (Vec::new(), Vec::new());
     let run = part.backups.as_ref().map(|backups| format!("{} {}", look.evidence.site, named(&backups.unit)));
     let state = judge(look, part, &mut reasons).unwrap_or_else(|(state, reason)| {
         reasons.push(reason);
         state
     });
-    Completion { state, reasons, run }
+    if let (State::Complete { .. }, Some(backups)) = (state, &part.backups) {
+        reasons.extend(backups.unit.notes.iter().cloned());
+        warnings.extend(backups.unit.warnings.iter().cloned());
+        warnings.extend(cd_latest(look));
+    }
+    Completion { state, reasons, warnings, run }
 }
 
 /// `Err` is a decision as well, with what led to it.
@@ -51,8 +56,6 @@ fn judge(look: Look<'_>, part: &PartEvidence, reasons: &mut Vec<String>) -> Resu
     reasons.push(told(unit, completed));
     reasons.push(quiet);
     reasons.extend(look.in_the_future(completed));
-    reasons.extend(unit.notes.iter().cloned());
-    reasons.extend(cd_latest(look));
     Ok(State::Complete { completed, by: By::BackupFiles })
 }
 
@@ -157,8 +160,8 @@ mod tests {
     #[test]
     fn folder_that_is_no_cd_latest_is_mentioned() {
         let (_disk, mut evidence) = gathered(&[FULL], "03:00:00");
-        assert!(!judged(&evidence, "03:00:00").1.contains("SMSSETUP"));
+        assert!(decide(&evidence, QUIET, time("03:00:00")).warnings.is_empty());
         evidence.parts[1].has_setup = false;
-        assert!(judged(&evidence, "03:00:00").1.contains("there is no SMSSETUP in it"));
+        assert!(decide(&evidence, QUIET, time("03:00:00")).warnings[0].contains("there is no SMSSETUP in it"));
     }
 }

@@ -26,6 +26,8 @@ pub struct Completion {
     pub state: State,
     /// Why, in words.
     pub reasons: Vec<String>,
+    /// What is odd about a completed snapshot and somebody should look at, in words.
+    pub warnings: Vec<String>,
     /// Tells one run of the task from another. Two looks at the same completed snapshot give the same key.
     pub run: Option<String>,
 }

@@ -41,7 +41,7 @@ const HALVES_APART: SignedDuration = SignedDuration::from_hours(3);
 pub(super) fn decide(look: Look<'_>) -> Completion {
     let mut decision = Decision { look, evidence: look.evidence, reasons: Vec::new(), run: None };
     let state = decision.state().unwrap_or_else(|state| state);
-    Completion { state, reasons: decision.reasons, run: decision.run }
+    Completion { state, reasons: decision.reasons, warnings: Vec::new(), run: decision.run }
 }
 
 struct Decision<'a> {

@@ -109,8 +109,10 @@ pub struct Unit {
     /// Had it not changed for the quiet period when it was found? Only then may its files be asked whether somebody writes:
     /// SQL Server might open a younger one in that very moment, and must not find it in use.
     pub settled: bool,
-    /// What was left out or looks odd, in words.
+    /// What was left alone for a good reason, in words.
     pub notes: Vec<String>,
+    /// What somebody should look at, in words.
+    pub warnings: Vec<String>,
 }
 
 impl Unit {
@@ -164,9 +166,9 @@ pub(super) fn choose(files: Vec<Listed<'_>>, rule: Rule) -> Result<Unit, String>
         (Some(full), _) => (full, diff),
         (None, _) => return Err(no_full(&backups)),
     };
-    let mut notes = Vec::new();
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
     if let Some(orphan) = newest(BackupKind::Diff).filter(|newest| diff.is_none() && newest.is_after(full)) {
-        notes.push(format!("the {orphan} is left out: there is no FULL that it could be based on"));
+        warnings.push(format!("the {orphan} is left out: there is no FULL that it could be based on"));
     }
     let mut logs = Vec::new();
     if rule.logs != LogBackups::Ignore {
@@ -175,7 +177,7 @@ pub(super) fn choose(files: Vec<Listed<'_>>, rule: Rule) -> Result<Unit, String>
             if rule.now.duration_since(log.finished()) < signed(rule.quiet) {
                 notes.push(format!("the {log} is left for the next archive: it may still be written"));
             } else if let Some(fault) = log.fault() {
-                notes.push(format!("the {log} is left out, and those after it may not follow on: {fault}"));
+                warnings.push(format!("the {log} is left out, and those after it may not follow on: {fault}"));
             } else {
                 logs.push(log.clone());
             }
@@ -184,7 +186,7 @@ pub(super) fn choose(files: Vec<Listed<'_>>, rule: Rule) -> Result<Unit, String>
     let logs_trigger = rule.logs == LogBackups::Trigger;
     let finished = full.finished().max(diff.map_or(Timestamp::MIN, Backup::finished));
     let settled = rule.now.duration_since(finished) >= signed(rule.quiet);
-    Ok(Unit { full: full.clone(), diff: diff.cloned(), logs, logs_trigger, settled, notes })
+    Ok(Unit { full: full.clone(), diff: diff.cloned(), logs, logs_trigger, settled, notes, warnings })
 }
 
 fn no_full(backups: &[Backup]) -> String {
@@ -289,7 +291,10 @@ mod tests {
         assert_eq!(told(&all), "FULL 22-22, DIFF 24-22, LOG 24-13");
         assert_eq!(told(&all[2..4]), "FULL_COPY_ONLY 24-12, LOG 24-13", "a secondary has no other");
         let unit = unit_of(&all[2..], LogBackups::Include, LATER).unwrap();
-        assert!(unit.diff.is_none() && unit.notes[0].contains("DIFF of 2026-11-24 22:00:00 is left out"), "{unit:?}");
+        assert!(
+            unit.diff.is_none() && unit.warnings[0].contains("DIFF of 2026-11-24 22:00:00 is left out"),
+            "{unit:?}"
+        );
     }
 
     #[test]
@@ -324,9 +329,10 @@ mod tests {
         ];
         let unit = unit_of(&all, LogBackups::Include, "2026-11-22T22:02:59Z").unwrap();
         assert!(unit.logs.is_empty());
-        assert_eq!(unit.notes.len(), 3, "{:?}", unit.notes);
-        for (note, words) in unit.notes.iter().zip(["is empty", "stripe 2 of 3", "next archive"]) {
-            assert!(note.contains(words), "{note}");
+        let told: Vec<&String> = unit.warnings.iter().chain(&unit.notes).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for (told, words) in told.iter().zip(["is empty", "stripe 2 of 3", "next archive"]) {
+            assert!(told.contains(words), "{told}");
         }
         assert_eq!(unit_of(&all, LogBackups::Include, "2026-11-22T22:03:00Z").unwrap().logs.len(), 1);
     }
