@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use afterbackup::cancel::Cancel;
 use afterbackup::clock::{Clock, SystemClock};
 use afterbackup::engine::outcome::SiteResult;
+use afterbackup::engine::watch;
 use jiff::SignedDuration;
 
-use crate::harness::{Scene, assert_same_tree, at, names, noise, text, touch};
+use crate::harness::{Scene, assert_same_tree, at, names, noise, text, touch, until};
 use crate::synthetic::{Backup, Data};
 use crate::torn::{Bench, Meddler};
 
@@ -289,6 +291,36 @@ fn missing_cd_latest_makes_the_archive_partial_and_is_loud() {
     backups.scene.snapshot_keys = "kind = 'sql-backups'\n".to_owned();
     backups.scene.configure();
     backups.scene.run(&["run"]).exits(0).says("cd-latest is missing").says("NOT enough");
+}
+
+struct Stop<'a>(&'a Cancel);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+#[test]
+fn watcher_archives_each_new_full_or_diff_and_no_log_backup() {
+    let mut backups = Backups::new();
+    backups.scene.snapshot_key("quiet = '1s'");
+    backups.scene.section("[watch]\nevents = false\npoll = '1s'");
+    let bench = Bench::new(&mut backups.scene);
+    let silent = Meddler::after(u64::MAX, || {});
+    let context = bench.context(&silent, &SystemClock);
+    std::thread::scope(|scope| {
+        // Also when a check fails: the scope waits for its threads.
+        let stop = Stop(&bench.cancel);
+        scope.spawn(|| watch::watch(&context, || {}));
+        until("the first is archived", || backups.archives().len() == 1);
+        for name in ["LOG 20211122_233000", "DIFF 20211123_220000"] {
+            backups.add(name);
+        }
+        until("the new one is archived", || backups.archives().len() == 2);
+        drop(stop);
+    });
+    assert_eq!(backups.archives(), ["XYZ-20211122T210100Z.json", "XYZ-20211123T210100Z.json"]);
 }
 
 /// What comes of a run while something happens in the folder of the database: at the first block, in the middle, at the end.

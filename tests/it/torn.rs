@@ -89,7 +89,7 @@ impl Drop for Step {
 pub(crate) struct Bench {
     config: Config,
     destinations: Vec<Arc<dyn Destination>>,
-    cancel: Cancel,
+    pub(crate) cancel: Cancel,
 }
 
 impl Bench {
@@ -103,7 +103,7 @@ impl Bench {
         Self { config, destinations: vec![Arc::from(folder), Arc::from(bucket)], cancel }
     }
 
-    fn context<'a>(&'a self, monitor: &'a dyn Monitor, clock: &'a dyn Clock) -> Context<'a> {
+    pub(crate) fn context<'a>(&'a self, monitor: &'a dyn Monitor, clock: &'a dyn Clock) -> Context<'a> {
         Context { config: &self.config, destinations: &self.destinations, clock, monitor, cancel: &self.cancel }
     }
 

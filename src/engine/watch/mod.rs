@@ -276,7 +276,7 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
     );
     let event = Event::new("watching", Level::Info, message).with("path", snapshot.path.display().to_string());
     context.tell(&event.with("events", alarm.has_events()));
-    if snapshot.log.is_none() {
+    if snapshot.log.is_none() && snapshot.kind == config::SnapshotKind::Site {
         let message = "[snapshot] log is not set: a completed snapshot is noticed later, and a new run of the task too";
         let hint = "set it to smsbkup.log in the Logs folder of the site server";
         context.tell(&Event::new("warning", Level::Warn, message).with("hint", hint));
