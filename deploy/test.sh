@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps=(packages format lint docs tests doc-tests ceph scripts licences quick-start windows results)
+steps=(packages format lint docs tests doc-tests ceph scripts licences quick-start windows msi results)
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 windows_tools=${AFTERBACKUP_WINDOWS_TOOLS:-../shared/windows}
 windows_target=x86_64-pc-windows-gnu
@@ -203,8 +203,8 @@ windows_resources() { # PROGRAM
 
 # The program needs nothing beside it: it loads only what every Windows has.
 windows_imports() { # PROGRAM
-    local own=(advapi32 bcrypt bcryptprimitives crypt32 iphlpapi kernel32 mpr msvcrt ntdll ole32 oleaut32 secur32 shell32
-        user32 userenv ws2_32 'api-ms-win-[a-z0-9-]*')
+    local own=(advapi32 bcrypt bcryptprimitives crypt32 iphlpapi kernel32 ktmw32 mpr msvcrt ntdll ole32 oleaut32 secur32
+        shell32 user32 userenv ws2_32 'api-ms-win-[a-z0-9-]*')
     x86_64-w64-mingw32-objdump -p "$1" | sed -n 's/^\tDLL Name: //p' | sort -fu >"$work/imports"
     [ -s "$work/imports" ] || die "cannot tell what $1 loads"
     if grep -ivxE "($(IFS='|'; printf '%s' "${own[*]}"))\.dll" "$work/imports"; then
@@ -224,6 +224,16 @@ windows_tests() {
         cargo test --locked "${options[@]}" --lib --bins --tests 2>&1 | tee "$work/windows.log"
         grep -E '^test result: ' "$work/windows.log" >"$work/windows.summary"
     fi
+}
+
+# The installer, made from the program that the step windows has left.
+step_msi() {
+    local program=target/$windows_target/release/afterbackup.exe
+    if [ ! -x "$windows_tools/wine-run" ] || ! command -v wixl msibuild >/dev/null || [ ! -e "$program" ]; then
+        say "skipped: needs Wine, wixl, msitools and the program that the step windows builds"
+        return
+    fi
+    deploy/windows/check-msi.sh "$program" "$(realpath "$windows_tools/wine-run")"
 }
 
 # What the test runs said at their end, the ordinary suite last.

@@ -1,5 +1,5 @@
-//! What the standard library leaves open about files: names that are never taken twice, and files that somebody else
-//! has for himself.
+//! What the standard library leaves open about files: names that are never taken twice, folders that are not for all, and
+//! files that somebody else has for himself.
 
 use std::fs;
 use std::io;
@@ -28,6 +28,26 @@ pub(crate) fn persistently<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Re
         }
     }
     step()
+}
+
+/// Creates a folder of the program, and those above it that are missing.
+///
+/// On Windows everybody may create folders in `%ProgramData%` and put files into those of others. A configuration names
+/// commands that run as SYSTEM, so what we create there is for SYSTEM and administrators alone.
+pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
+    #[cfg(windows)]
+    if let Some(data) = std::env::var_os("ProgramData").filter(|data| !data.is_empty()) {
+        let ours = path.ancestors().find(|folder| folder.parent() == Some(Path::new(&data)));
+        if let Some(ours) = ours.filter(|ours| !ours.exists()) {
+            fs::create_dir_all(&data)?;
+            match crate::windows::security::create_private_folder(ours) {
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
+        }
+    }
+    fs::create_dir_all(path)
 }
 
 /// Removes a file of our own that has its attributes already. Before Windows Server 2019 read-only files stay.

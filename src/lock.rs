@@ -22,7 +22,7 @@ impl RunLock {
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let open = || {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
+                crate::files::create_folders(folder)?;
             }
             File::options().create(true).write(true).truncate(false).open(path)
         };

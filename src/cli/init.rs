@@ -10,11 +10,14 @@ use super::failure::Failure;
 use crate::archive::name::SiteCode;
 use crate::config;
 use crate::config::init::{Answer, Answers, absolute, bat, config_text, from_bat};
+use crate::config::installation::Installation;
+use crate::files::create_folders;
 
 const EXAMPLES: &str = r"Nothing that exists is replaced. Without --to, add a [[destination]] to the file before the first run.
+On a site server, log and site are taken from the installation of Configuration Manager.
 
 Examples:
-  afterbackup init --snapshot E:\ConfigMgr_Backup --to \\backup01\configmgr$
+  afterbackup init --snapshot E:\ConfigMgr_Backup --to \\backup01\configmgr$ --bat
   afterbackup init --from-bat old.bat --bat AfterBackup.bat
   afterbackup init ./afterbackup.toml --snapshot /srv/snapshot --to /srv/vault";
 
@@ -37,9 +40,10 @@ pub(super) struct Args {
     /// Take source and targets from the Robocopy and xcopy lines of an existing AfterBackup.bat
     #[arg(long, value_name = "FILE")]
     from_bat: Option<PathBuf>,
-    /// Write the AfterBackup.bat that calls this program with this configuration, too
-    #[arg(long, value_name = "FILE")]
-    bat: Option<PathBuf>,
+    /// Write the AfterBackup.bat that calls this program with this configuration, too [default: on a site server, where the backup task looks for it]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[allow(clippy::option_option, reason = "how clap tells an option without its value from none")]
+    bat: Option<Option<PathBuf>>,
 }
 
 pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
@@ -48,9 +52,12 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     }
     // A path that is typed means the working directory; in the file it would mean the folder of the file.
     let places: Vec<String> = args.to.iter().map(|place| absolute(place)).collect();
+    let installation = Installation::find();
+    let bat_file = bat_file(args, installation.as_ref())?;
     let mut answers = Answers {
         snapshot: args.snapshot.as_deref().map(absolute).unwrap_or_default(),
-        site: args.site,
+        site: args.site.or_else(|| installation.as_ref()?.site),
+        log: installation.as_ref().map(Installation::log),
         destinations: answers_from(&places),
     };
     if let Some(path) = &args.from_bat {
@@ -62,13 +69,22 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     }
     let file = args.file.clone().or_else(|| program.global.config.clone()).unwrap_or_else(default_file);
     let file = std::path::absolute(&file).unwrap_or(file);
-    if let Some(bat) = args.bat.as_deref().filter(|bat| bat.exists()) {
+    if let Some(bat) = bat_file.as_deref().filter(|bat| bat.exists()) {
         // Before anything is written: half an answer is none.
-        return Err(exists(Failure::words(Exit::Failed, format!("{} is already there", bat.display()))));
+        let failure = Failure::words(Exit::Failed, format!("{} is already there", bat.display()));
+        return Err(if args.from_bat.is_some() {
+            failure.hint(Some("move it away first (init has read it, and never replaces a file)"))
+        } else {
+            failure.hint(Some("move it away first, and give it as --from-bat to take over its source and targets"))
+        });
+    }
+    if let Some(installation) = &installation {
+        let site = answers.site.map_or_else(String::new, |site| format!(", site {site}"));
+        program.console.note(&format!("found Configuration Manager in {}{site}", installation.folder()));
     }
     write_new(&file, config_text(&answers).as_bytes())?;
     program.console.result(&format!("Wrote {}\n", file.display()));
-    if let Some(path) = &args.bat {
+    if let Some(path) = &bat_file {
         let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("afterbackup"));
         write_new(path, &bat(&exe, &file, in_oem))?;
         program.console.result(&format!("Wrote {}\n", path.display()));
@@ -80,6 +96,20 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     };
     program.console.note(&format!("next: {complete}, then try 'afterbackup --config \"{}\" run'", file.display()));
     Ok(Exit::Done)
+}
+
+/// Where the batch file is to be written, if it is.
+fn bat_file(args: &Args, installation: Option<&Installation>) -> Result<Option<PathBuf>, Failure> {
+    match (&args.bat, installation) {
+        (None, _) => Ok(None),
+        (Some(Some(file)), _) => Ok(Some(file.clone())),
+        (Some(None), Some(installation)) => Ok(Some(installation.bat().into())),
+        (Some(None), None) => {
+            let message = "--bat needs a FILE: Configuration Manager is not installed here";
+            let hint = r"on the site server it belongs to Inboxes\smsbkup.box\AfterBackup.bat in the folder of the installation";
+            Err(Failure::words(Exit::Usage, message).hint(Some(hint)))
+        }
+    }
 }
 
 fn answers_from(places: &[String]) -> Vec<Answer> {
@@ -137,7 +167,7 @@ fn exists(failure: Failure) -> Failure {
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            create_folders(folder)?;
         }
         File::options().write(true).create_new(true).open(path)?.write_all(bytes)
     };

@@ -15,6 +15,8 @@ pub struct Answers {
     pub snapshot: String,
     /// Only this site.
     pub site: Option<SiteCode>,
+    /// The backup task's log, where it is known.
+    pub log: Option<String>,
     /// Where archives go; without one, a commented example is written, and the configuration is not complete.
     pub destinations: Vec<Answer>,
 }
@@ -45,7 +47,10 @@ pub fn config_text(answers: &Answers) -> String {
     line("# Only if the database half lies elsewhere:");
     line(r"#sql-path = '\\SQL01\ConfigMgr_Backup'");
     line("# Better evidence of completion than the copy in the snapshot:");
-    line(r"#log = 'C:\Program Files\Microsoft Configuration Manager\Logs\smsbkup.log'");
+    match &answers.log {
+        Some(log) => line(&format!("log = {}", quote(log))),
+        None => line(r"#log = 'C:\Program Files\Microsoft Configuration Manager\Logs\smsbkup.log'"),
+    }
     if let Some(site) = &answers.site {
         line(&format!("site = \"{site}\""));
     }
@@ -566,6 +571,7 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
         let answers = Answers {
             snapshot: r"E:\It's here\ConfigMgr_Backup".to_owned(),
             site: Some("XYZ".parse().unwrap()),
+            log: Some(r"D:\SMS\Logs\smsbkup.log".to_owned()),
             destinations: vec![
                 Answer { name: "vault".to_owned(), place: r"\\backup01\configmgr$".to_owned() },
                 Answer { name: "offsite".to_owned(), place: "s3://site-archives/configmgr".to_owned() },
@@ -575,6 +581,7 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
         let config = Config::from_text(&text, Path::new("/etc/x/afterbackup.toml"), &|_| None).unwrap();
         assert_eq!(config.snapshot.path, Path::new(&answers.snapshot));
         assert_eq!(config.snapshot.site, answers.site);
+        assert_eq!(config.snapshot.log.as_deref(), Some(Path::new(r"D:\SMS\Logs\smsbkup.log")));
         assert!(
             matches!(&config.destinations[0].target, Target::Folder(path) if path == Path::new(r"\\backup01\configmgr$"))
         );

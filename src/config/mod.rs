@@ -24,6 +24,7 @@ pub use self::share::{Credentials, Share, place_fault};
 mod bucket;
 mod error;
 pub mod init;
+pub mod installation;
 mod log;
 mod paths;
 mod raw;

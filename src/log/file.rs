@@ -17,6 +17,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::files::create_folders;
+
 /// How long to wait for another process's record.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often to look whether it is written.
@@ -54,7 +56,7 @@ impl LogFile {
     pub(super) fn append(&self, record: &str, head: &str) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
+            create_folders(folder)?;
         }
         let lock = self.lock(&mut state)?;
         let mut file = self.open()?;

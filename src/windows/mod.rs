@@ -15,6 +15,7 @@ pub(crate) mod code_page;
 pub(crate) mod event_log;
 pub(crate) mod files;
 pub(crate) mod network;
+pub(crate) mod security;
 
 /// Text as Windows takes it: UTF-16 with a zero at the end. What follows a zero in the text is not seen by Windows.
 pub(crate) fn wide(text: impl AsRef<OsStr>) -> Vec<u16> {

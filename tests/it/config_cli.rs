@@ -126,6 +126,14 @@ fn first_configuration_works_as_written() {
     let mut again = program();
     again.arg("init").arg(&file);
     Output::of(again).exits(1).says("init never replaces one");
+    let mut elsewhere = program();
+    elsewhere.arg("init").arg(scene.path("second.toml")).arg("--bat");
+    Output::of(elsewhere).exits(2).says("Configuration Manager is not installed here").says("smsbkup.box");
+    assert!(!scene.path("second.toml").exists());
+    let mut share = program();
+    share.arg("init").arg(scene.path("second.toml")).args(["--to", "smb://svc:hunter2@nas/cm$/p01"]);
+    Output::of(share).exits(2).says("shares are not written to by address").says_not("hunter2");
+    assert!(!scene.path("second.toml").exists());
 }
 
 #[test]
