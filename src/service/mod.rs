@@ -103,3 +103,21 @@ impl ServiceError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The installer registers the service without asking us.
+    #[test]
+    fn package_registers_the_same_service() {
+        let package = include_str!("../../deploy/windows/afterbackup.wxs");
+        for attribute in [
+            format!("<ServiceInstall Id=\"Service\" Name=\"{NAME}\" DisplayName=\"{DISPLAY_NAME}\""),
+            "Arguments=\"service run\"".to_owned(),
+            format!("Description=\"{DESCRIPTION}\""),
+        ] {
+            assert!(package.contains(&attribute), "{attribute}");
+        }
+    }
+}
