@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use afterbackup::archive::manifest::Manifest;
 
-use crate::harness::{COMPLETED, ID, Output, Scene, assert_part_of_tree, copy_tree, noise, tree};
+use crate::harness::{COMPLETED, ID, Output, Scene, assert_part_of_tree, copy_tree, noise, remove_tree, tree};
 
 /// A scene with an archive of several frames, and copies of it to be damaged.
 struct Damaged {
@@ -40,8 +40,8 @@ impl Damaged {
     fn after(&self, damage: impl FnOnce(&Path, &Path)) -> Said {
         let copy = self.scene.path("copy");
         let back = self.scene.path("back");
-        drop(fs::remove_dir_all(&copy));
-        drop(fs::remove_dir_all(&back));
+        remove_tree(&copy);
+        remove_tree(&back);
         copy_tree(&self.scene.path("vault"), &copy);
         damage(&copy.join(format!("XYZ/{ID}.tar.zst")), &copy.join(format!("XYZ/{ID}.json")));
         let run = |args: &[&str]| self.scene.run(&[args, &["--destination", "./copy"]].concat());
@@ -269,7 +269,7 @@ fn flipped_byte_in_an_encrypted_archive_is_found() {
         }
         if scene.path("back/XYZBackup").exists() {
             assert_part_of_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
-            fs::remove_dir_all(scene.path("back")).unwrap();
+            remove_tree(&scene.path("back"));
         }
         fs::write(&stored, &whole).unwrap();
     }

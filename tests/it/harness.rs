@@ -451,6 +451,18 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
+/// Removes a folder with everything in it, if it is there. Windows keeps read-only files.
+pub fn remove_tree(folder: &Path) {
+    if cfg!(windows) {
+        for (name, node) in if folder.exists() { tree(folder) } else { BTreeMap::new() } {
+            if node.read_only {
+                read_only(&folder.join(name), false);
+            }
+        }
+    }
+    until("the folder is gone", || fs::remove_dir_all(folder).is_ok() || !folder.exists());
+}
+
 /// Copies a folder with everything in it.
 pub fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

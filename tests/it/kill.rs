@@ -10,7 +10,9 @@ use jiff::SignedDuration;
 
 #[cfg(unix)]
 use crate::harness::PATIENCE;
-use crate::harness::{COMPLETED, ID, Scene, assert_part_of, assert_same_tree, at, names, noise, text, tree};
+use crate::harness::{
+    COMPLETED, ID, Scene, assert_part_of, assert_same_tree, at, names, noise, remove_tree, text, tree,
+};
 
 /// So many moments, spread over the duration of a full run. Processes start slowly under Wine, and the moments are the
 /// same.
@@ -120,7 +122,7 @@ fn fetch_that_is_killed_leaves_no_half_file_and_the_next_one_completes() {
     let fetch = ["fetch", "latest", "--to", "back"];
     let back = scene.path("back");
     let whole = duration(&scene, &fetch);
-    fs::remove_dir_all(&back).unwrap();
+    remove_tree(&back);
     let archived = tree(&scene.snapshot());
     let (mut killed, mut some) = (0, 0);
     for (number, moment) in moments(whole.mul_f64(1.05)).enumerate() {
@@ -136,7 +138,7 @@ fn fetch_that_is_killed_leaves_no_half_file_and_the_next_one_completes() {
         }
         // Some begin anew, some go on where the one before was killed.
         if number % 2 == 1 {
-            drop(fs::remove_dir_all(&back));
+            remove_tree(&back);
         }
     }
     assert!(killed >= MOMENTS / 2 && some >= MOMENTS / 4, "{killed} killed, {some} with files");
@@ -151,7 +153,7 @@ fn raw_fetch_that_is_killed_leaves_no_half_archive() {
     let back = scene.path("back");
     let archive = fs::read(scene.archive("vault")).unwrap();
     for moment in moments(whole).step_by(4) {
-        fs::remove_dir_all(&back).unwrap();
+        remove_tree(&back);
         fs::create_dir(&back).unwrap();
         kill_after(scene.spawn(&fetch), moment);
         let place = back.join(format!("{ID}.tar.zst"));
