@@ -63,6 +63,9 @@ pub struct PartEvidence {
     pub metadata: Option<Timestamp>,
     /// The newest file of what was backed up: neither metadata nor logs.
     pub newest_data: Option<NewestFile>,
+    /// The time of the folder that was changed first, and the one below the part that was changed last. Folders that
+    /// hold metadata or logs are left out: those may come after the data.
+    pub folders: Option<(Timestamp, NewestFile)>,
     /// The newest time of any file or folder.
     pub newest_change: Option<Timestamp>,
     /// How many files of what was backed up there are.
@@ -229,6 +232,7 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
         path: part.path.clone(),
         metadata,
         newest_data: None,
+        folders: None,
         newest_change: walk.newest_change,
         data_files: 0,
         databases: Vec::new(),
@@ -236,12 +240,14 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
         backups,
         has_setup: walk.items.iter().any(|item| item.name.eq_ignore_ascii_case("SMSSETUP")),
     };
+    let mut written_late = false;
     for item in walk.items.iter().filter(|item| item.kind == Kind::File) {
         let (folder, name) = item.name.rsplit_once('/').unwrap_or(("", &item.name));
         let top = folder.is_empty() || folder.eq_ignore_ascii_case(DATABASE_FOLDER);
         // Written beside the data, and perhaps after the metadata.
         let about = [METADATA, SQL_METADATA, "smsbkup.log", "smsbkup.lo_", "smssqlbkup.log", "smssqlbkup.lo_"];
         if top && about.iter().any(|about| name.eq_ignore_ascii_case(about)) {
+            written_late |= !folder.is_empty();
             continue;
         }
         evidence.data_files += 1;
@@ -252,6 +258,13 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
             evidence.newest_data = Some(NewestFile { name: item.name.to_string(), modified: item.modified });
         }
     }
+    let folders = walk.items.iter().filter(|item| item.kind == Kind::Folder);
+    let folders = folders.filter(|item| !(written_late && item.name.eq_ignore_ascii_case(DATABASE_FOLDER)));
+    evidence.folders = folders.clone().map(|item| item.modified).chain(walk.root_modified).min().zip(
+        folders
+            .max_by_key(|item| item.modified)
+            .map(|item| NewestFile { name: item.name.to_string(), modified: item.modified }),
+    );
     evidence
 }
 

@@ -34,6 +34,8 @@ pub struct Walk {
     pub items: Vec<Item>,
     /// What is there but was not taken.
     pub skipped: Vec<Skipped>,
+    /// The time of the folder itself.
+    pub root_modified: Option<Timestamp>,
     /// The newest time of any file or folder, the root included: a folder's changes when something in it appears or goes.
     pub newest_change: Option<Timestamp>,
 }
@@ -153,7 +155,8 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
         move |source| WalkError::Read { path, source }
     };
     let metadata = std::fs::metadata(verbatim(root)).map_err(read(root))?;
-    let mut walk = Walk { root: root.to_path_buf(), newest_change: Some(modified(&metadata)), ..Walk::default() };
+    let root_modified = Some(modified(&metadata));
+    let mut walk = Walk { root: root.to_path_buf(), root_modified, newest_change: root_modified, ..Walk::default() };
     let mut path = root.to_path_buf();
     let mut name = String::new();
     let mut open = vec![list(&path, cancel)?.into_iter()];

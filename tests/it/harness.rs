@@ -363,7 +363,8 @@ pub fn status_message(id: u32, time: Timestamp) -> String {
     )
 }
 
-fn log_line(text: &str, time: Timestamp) -> String {
+/// A line of the task's log, synthetic like all of them.
+pub fn log_line(text: &str, time: Timestamp) -> String {
     let stamp = time.strftime("%m-%d-%Y %H:%M:%S.%3f");
     format!("{text}  $$<SMS_SITE_BACKUP><{stamp}+000><thread=6140 (0x17FC)>\r\n")
 }

@@ -35,6 +35,7 @@ mod run;
 mod server;
 #[cfg(windows)]
 mod service;
+mod simulator;
 mod sites;
 mod sql_backups;
 mod status;
@@ -42,5 +43,7 @@ mod status;
 mod systemd;
 mod torn;
 mod verify;
+mod watch;
+mod watch_simulated;
 #[cfg(windows)]
 mod windows;

@@ -15,6 +15,8 @@ use crate::source::log::{Outcome, Run};
 
 /// Before the second attempt; then twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_mins(1);
+/// The same after a change while it was read: the task may just have put the copy of its log there.
+const FIRST_RETRY_DROPPED: Duration = Duration::from_secs(10);
 /// Never longer than this.
 const LAST_RETRY: Duration = Duration::from_hours(1);
 /// While another run holds the lock.
@@ -105,17 +107,20 @@ impl Memory {
         self.retry_in = match attempted {
             Attempted::Done => None,
             Attempted::Busy => Some(BUSY),
-            Attempted::Unfinished | Attempted::Dropped(_) => {
-                self.failures = self.failures.saturating_add(1);
-                let doublings = (self.failures - 1).min(10);
-                Some(FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY))
-            }
+            Attempted::Unfinished => Some(self.next_retry(FIRST_RETRY)),
+            Attempted::Dropped(_) => Some(self.next_retry(FIRST_RETRY_DROPPED)),
         };
         match attempted {
             Attempted::Done => self.dropped = None,
             Attempted::Dropped(id) => self.dropped = self.key.as_ref().map(|key| (id, key.marks.clone())),
             Attempted::Busy | Attempted::Unfinished => {}
         }
+    }
+
+    fn next_retry(&mut self, first: Duration) -> Duration {
+        let doublings = self.failures.min(10);
+        self.failures = self.failures.saturating_add(1);
+        first.saturating_mul(1 << doublings).min(LAST_RETRY)
     }
 
     /// The archive that will never be, if the snapshot that was read for it is there no more.

@@ -1,8 +1,9 @@
 //! Completed snapshots that were destroyed before anybody could archive them.
 //!
 //! The task deletes its snapshot before it writes the next. Whatever completed run the log tells of, and whose archive
-//! was never made, is gone for good once another run follows it: that is told once, as an error. What the log tells of
-//! the time before the first archive is not told: nobody was there to archive it.
+//! was never made, is gone for good once another run follows it: that is told once, as an error, and again by a watcher
+//! that is started before there is a newer archive. What the log tells of the time before the first archive is not told:
+//! nobody was there to archive it.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +18,16 @@ pub(super) struct Missed {
 }
 
 impl Missed {
-    /// Begins to watch a site whose newest archive is this one.
-    pub(super) fn new(site: SiteCode, runs: &Runs, newest: Option<&ArchiveId>) -> Self {
-        let mut missed = Self { site, known: newest.cloned().into_iter().collect() };
-        // By the order of the log and not by time: a server's clock may have been set back meanwhile.
+    /// Begins to watch a site that has these archives.
+    pub(super) fn new(site: SiteCode, runs: &Runs, archives: BTreeSet<ArchiveId>) -> Self {
+        let mut missed = Self { site, known: archives };
+        // By the order of the log, as a server's clock may have been set back. Where no archive is named after a run of
+        // the log, only time can tell which are older.
         let told: Vec<ArchiveId> = missed.superseded(runs).collect();
-        let behind = match newest {
-            None => told.len(),
-            Some(newest) => told.iter().rposition(|id| id <= newest).map_or(0, |at| at + 1),
-        };
-        missed.known.extend(told.into_iter().take(behind));
+        let newest = missed.known.last();
+        let archived = told.iter().rposition(|id| missed.known.contains(id));
+        let behind = archived.or_else(|| told.iter().rposition(|id| newest.is_none_or(|newest| id <= newest)));
+        missed.known.extend(told.into_iter().take(behind.map_or(0, |at| at + 1)));
         missed
     }
 
@@ -81,13 +82,13 @@ mod tests {
         format!("P01-20261122T{hour:02}0000Z").parse().unwrap()
     }
 
-    fn site() -> SiteCode {
-        "P01".parse().unwrap()
+    fn new(runs: &Runs, archives: &[u32]) -> Missed {
+        Missed::new("P01".parse().unwrap(), runs, archives.iter().map(|hour| id(*hour)).collect())
     }
 
     #[test]
     fn completed_run_is_missed_when_the_next_one_begins_before_it_was_archived() {
-        let mut missed = Missed::new(site(), &runs(&[1]), Some(&id(1)));
+        let mut missed = new(&runs(&[1]), &[1]);
         assert_eq!(missed.find(&runs(&[1, 2])), []);
         assert_eq!(missed.find(&runs(&[1, 2, 0])), [id(2)]);
         assert_eq!(missed.find(&runs(&[1, 2, 3])), []);
@@ -99,17 +100,20 @@ mod tests {
     #[test]
     fn what_completed_while_nobody_watched_is_told_and_what_is_older_than_the_first_archive_is_not() {
         let all = runs(&[1, 2, 3, 4, 5]);
-        assert_eq!(Missed::new(site(), &all, None).find(&all), []);
-        assert_eq!(Missed::new(site(), &all, Some(&id(2))).find(&all), [id(3), id(4)]);
-        assert_eq!(Missed::new(site(), &all, Some(&id(4))).find(&all), []);
-        assert_eq!(Missed::new(site(), &all, Some(&id(5))).find(&all), []);
+        assert_eq!(new(&all, &[]).find(&all), []);
+        assert_eq!(new(&all, &[2]).find(&all), [id(3), id(4)]);
+        assert_eq!(new(&all, &[1, 4]).find(&all), []);
+        assert_eq!(new(&all, &[5]).find(&all), []);
     }
 
     #[test]
     fn clock_that_was_set_back_makes_nothing_missed_that_is_archived() {
-        let mut missed = Missed::new(site(), &runs(&[9]), Some(&id(9)));
+        let mut missed = new(&runs(&[9]), &[9]);
         assert_eq!(missed.find(&runs(&[9, 3])), []);
         missed.settle(&id(3));
         assert_eq!(missed.find(&runs(&[9, 3, 4, 0])), [id(4)]);
+        // The one of 22 o'clock was missed before the clock was set back.
+        let all = runs(&[9, 22, 3, 4]);
+        assert_eq!(new(&all, &[9]).find(&all), [id(22), id(3)]);
     }
 }

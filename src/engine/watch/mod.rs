@@ -14,7 +14,7 @@ mod calm;
 mod memory;
 mod missed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use self::calm::Calm;
@@ -96,7 +96,7 @@ impl<'a> Watcher<'a> {
             // At least once more after an attempt: it says how long to wait.
             let mut next = site.memory.see(&sight, elapsed, self.context.config.snapshot.quiet);
             if next == Next::Attempt {
-                let attempted = self.attempt(site);
+                let attempted = self.attempt(*code, site, sight.run.as_ref());
                 site.memory.attempted(attempted);
                 next = site.memory.see(&sight, Duration::ZERO, self.context.config.snapshot.quiet);
             }
@@ -156,24 +156,23 @@ impl<'a> Watcher<'a> {
     }
 
     fn get_to_know(&self, code: SiteCode, runs: Option<&Runs>) -> Site {
-        let newest = self.newest_archive(code);
         let snapshot = config::Snapshot { site: Some(code), ..self.context.config.snapshot.clone() };
         Site {
             config: Config { snapshot, ..self.context.config.clone() },
             memory: Memory::default(),
-            missed: Missed::new(code, runs.unwrap_or(&Runs::new()), newest.as_ref()),
+            missed: Missed::new(code, runs.unwrap_or(&Runs::new()), self.archives(code)),
             told: None,
         }
     }
 
     /// Of all destinations that can be asked, by the names that lie there.
-    fn newest_archive(&self, site: SiteCode) -> Option<ArchiveId> {
+    fn archives(&self, site: SiteCode) -> BTreeSet<ArchiveId> {
         let manifest = |name: &str| match StoredFile::parse(name) {
             Some(StoredFile::Manifest(id)) if id.site() == site && id.series().is_none() => Some(id),
             _ => None,
         };
         let lists = self.context.destinations.iter().filter_map(|one| one.list(site.as_str()).ok());
-        lists.flatten().filter_map(|entry| manifest(&entry.name)).max()
+        lists.flatten().filter_map(|entry| manifest(&entry.name)).collect()
     }
 
     /// The beginning and the failure of a run of the task.
@@ -218,7 +217,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// Archives the snapshot of a site, if it is complete.
-    fn attempt(&self, site: &mut Site) -> Attempted {
+    fn attempt(&self, code: SiteCode, site: &mut Site, run: Option<&Run>) -> Attempted {
         let lock = match RunLock::take(&self.context.config.lock_file) {
             Ok(lock) => lock,
             Err(LockError::Busy(_)) => return Attempted::Busy,
@@ -250,6 +249,10 @@ impl<'a> Watcher<'a> {
         match (&outcome.result, &outcome.archive) {
             (SiteResult::Archived | SiteResult::AlreadyArchived, Some(id)) => {
                 site.missed.settle(id);
+                // A clock that was set during the run can give the archive another time than the log has.
+                if let Some(log::Outcome::Completed { at: Some(at) }) = run.map(|run| run.outcome) {
+                    site.missed.settle(&ArchiveId::new(code, at));
+                }
                 let everywhere = outcome.destinations.iter().all(|one| one.result.has_archive());
                 if everywhere { Attempted::Done } else { Attempted::Unfinished }
             }

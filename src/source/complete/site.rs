@@ -33,6 +33,8 @@ use super::{By, Completion, Look, SKEW, State};
 /// A copied log that says "completed" may itself have been written this much later. A run that starts sooner after
 /// another is not noticed by this; reading then notices that files vanish.
 pub(super) const COPY_SLACK: SignedDuration = SignedDuration::from_secs(60);
+/// How much later than the metadata a folder may have been changed. Some file systems count in steps of two seconds.
+const FOLDER_SLACK: SignedDuration = SignedDuration::from_secs(2);
 /// How long a run may take whose start the log no longer tells.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
 /// How far the metadata of two halves may lie apart where no log tells.
@@ -212,7 +214,8 @@ impl<'a> Decision<'a> {
             ));
             return Ok(Told::Nothing);
         }
-        let old = match run.started_at() {
+        // A run that ended before it began had its clock set back: its beginning cannot be compared with anything.
+        let old = match run.started_at().filter(|started| *started <= completed) {
             Some(started) => started.duration_since(metadata) > SKEW,
             None => completed.duration_since(metadata) > LONGEST_RUN,
         };
@@ -246,7 +249,6 @@ impl<'a> Decision<'a> {
     /// Is the database half complete and of the same run as the site half?
     fn same_run(&mut self, sql: &PartEvidence, site_metadata: Timestamp, told: &Told) -> Result<(), State> {
         let metadata = self.metadata_time(sql)?;
-        self.part_newer_than_data(sql)?;
         let completed = told.completed();
         // A log that does not tell of this snapshot gives no bounds; one copied during the run knows its start.
         let usable = completed.is_some() || self.last_run().is_some_and(|run| run.outcome == Outcome::Running);
@@ -287,6 +289,7 @@ impl<'a> Decision<'a> {
     fn newer_than_data(&mut self) -> Result<(), State> {
         for part in &self.evidence.parts {
             self.part_newer_than_data(part)?;
+            self.nothing_removed(part)?;
         }
         self.say("the metadata is newer than every file of the backup");
         Ok(())
@@ -307,6 +310,24 @@ impl<'a> Decision<'a> {
             return Err(self.no(State::Incomplete, reason));
         }
         Ok(())
+    }
+
+    /// A run that died while it cleaned leaves files that are all old, but not the folders they were taken from. Where
+    /// every folder is newer, the snapshot was copied here, and that tells nothing.
+    fn nothing_removed(&mut self, part: &PartEvidence) -> Result<(), State> {
+        let limit = self.metadata_time(part)?.checked_add(FOLDER_SLACK).unwrap_or(Timestamp::MAX);
+        match &part.folders {
+            Some((oldest, newest)) if newest.modified > limit && *oldest <= limit => {
+                let reason = format!(
+                    "files came or went in {} at {}, after {} was written: did the backup task die while it cleaned?",
+                    newest.name,
+                    newest.modified,
+                    part.metadata_name()
+                );
+                Err(self.no(State::Incomplete, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// (c)

@@ -32,6 +32,7 @@ fn part(kind: PartKind, data: &str, metadata: &str) -> PartEvidence {
         path: "P01Backup".into(),
         metadata: (!metadata.is_empty()).then(|| time(metadata)),
         newest_data: Some(NewestFile { name: "SiteServer/x".into(), modified: time(data) }),
+        folders: None,
         newest_change: Some(time(data).max(if metadata.is_empty() { Timestamp::MIN } else { time(metadata) })),
         data_files: 3,
         databases: vec![("SiteDBServer/CM_P01.mdf".into(), 8192)],
@@ -78,6 +79,30 @@ fn log_alone_completes_without_quiet_period() {
     let completion = decide(&evidence, QUIET, time("02:00:01"));
     assert_eq!(completion.run.as_deref(), Some("P01 completed 2026-11-22T02:00:00Z"));
     assert_eq!(completion.run, decide(&evidence, QUIET, time("12:00:00")).run);
+}
+
+#[test]
+fn folder_that_lost_files_after_the_metadata_was_written_makes_the_snapshot_incomplete() {
+    let mut evidence = evidence(LogEvidence::Absent);
+    for (oldest, newest, state_then) in [
+        ("01:50:00", "01:59:02", by_metadata("01:59:00")),
+        ("01:50:00", "01:59:03", State::Incomplete),
+        ("01:59:00", "04:00:00", State::Incomplete),
+        // All of them: it was copied here.
+        ("03:59:00", "04:00:00", by_metadata("01:59:00")),
+    ] {
+        let newest = NewestFile { name: "SiteServer/inboxes".into(), modified: time(newest) };
+        evidence.parts[0].folders = Some((time(oldest), newest));
+        assert_eq!(state(&evidence, "12:00:00"), state_then, "{oldest}");
+    }
+}
+
+#[test]
+fn clock_that_is_set_back_during_the_run_does_not_make_the_snapshot_an_old_one() {
+    let mut evidence = evidence(log(false, &[(5055, "02:30:00"), (5056, "02:35:00"), (5035, "02:00:00")]));
+    assert_eq!(state(&evidence, "02:00:01"), by_log("02:00:00"));
+    evidence.log = log(false, &[(5055, "16:00:00"), (5056, "16:05:00"), (5035, "16:30:00")]);
+    assert_eq!(state(&evidence, "16:30:01"), State::Unknown);
 }
 
 #[test]
@@ -213,10 +238,12 @@ fn halves_of_different_runs_are_not() {
 }
 
 #[test]
-fn database_half_needs_its_own_metadata_newer_than_its_data() {
-    let mut evidence = two_parts(log(false, GOOD), "01:30:00");
+fn database_half_needs_its_own_metadata_newer_than_its_data_where_the_log_does_not_tell() {
+    let mut evidence = two_parts(LogEvidence::Absent, "01:30:00");
     evidence.parts[1].newest_data.as_mut().unwrap().modified = time("01:31:00");
     assert_eq!(state(&evidence, "12:00:00"), State::Incomplete);
+    evidence.log = log(false, GOOD);
+    assert_eq!(state(&evidence, "12:00:00"), by_log("02:00:00"));
 }
 
 #[test]
