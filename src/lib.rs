@@ -39,5 +39,6 @@ pub mod sqlserver;
 pub mod state;
 pub mod units;
 mod verbatim;
+pub mod watch;
 #[cfg(windows)]
 mod windows;

@@ -10,5 +10,4 @@ pub mod outcome;
 pub mod prune;
 pub mod run;
 pub mod turn;
-pub mod watch;
 mod worsened;

@@ -11,10 +11,10 @@ use afterbackup::cancel::Cancel;
 use afterbackup::clock::FixedClock;
 use afterbackup::destination;
 use afterbackup::engine::run::Context;
-use afterbackup::engine::watch::Watcher;
 use afterbackup::monitor::{Collector, Level};
 use afterbackup::report::overdue::Verdict;
 use afterbackup::report::{Reminder, Reporter};
+use afterbackup::watch::Watcher;
 
 use crate::harness::{COMPLETED, ID, Output, PATIENCE, Scene, at, log_of_completed_run, names};
 use crate::support::canned::{Answer, Canned};

@@ -97,6 +97,7 @@ pub struct Layout {
 
 /// The task, its folder and its log.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four things that have happened or not")]
 struct Task {
     root: PathBuf,
     layout: Layout,
@@ -196,7 +197,7 @@ impl Simulator {
             let left = (begun + at_most).saturating_sub(task.elapsed);
             task.pass(left);
         }
-        task.elapsed - begun
+        task.elapsed.saturating_sub(begun)
     }
 
     pub fn is_idle(&self) -> bool {
@@ -389,7 +390,7 @@ impl Task {
     fn end_of_snapshot(&mut self) {
         let elapsed = self.elapsed;
         if let Some(last) = self.completed.last_mut().filter(|last| last.lasted.is_none()) {
-            last.lasted = Some(elapsed - last.began);
+            last.lasted = Some(elapsed.saturating_sub(last.began));
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::{Clock, SystemClock};
 use afterbackup::engine::outcome::SiteResult;
-use afterbackup::engine::watch;
+use afterbackup::watch;
 use jiff::SignedDuration;
 
 use crate::harness::{Scene, assert_same_tree, at, names, noise, text, touch, until};

@@ -1,7 +1,7 @@
 //! The resident watcher: archives each completed snapshot once, for years.
 //!
 //! [`Watcher::step`] looks at the log and at the [marks](crate::source::Marks) of every snapshot, which touches nothing,
-//! and makes an [attempt](super::run) when they say that a run was completed. Nothing is decided by what caused the look:
+//! and makes an [attempt](crate::engine::run) when they say that a run was completed. Nothing is decided by what caused the look:
 //! a file event, the poll, a one-shot that hands over. So an event that never comes costs a poll, not an archive.
 //!
 //! On start nothing is known, and the first step tries: a completed snapshot without archive gets one, and one that has
@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 use self::calm::Calm;
 use self::memory::{Attempted, Memory, Next, Sight};
 use self::missed::Missed;
-use super::outcome::SiteResult;
-use super::run::{Context, RunError};
-use super::turn;
 use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
 use crate::config::{self, Config};
+use crate::engine::outcome::SiteResult;
+use crate::engine::run::{Context, RunError};
+use crate::engine::turn;
 use crate::error::chain;
 use crate::lock::{LockError, RunLock};
 use crate::monitor::{Event, Level, Monitor};
@@ -144,14 +144,18 @@ impl<'a> Watcher<'a> {
         let message = chain(error);
         if self.blind.get(what) != Some(&message) {
             let event = Event::new("blind", Level::Error, format!("cannot watch: {message}")).with("hint", hint);
-            self.context.tell(&event);
+            self.context.monitor.event(&event);
             self.blind.insert(what, message);
         }
     }
 
     fn sees(&mut self, what: &'static str) {
         if self.blind.remove(what).is_some() {
-            self.context.tell(&Event::new("sees-again", Level::Info, format!("The {what} can be looked at again")));
+            self.context.monitor.event(&Event::new(
+                "sees-again",
+                Level::Info,
+                format!("The {what} can be looked at again"),
+            ));
         }
     }
 
@@ -201,7 +205,7 @@ impl<'a> Watcher<'a> {
             }
             log::Outcome::Completed { .. } => return,
         };
-        self.context.tell(&event.with("site", code.as_str()));
+        self.context.monitor.event(&event.with("site", code.as_str()));
     }
 
     fn tell_missed(&self, site: &mut Site, runs: Option<&Runs>, marks: &Marks) {
@@ -212,7 +216,7 @@ impl<'a> Watcher<'a> {
             let message = format!("{id} will never be: the next backup began before its snapshot was archived");
             let hint = "leave more time between backups than archiving takes, or set spool";
             let event = Event::new("missed", Level::Error, message).with("archive", id.to_string());
-            self.context.tell(&event.with("hint", hint));
+            self.context.monitor.event(&event.with("hint", hint));
         }
     }
 
@@ -268,7 +272,7 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
     let (mut alarm, error) = Alarm::new(context.config);
     if let Some(error) = error {
         let message = format!("no file events, polling alone: {}", chain(&error));
-        context.tell(&Event::new("no-events", Level::Warn, message));
+        context.monitor.event(&Event::new("no-events", Level::Warn, message));
     }
     let how = if alarm.has_events() { "file events and polling" } else { "polling" };
     let snapshot = &context.config.snapshot;
@@ -278,11 +282,11 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
         humantime::format_duration(context.config.watch.poll)
     );
     let event = Event::new("watching", Level::Info, message).with("path", snapshot.path.display().to_string());
-    context.tell(&event.with("events", alarm.has_events()));
+    context.monitor.event(&event.with("events", alarm.has_events()));
     if snapshot.log.is_none() && snapshot.kind == config::SnapshotKind::Site {
         let message = "[snapshot] log is not set: a completed snapshot is noticed later, and a new run of the task too";
         let hint = "set it to smsbkup.log in the Logs folder of the site server";
-        context.tell(&Event::new("warning", Level::Warn, message).with("hint", hint));
+        context.monitor.event(&Event::new("warning", Level::Warn, message).with("hint", hint));
     }
     let mut watcher = Watcher::new(*context);
     ready();
@@ -299,7 +303,7 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
             before = Instant::now();
         }
     });
-    context.tell(&Event::new("stopped", Level::Info, "Stopped watching"));
+    context.monitor.event(&Event::new("stopped", Level::Info, "Stopped watching"));
 }
 
 fn log_hint(error: &log::Error) -> &'static str {

@@ -25,8 +25,8 @@ impl Missed {
         // the log, only time can tell which are older.
         let told: Vec<ArchiveId> = missed.superseded(runs).collect();
         let newest = missed.known.last();
-        let archived = told.iter().rposition(|id| missed.known.contains(id));
-        let behind = archived.or_else(|| told.iter().rposition(|id| newest.is_none_or(|newest| id <= newest)));
+        let last = told.iter().rposition(|id| missed.known.contains(id));
+        let behind = last.or_else(|| told.iter().rposition(|id| newest.is_none_or(|newest| id <= newest)));
         missed.known.extend(told.into_iter().take(behind.map_or(0, |at| at + 1)));
         missed
     }
