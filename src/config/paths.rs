@@ -119,17 +119,11 @@ pub(super) fn default_lock_file(_env: super::Env<'_>) -> PathBuf {
 
 /// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a service
 /// manager or cron keeps what is printed.
-#[cfg(windows)]
 pub(super) fn default_log_file(env: super::Env<'_>) -> Option<PathBuf> {
-    let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
-    Some(Path::new(&data).join("afterbackup").join("logs").join("afterbackup.log"))
-}
-
-/// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a service
-/// manager or cron keeps what is printed.
-#[cfg(not(windows))]
-pub(super) fn default_log_file(_env: super::Env<'_>) -> Option<PathBuf> {
-    None
+    cfg!(windows).then(|| {
+        let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
+        Path::new(&data).join("afterbackup").join("logs").join("afterbackup.log")
+    })
 }
 
 #[cfg(test)]

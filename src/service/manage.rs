@@ -21,7 +21,7 @@ use super::{DESCRIPTION, DISPLAY_NAME, NAME, NOT_INSTALLED, ServiceError};
 use crate::event_log;
 
 /// Without any progress for so long, a service is not waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// What Windows gives as the last exit code of a service that was not started yet.
 pub const NEVER_STARTED: u32 = 1077;

@@ -2,23 +2,28 @@
 //! (see .config/nextest.toml), and refuse to where there is one already.
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use afterbackup::event_log;
 
 use crate::harness::{PATIENCE, Scene};
 
+/// Where the tests share a process, they take turns too.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A site with a log, and no service before or after.
-struct Server(Scene);
+struct Server(Scene, #[allow(dead_code, reason = "held until the end")] MutexGuard<'static, ()>);
 
 impl Server {
     fn new() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scene = Scene::new();
         // Without the site server's own log, the watcher waits for the quiet period.
         scene.snapshot_key("quiet = '1s'");
         scene.section("[log]\nfile = 'logs/afterbackup.log'");
         scene.run(&["service", "status"]).exits(1).says("hint: 'afterbackup service install' installs it");
-        Self(scene)
+        Self(scene, turn)
     }
 
     fn log(&self) -> String {
