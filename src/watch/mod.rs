@@ -214,7 +214,7 @@ impl<'a> Watcher<'a> {
         missed.extend(site.memory.lost(marks).filter(|id| site.missed.settle(id)));
         for id in missed {
             let message = format!("{id} will never be: the next backup began before its snapshot was archived");
-            let hint = "leave more time between backups than archiving takes, or set spool";
+            let hint = "leave more time between backups than archiving takes";
             let event = Event::new("missed", Level::Error, message).with("archive", id.to_string());
             self.context.monitor.event(&event.with("hint", hint));
         }
