@@ -5,8 +5,8 @@
 //!
 //! A [`Cancel::child`] can be set alone: it stops one attempt, while the program goes on.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A shared flag, set once.
@@ -17,6 +17,8 @@ pub struct Cancel(Arc<Flag>);
 struct Flag {
     set: AtomicBool,
     parent: Option<Cancel>,
+    /// Wakes those who wait, of a flag and of all its children.
+    bell: Arc<(Mutex<()>, Condvar)>,
 }
 
 impl Cancel {
@@ -29,26 +31,33 @@ impl Cancel {
     /// A flag of its own that also counts as set when this one is.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self(Arc::new(Flag { set: AtomicBool::new(false), parent: Some(self.clone()) }))
+        let bell = Arc::clone(&self.0.bell);
+        Self(Arc::new(Flag { set: AtomicBool::new(false), parent: Some(self.clone()), bell }))
     }
 
     /// Asks everything that holds a copy or a child to stop.
     pub fn cancel(&self) {
         self.0.set.store(true, Ordering::Release);
+        let (lock, bell) = &*self.0.bell;
+        // Whoever has just looked is waiting when this lock is free.
+        drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+        bell.notify_all();
     }
 
-    /// Waits, but not after somebody has asked to stop; tells whether somebody has.
+    /// Waits, but not after somebody has asked to stop; tells whether somebody has. Sleeps all the while.
     #[must_use]
     pub fn wait(&self, time: Duration) -> bool {
-        const LOOK: Duration = Duration::from_millis(100);
-        let end = Instant::now() + time;
+        let begun = Instant::now();
+        let (lock, bell) = &*self.0.bell;
+        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.is_cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = time.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
             }
-            std::thread::sleep(left.min(LOOK));
+            (guard, _) = bell.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(guard);
         self.is_cancelled()
     }
 
@@ -71,5 +80,15 @@ mod tests {
         assert!(one.is_cancelled() && !other.is_cancelled() && !parent.is_cancelled());
         parent.cancel();
         assert!(other.is_cancelled());
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_by_the_parent_and_ends_by_itself_otherwise() {
+        let parent = Cancel::new();
+        assert!(!parent.child().wait(Duration::from_millis(1)));
+        let waiting = parent.child();
+        let waiter = std::thread::spawn(move || waiting.wait(Duration::MAX));
+        parent.cancel();
+        assert!(waiter.join().unwrap());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
@@ -46,15 +47,11 @@ pub(super) fn resident(program: &Program<'_>, loaded: &Loaded, ready: impl FnOnc
     let (done, ended) = bounded::<()>(0);
     let (cancel, stop_timeout) = (program.cancel.clone(), loaded.config.watch.stop_timeout);
     let last_resort = thread::spawn(move || {
-        while ended.recv_timeout(std::time::Duration::from_millis(250)) == Err(RecvTimeoutError::Timeout) {
-            if cancel.is_cancelled() {
-                if ended.recv_timeout(stop_timeout) == Err(RecvTimeoutError::Timeout) {
-                    // It hangs in a call to the system, as to a share that is gone. Nothing half is visible.
-                    #[allow(clippy::exit, reason = "no other way out, and every moment is safe to be killed in")]
-                    std::process::exit(i32::from(Exit::Failed as u8));
-                }
-                return;
-            }
+        // Watching ends in no other way.
+        if cancel.wait(Duration::MAX) && ended.recv_timeout(stop_timeout) == Err(RecvTimeoutError::Timeout) {
+            // It hangs in a call to the system, as to a share that is gone. Nothing half is visible.
+            #[allow(clippy::exit, reason = "no other way out, and every moment is safe to be killed in")]
+            std::process::exit(i32::from(Exit::Failed as u8));
         }
     });
     watch::watch(&program.context(loaded), ready);

@@ -103,6 +103,7 @@ mod tests {
         "handed-over",
         "hook-output",
         "locked",
+        "note",
         "pushed",
         "started",
         "swept",

@@ -8,7 +8,9 @@ use crate::engine::outcome::{Outcome, Severity};
 use crate::engine::run::RunError;
 use crate::lock;
 
-/// After the start, and while a run is at work: it may be about to make the archive that is missing.
+/// After the start. The first step may be about to make the archive that is missing.
+const AT_START: Duration = Duration::from_secs(30);
+/// While a run is at work: so may that be.
 const SOON: Duration = Duration::from_mins(5);
 /// Between two looks how backups stand.
 const EVERY: Duration = Duration::from_hours(1);
@@ -36,7 +38,7 @@ impl Reporter<'_> {
     pub fn keep_checking(&self) {
         let context = &self.context;
         let mut reminder = Reminder::default();
-        let (mut wait, mut postponed) = (SOON, Duration::ZERO);
+        let (mut wait, mut postponed) = (AT_START, Duration::ZERO);
         while !context.clock.wait(wait, context.cancel) {
             if postponed < LONGEST_RUN && lock::is_held(&context.config.lock_file) {
                 postponed += SOON;

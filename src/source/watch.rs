@@ -21,7 +21,7 @@ use crate::config;
 use crate::lock;
 
 /// How long a request to stop may go unnoticed.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 /// Between two looks for a one-shot that hands over.
 const HANDOVER_LOOK: Duration = Duration::from_secs(1);
 /// Events come in bursts: one look is enough when they have ended,
