@@ -15,6 +15,11 @@ windows_tools=${AFTERBACKUP_WINDOWS_TOOLS:-../shared/windows}
 windows_target=x86_64-pc-windows-gnu
 
 say() { printf '%s\n' "$*"; }
+skips=()
+skip() { # WHY: told at once, and again at the end
+    skips+=("$current: $*")
+    say "skipped: $*"
+}
 die() { say "error: $*" >&2; exit 1; }
 
 work=$(mktemp -d)
@@ -67,7 +72,7 @@ step_packages() {
 
 step_format() {
     if ! cargo fmt --version >/dev/null 2>&1; then
-        say "skipped: rustfmt is not installed"
+        skip "rustfmt is not installed"
         return
     fi
     cargo fmt --check
@@ -75,7 +80,7 @@ step_format() {
 
 step_lint() {
     if ! cargo clippy --version >/dev/null 2>&1; then
-        say "skipped: clippy is not installed"
+        skip "clippy is not installed"
         return
     fi
     cargo clippy --locked --all-targets -- -D warnings
@@ -112,7 +117,7 @@ step_doc_tests() {
 step_ceph() {
     local settings
     if [ ! -x tests/ceph.sh ]; then
-        say "skipped: no tests/ceph.sh"
+        skip "no tests/ceph.sh"
         return
     fi
     settings=$(DIR=$work/ceph tests/ceph.sh up)
@@ -164,7 +169,7 @@ step_licences() {
 # The first command of README.md, with the build that the tests have left.
 step_quick_start() {
     if [ ! -e config/sample.toml ]; then
-        say "skipped: no config/sample.toml"
+        skip "no config/sample.toml"
         return
     fi
     PROFILE=dev deploy/quick-start.sh
@@ -179,7 +184,7 @@ step_windows() {
         "$windows_tools/setup.sh"
         runner=$(realpath "$windows_tools/wine-run")
     elif [ ! -d "$libraries" ] || [ -z "$runner" ]; then
-        say "skipped: needs the target $windows_target and CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER"
+        skip "needs the target $windows_target and CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER"
         return
     fi
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$runner
@@ -230,15 +235,16 @@ windows_tests() {
 step_msi() {
     local program=target/$windows_target/release/afterbackup.exe
     if [ ! -x "$windows_tools/wine-run" ] || ! command -v wixl msibuild >/dev/null || [ ! -e "$program" ]; then
-        say "skipped: needs Wine, wixl, msitools and the program that the step windows builds"
+        skip "needs Wine, wixl, msitools and the program that the step windows builds"
         return
     fi
     deploy/windows/check-msi.sh "$program" "$(realpath "$windows_tools/wine-run")"
 }
 
-# What the test runs said at their end, the ordinary suite last.
+# What was left out, and what the test runs said at their end, the ordinary suite last.
 step_results() {
     local name
+    [ ${#skips[@]} -eq 0 ] || printf 'SKIPPED %s\n' "${skips[@]}"
     for name in ceph windows tests; do
         [ ! -e "$work/$name.summary" ] || cat "$work/$name.summary"
     done

@@ -32,12 +32,13 @@ table() { # NAME: reads the table in Windows Installer's text form, with spaces 
 query() { msibuild "$msi" -q "$1"; }
 
 # The configuration names hooks that run as SYSTEM, and logs tell what is where: nobody but SYSTEM (SY) and administrators
-# (BA) may read or write there, whatever %ProgramData% hands down (P).
+# (BA) may read or write there, whatever %ProgramData% hands down (P). Only at first: an account that the service was
+# given since keeps its rights.
 table MsiLockPermissionsEx <<'TABLE'
 MsiLockPermissionsEx | LockObject | Table | SDDLText | Condition
 s72 | s72 | s32 | s0 | S255
 MsiLockPermissionsEx | MsiLockPermissionsEx
-Data | DATAFOLDER | CreateFolder | D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA) | 
+Data | DATAFOLDER | CreateFolder | D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA) | NOT WIX_UPGRADE_DETECTED AND NOT Installed
 TABLE
 
 # = set it, - remove it on uninstall, * for the machine; [~] is what was there.
@@ -53,7 +54,9 @@ query "INSERT INTO InstallExecuteSequence (Action, Condition, Sequence) VALUES (
 # An upgrade installs over what is there and then removes the old product, of which nothing is left. The other order would
 # delete the service in between, and with it the account and the start that the administrator gave it.
 query "UPDATE InstallExecuteSequence SET Sequence = 6700 WHERE Action = 'RemoveExistingProducts'"
-query "UPDATE InstallExecuteSequence SET Condition = 'VersionNT AND NOT WIX_UPGRADE_DETECTED' WHERE Action = 'InstallServices'"
+query "UPDATE InstallExecuteSequence SET Condition = 'VersionNT AND NOT SERVICESTART' WHERE Action = 'InstallServices'"
+# Installing by double click asks the registry before it asks for the rights, and must hand the answer over.
+query "UPDATE Property SET Value = 'WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;SERVICESTART' WHERE Property = 'SecureCustomProperties'"
 query "UPDATE Component SET Condition = 'SERVICESTART = \"#2\"' WHERE Component = 'Restart'"
 # So the program must be known to be newer than the one there. wixl takes it for a file without version; hashes are for those.
 query "UPDATE File SET Version = '$version.0', Language = '1033' WHERE File = 'Exe'"

@@ -125,6 +125,11 @@ fn read_bat(program: &Program<'_>, path: &Path, answers: &mut Answers) -> Result
     for note in &findings.notes {
         program.console.warn(note);
     }
+    for taken in findings.sources.iter().chain(&findings.targets).filter(|path| path.contains('\u{fffd}')) {
+        program.console.warn(&format!(
+            "{taken}: the letters shown as '\u{fffd}' could not be read, correct them in the configuration"
+        ));
+    }
     let mut sources = findings.sources.into_iter();
     if answers.snapshot.is_empty() {
         answers.snapshot = sources.next().ok_or_else(|| {

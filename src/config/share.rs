@@ -12,7 +12,7 @@ use url::Url;
 
 use super::raw::Section;
 use super::validate::Reader;
-use super::{Destination, Target};
+use super::{Destination, Snapshot, Target};
 
 /// The account that a share is reached with, instead of the one that the program runs as.
 ///
@@ -135,9 +135,20 @@ impl Reader<'_, '_> {
         Some(Credentials { user: own.text("user")?.value, password: password?.into(), share })
     }
 
-    /// Windows keeps one account for a server: the second one would fail with error 1219, on some nights only.
-    pub(super) fn check_accounts(&mut self, sections: &[Section<'_>], destinations: &[Option<Destination>]) {
-        let mut before: Vec<(Share, Option<&str>, &str)> = Vec::new();
+    /// Windows keeps one account for a server: the second one would fail with error 1219, on some nights only. That holds
+    /// for the snapshot's server, too, and for the backup task: as a service we share its session.
+    pub(super) fn check_accounts(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        sections: &[Section<'_>],
+        destinations: &[Option<Destination>],
+    ) {
+        let mut before: Vec<(Share, Option<&str>, String)> = Vec::new();
+        if let Some(snapshot) = snapshot {
+            let more = [&snapshot.sql_path, &snapshot.cd_latest, &snapshot.log];
+            let paths = std::iter::once(&snapshot.path).chain(more.into_iter().flatten());
+            before.extend(paths.filter_map(|path| Some((Share::of(path)?, None, "the snapshot".to_owned()))));
+        }
         for (section, destination) in sections.iter().zip(destinations) {
             let Some(Destination { name, target: Target::Folder(path), credentials, .. }) = destination else {
                 continue;
@@ -150,11 +161,11 @@ impl Reader<'_, '_> {
             };
             let conflict = before.iter().find(|(other, account, _)| other.is_on_server_of(&share) && !same(*account));
             if let Some((_, _, other)) = conflict {
-                let message = format!("is on the server of destination '{other}', which has another account");
+                let message = format!("is on the server of {other}, which has another account");
                 let hint = "Windows uses one account for a server at a time: give both the same credentials, or write another name of the server here (its full name or IP address)";
                 self.faults.add(Some(section.at("path")), section.label("path"), message, hint);
             }
-            before.push((share, user, name));
+            before.push((share, user, format!("destination '{name}'")));
         }
     }
 }

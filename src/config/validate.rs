@@ -82,7 +82,7 @@ impl Reader<'_, '_> {
         let destinations: Vec<Option<Destination>> =
             sections.iter().map(|section| self.destination(section, &policy)).collect();
         self.check_duplicates(&sections, &destinations);
-        self.check_accounts(&sections, &destinations);
+        self.check_accounts(snapshot.as_ref(), &sections, &destinations);
 
         let hooks = self.hooks(root);
         let report = self.report(root);
@@ -194,6 +194,10 @@ impl Reader<'_, '_> {
             self.faults.add(Some(section.at("poll")), section.label("poll"), "is out of range", hint);
         }
         let stop_timeout = self.duration(&section, "stop-timeout", default.stop_timeout);
+        if stop_timeout < Duration::from_secs(5) || stop_timeout > Duration::from_mins(10) {
+            let hint = "write a time from \"5s\" to \"10min\"";
+            self.faults.add(Some(section.at("stop-timeout")), section.label("stop-timeout"), "is out of range", hint);
+        }
         Watch { events: section.flag("events").unwrap_or(default.events), poll, stop_timeout }
     }
 

@@ -20,8 +20,8 @@ use self::table::TABLE;
 /// What the entries are listed under.
 pub const SOURCE: &str = "afterbackup";
 
-/// The event log takes no more than 31,839 characters.
-const MAX_CHARS: usize = 30_000;
+/// The event log takes no more than 31,839 characters, as UTF-16 counts them.
+const MAX_UNITS: usize = 30_000;
 
 /// What stands in the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +73,13 @@ pub fn entry(event: &Event) -> Option<Entry> {
 /// Text that Event Viewer shows as it is: `%1` in it would be taken for a place to insert something.
 fn insertable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut after_percent = false;
-    for c in text.chars().filter(|c| *c != '\0').take(MAX_CHARS) {
+    let (mut after_percent, mut units) = (false, 0);
+    for c in text.chars().filter(|c| *c != '\0') {
+        // With what may go before it.
+        units += c.len_utf16() + usize::from(after_percent || c == '\n');
+        if units > MAX_UNITS {
+            break;
+        }
         if after_percent && (c.is_ascii_digit() || c == '%') {
             out.push(' ');
         }
@@ -169,6 +174,9 @@ mod tests {
     #[test]
     fn text_inserts_nothing_and_fits() {
         assert_eq!(insertable("100%1 %%2 50% off \0"), "100% 1 % % 2 50% off ");
-        assert_eq!(insertable(&"é".repeat(40_000)).chars().count(), MAX_CHARS);
+        for text in ["é", "\u{1f4be}", "\n", "%1", "%"] {
+            let units = insertable(&text.repeat(40_000)).encode_utf16().count();
+            assert!((MAX_UNITS / 2..=MAX_UNITS).contains(&units), "{text}: {units}");
+        }
     }
 }

@@ -116,8 +116,13 @@ impl LogFile {
         if fs::rename(&self.path, &old).is_ok() {
             return Ok(());
         }
-        fs::copy(&self.path, &old)?;
-        File::options().write(true).open(&self.path)?.set_len(0)
+        let copied = fs::copy(&self.path, &old)?;
+        let file = File::options().write(true).open(&self.path)?;
+        // Somebody who did not get the lock in time has added a record: it must not be lost, so the file grows instead.
+        if file.metadata()?.len() != copied {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        file.set_len(0)
     }
 }
 

@@ -21,6 +21,7 @@ use self::calm::Calm;
 use self::memory::{Attempted, Memory, Next, Sight};
 use self::missed::Missed;
 use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
+use crate::cancel::Cancel;
 use crate::config::{self, Config};
 use crate::engine::outcome::SiteResult;
 use crate::engine::run::{Context, RunError};
@@ -292,7 +293,11 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
     ready();
     std::thread::scope(|scope| {
         // Beside the watching: a destination that is away may take minutes to say so.
-        scope.spawn(|| Reporter::new(*context).keep_checking());
+        scope.spawn(|| {
+            let _guard = StopOnPanic(context.cancel);
+            Reporter::new(*context).keep_checking();
+        });
+        let _guard = StopOnPanic(context.cancel);
         let mut before = Instant::now();
         let mut elapsed = Duration::ZERO;
         while !context.cancel.is_cancelled() {
@@ -304,6 +309,17 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
         }
     });
     context.monitor.event(&Event::new("stopped", Level::Info, "Stopped watching"));
+}
+
+/// A fault of this program must end it, so that the service manager starts it again: half a watcher looks like a whole one.
+struct StopOnPanic<'a>(&'a Cancel);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
 }
 
 fn log_hint(error: &log::Error) -> &'static str {
