@@ -63,6 +63,20 @@ impl Member {
     }
 }
 
+/// Tells snapshots apart without reading them: by path, size and time of every file.
+#[must_use]
+pub fn fingerprint(members: &[Member]) -> String {
+    let mut sha256 = Sha256::new();
+    for member in members.iter().filter(|member| !member.folder) {
+        sha256.update(fingerprint_line(&member.path, member.size, member.modified).as_bytes());
+    }
+    Sha256Hex(sha256.finalize().into()).to_string()
+}
+
+fn fingerprint_line(path: &str, size: u64, modified: Timestamp) -> String {
+    format!("{path}\0{size}\0{}\n", modified.as_nanosecond())
+}
+
 /// How to write.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -220,8 +234,7 @@ impl Tarring<'_> {
             self.cutter.append(&head)?;
             return Ok(entry);
         }
-        let line = format!("{}\0{}\0{}\n", entry.path, entry.size, entry.modified.as_nanosecond());
-        self.fingerprint.update(line.as_bytes());
+        self.fingerprint.update(fingerprint_line(&entry.path, entry.size, entry.modified).as_bytes());
         let padding = padding(member.size);
         let whole = usize::try_from(member.size).ok().and_then(|size| size.checked_add(head.len() + padding));
         let large = whole.is_none_or(|whole| whole > SMALL_FRAME);

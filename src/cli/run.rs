@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::engine::outcome::Severity;
 use crate::engine::run::RunError;
-use crate::engine::turn::{self, Turn};
+use crate::engine::turn::{self, Turn, Working};
 use crate::monitor::{Event, Level, Monitor};
 use crate::report::Reporter;
 use crate::source;
@@ -38,12 +38,13 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
         Turn::Ours(lock) => lock,
         Turn::Told(runs) => return Ok(finished(program, report(program, &runs))),
     };
+    let working = Working::begin(&context, By::Run, &lock);
     let reporter = Reporter::new(context);
     reporter.begins().map_err(|error| {
         let hint = "nothing was touched; try the command by hand, or give it on-failure = \"warn\"";
         Failure::new(Exit::Failed, &error).hint(Some(hint))
     })?;
-    let result = turn::run_noted(&context, By::Run, &lock);
+    let result = turn::run_noted(&context, &working);
     let ended = match &result {
         Ok(outcome) => Ok(Exit::from(outcome.severity())),
         Err(error) => Err(failure(error)),

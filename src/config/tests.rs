@@ -902,3 +902,18 @@ proptest! {
         prop_assert!(!printed.contains("Qz7"), "{}", printed);
     }
 }
+
+#[test]
+fn log_and_account_that_get_in_the_way_of_the_backup_task_are_refused() {
+    let text = "[snapshot]\npath = '\\\\srv\\cm'\nlog = '\\\\SRV\\cm\\XYZBackup\\smsbkup.log'\n\
+                [[destination]]\nname = 'a'\npath = '\\\\srv\\archives'\n\
+                credentials = { user = 'u', password-env = 'A_B' }\n[watch]\nstop-timeout = '0s'\n";
+    let report = for_windows(text, &|_| Some("secret".to_owned())).unwrap_err().to_string();
+    for words in [
+        "is on the server of the snapshot, which has another account",
+        "[snapshot] log: lies inside",
+        "[watch] stop-timeout: is out of range",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+}

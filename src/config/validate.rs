@@ -425,6 +425,13 @@ impl Reader<'_, '_> {
                 }
             }
         }
+        if let (Some(section), Some(log)) = (root.section("snapshot"), &snapshot.log) {
+            for (what, _, _) in sources.iter().filter(|(_, source, _)| paths::is_inside(log, source)) {
+                let message = format!("lies inside {what}");
+                let hint = "leave it out, the copy in the snapshot is read anyway; or name the one in the Logs folder of the site server, which goes on";
+                self.faults.add(Some(section.at("log")), section.label("log"), message, hint);
+            }
+        }
         for (what, source, _) in &sources {
             if root.has("lock-file") && paths::is_inside(lock, source) {
                 let message = format!("lies inside {what}");

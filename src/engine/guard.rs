@@ -101,6 +101,8 @@ pub(super) fn guarded<T>(context: &Context<'_>, snapshot: &Snapshot, body: impl 
 struct Sentry {
     site: SiteCode,
     log: Option<(Follower, Option<Run>)>,
+    /// Has the log been looked at? What it told at the beginning counts, too.
+    looked: bool,
     marks: Marks,
 }
 
@@ -114,7 +116,7 @@ impl Sentry {
             let last = follower.runs().last(site).cloned();
             (follower, last)
         });
-        Self { site, log, marks: Marks::of(&snapshot.parts) }
+        Self { site, log, looked: false, marks: Marks::of(&snapshot.parts) }
     }
 
     /// The reason to let go, if there is one.
@@ -124,7 +126,8 @@ impl Sentry {
 
     fn look_at_log(&mut self) -> Option<String> {
         let (follower, first) = self.log.as_mut()?;
-        if !follower.poll().unwrap_or(false) {
+        let known = std::mem::replace(&mut self.looked, true);
+        if !follower.poll().unwrap_or(false) && known {
             return None;
         }
         let runs = follower.runs();

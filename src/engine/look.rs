@@ -6,9 +6,8 @@
 use super::guard::guarded;
 use super::run::Context;
 use crate::archive::name::SiteCode;
+use crate::source;
 use crate::source::complete::{self, Completion};
-use crate::source::log::Outcome;
-use crate::source::{self, LogEvidence};
 
 /// What was seen of a snapshot.
 #[derive(Debug)]
@@ -33,11 +32,8 @@ pub fn look(context: &Context<'_>) -> Vec<Look> {
     let config = &context.config.snapshot;
     let nothing = |reason: String| Look::Nothing { reason };
     let log = source::read_log(config);
-    if let LogEvidence::Read { runs, .. } = &log
-        && let Some(run) = runs.iter().next_back().filter(|run| run.outcome == Outcome::Running)
-    {
-        let since = run.started_at().map_or_else(String::new, |at| format!(" since {at}"));
-        return vec![nothing(format!("the backup task is at work{since}, so its folder is left alone"))];
+    if let Some(reason) = log.at_work(None) {
+        return vec![nothing(format!("its folder is left alone: {reason}"))];
     }
     let found = match source::discover(config, context.clock.now()) {
         Ok(found) => found,

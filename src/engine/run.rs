@@ -10,10 +10,12 @@ use super::fanout::{Fanout, Lane};
 use super::guard::{Guard, guarded};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
 use super::{extra, held, members, prune, worsened};
+use jiff::SignedDuration;
+
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
 use crate::archive::manifest::{Encryption, FORMAT, MAX_BYTES, Manifest, Part};
-use crate::archive::name::ArchiveId;
+use crate::archive::name::{ArchiveId, StoredFile};
 use crate::archive::writer::{self, WriteError, Written};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
@@ -25,6 +27,9 @@ use crate::source::complete::{self, By, Completion, State};
 use crate::source::supplemental::Expansion;
 use crate::source::walk::compare;
 use crate::source::{self, Gathered, PartKind, Snapshot, Unfinished};
+
+/// How far two names of the same snapshot may lie apart: less than a run of the task takes.
+const NAMES_APART: SignedDuration = SignedDuration::from_hours(12);
 
 /// What a run works with.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +100,12 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
 pub fn completed(context: &Context<'_>) -> Result<Vec<ArchiveId>, source::Error> {
     let config = &context.config.snapshot;
     let mut ids = Vec::new();
+    let log = source::read_log(config);
+    if log.at_work(None).is_some() {
+        return Ok(ids);
+    }
     for snapshot in source::discover(config, context.clock.now())?.snapshots {
-        let gathered = source::gather(&snapshot, source::read_log(config), context.cancel)?;
+        let gathered = guarded(context, &snapshot, |guard| source::gather(&snapshot, log.clone(), guard.let_go()))?;
         let completion = complete::decide(&gathered.evidence, config.quiet, context.clock.now());
         ids.extend(completion.completed().map(|completed| ArchiveId::new(snapshot.site, completed)));
     }
@@ -116,6 +125,10 @@ fn site_under_guard(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -
 
 fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<SiteOutcome, RunError> {
     let site = Some(snapshot.site);
+    // Before a single folder is opened: while the task is at work its snapshot is left alone.
+    if let Some(reason) = source::read_log(&context.config.snapshot).at_work(site) {
+        return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: vec![reason] }));
+    }
     let (gathered, completion) = match settle(context, snapshot) {
         Ok(settled) => settled,
         Err(source::Error::Walk(error)) if error.is_cancelled() => return Err(RunError::Cancelled),
@@ -132,12 +145,42 @@ fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<Sit
         return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
     };
     let id = ArchiveId::new(snapshot.site, completed);
+    let id = known_as(context, snapshot, &gathered, &id).unwrap_or(id);
     let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by, guard };
     let mut outcome = attempt.archive(&gathered)?;
     let held = held::read_all(context, Some(snapshot.site));
     worsened::tell(context, &held, &outcome);
     prune::after_run(context, &held, &mut outcome);
     Ok(outcome)
+}
+
+/// The id under which a destination has this very snapshot already: where the log could not be read at the time, it was
+/// named after its metadata. The same snapshot is never archived under two names.
+fn known_as(context: &Context<'_>, snapshot: &Snapshot, gathered: &Gathered, id: &ArchiveId) -> Option<ArchiveId> {
+    let near = |other: &ArchiveId| {
+        other != id && other.series().is_none() && other.stamp().duration_since(id.stamp()).abs() <= NAMES_APART
+    };
+    let mut fingerprint = None;
+    for destination in context.destinations {
+        // What cannot be asked is told when the archive is put there.
+        let entries = destination.list(snapshot.site.as_str()).unwrap_or_default();
+        let others = entries.iter().filter_map(|entry| match StoredFile::parse(&entry.name) {
+            Some(StoredFile::Manifest(other)) if near(&other) => Some((other, &entry.name)),
+            _ => None,
+        });
+        for (other, name) in others {
+            let Ok(bytes) = destination.read(&other.key(name), MAX_BYTES) else { continue };
+            let Ok(manifest) = Manifest::parse(name, &bytes) else { continue };
+            let own = fingerprint.get_or_insert_with(|| {
+                let extra = extra::find(context).unwrap_or_default();
+                writer::fingerprint(&members::all(snapshot, gathered, &extra, id.stamp()).0)
+            });
+            if manifest.fingerprint == *own {
+                return Some(other);
+            }
+        }
+    }
+    None
 }
 
 /// Looks at a snapshot until it is complete or known not to be. Waits for the quiet period where only that can tell.

@@ -53,15 +53,14 @@ pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
             Err(error) => return Err(error.into()),
         }
     };
+    let done: Vec<LastRun> = state.read().sites.into_values().collect();
+    let done = done.into_iter().filter(|last| last.by == By::Watch && last.finished >= work.since);
+    let done: Vec<LastRun> = done.collect();
     // What cannot be looked at is for the run to report.
     let ids = run::completed(context).unwrap_or_default();
-    let state = state.read();
-    let told = ids.iter().map_while(|id| {
-        let last = state.sites.get(&id.site())?;
-        (last.archive.as_ref() == Some(id) && last.by == By::Watch && last.finished >= work.since).then(|| last.clone())
-    });
-    let told: Vec<LastRun> = told.collect();
-    Ok(if told.is_empty() || told.len() < ids.len() { Turn::Ours(lock) } else { Turn::Told(told) })
+    // Without any, the task has begun again since: what the watcher did is all there is to tell.
+    let told = ids.iter().all(|id| done.iter().any(|last| last.archive.as_ref() == Some(id)));
+    Ok(if told && !done.is_empty() { Turn::Told(done) } else { Turn::Ours(lock) })
 }
 
 /// Asks the resident watcher to look now. `false` if there is none.
@@ -86,29 +85,50 @@ pub fn forget_request(context: &Context<'_>) {
     fs::remove_file(wake_file(&context.config.lock_file)).ok();
 }
 
-/// A [run](run::run) that is known while it lasts, and remembered.
+/// Says, as long as it lives, who has the lock: others wait for a watcher, and not for a one-shot.
+#[derive(Debug)]
+pub struct Working {
+    file: StateFile,
+    by: By,
+}
+
+impl Working {
+    /// Whoever has just taken the lock.
+    #[must_use]
+    pub fn begin(context: &Context<'_>, by: By, _lock: &RunLock) -> Self {
+        let working = Self { file: StateFile::beside(&context.config.lock_file), by };
+        let work = Work { by, pid: std::process::id(), since: context.clock.now() };
+        working.note(|state| state.work = Some(work));
+        working
+    }
+
+    fn note(&self, change: impl FnOnce(&mut State)) {
+        if let Err(error) = self.file.update(change) {
+            // Archives do not depend on it.
+            tracing::warn!(path = %self.file.path().display(), %error, "Could not note what the run did");
+        }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.note(|state| state.work = None);
+    }
+}
+
+/// A [run](run::run) that is remembered.
 ///
 /// # Errors
 /// Those of the run.
-pub fn run_noted(context: &Context<'_>, by: By, _lock: &RunLock) -> Result<Outcome, RunError> {
-    let file = StateFile::beside(&context.config.lock_file);
-    let note = |change: &dyn Fn(&mut State)| {
-        if let Err(error) = file.update(change) {
-            // Archives do not depend on it.
-            tracing::warn!(path = %file.path().display(), %error, "Could not note what the run did");
-        }
-    };
-    let work = Work { by, pid: std::process::id(), since: context.clock.now() };
-    note(&|state| state.work = Some(work.clone()));
+pub fn run_noted(context: &Context<'_>, working: &Working) -> Result<Outcome, RunError> {
     let result = run::run(context);
     let finished = context.clock.now();
-    note(&|state| {
-        state.work = None;
+    working.note(|state| {
         for outcome in result.iter().flat_map(|outcome| &outcome.sites) {
             // Nothing came of the others: what came of the run before is still the last that did.
             let ended = !matches!(outcome.result, SiteResult::NotComplete { .. } | SiteResult::Changed { .. });
             if let Some(site) = outcome.site.filter(|_| ended) {
-                state.sites.insert(site, LastRun::new(outcome, by, finished, outcome.severity().exit_code()));
+                state.sites.insert(site, LastRun::new(outcome, working.by, finished, outcome.severity().exit_code()));
             }
         }
     });

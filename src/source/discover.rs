@@ -60,6 +60,9 @@ fn discover_site(config: &config::Snapshot) -> Result<Found, Error> {
     } else {
         for name in &names {
             let Some(site) = site_of_folder(name) else { continue };
+            if config.site.is_some_and(|wanted| wanted != site) {
+                continue;
+            }
             let path = config.path.join(name);
             match list(&path) {
                 Ok(names) => judge(site, &path, &names, config.site, &mut found, &mut doubtful),
@@ -188,6 +191,13 @@ pub(super) fn path_site(path: &Path) -> Option<SiteCode> {
 
 fn marks(names: &[String]) -> usize {
     MARKS.iter().filter(|mark| names.iter().any(|name| name.eq_ignore_ascii_case(mark))).count()
+}
+
+/// The same without opening a folder that may be a snapshot, as long as something of one is in it.
+pub(super) fn is_itself_a_snapshot(folder: &Path) -> bool {
+    path_site(folder).is_some()
+        && (MARKS.iter().any(|mark| folder.join(mark).exists())
+            || !list(folder).is_ok_and(|names| holds_snapshots(&names)))
 }
 
 /// `D:\SQLBackup\P01Backup`: the outer folder only looks like one of site SQL.

@@ -52,6 +52,26 @@ pub enum LogEvidence {
     },
 }
 
+impl LogEvidence {
+    /// Why the snapshot of a site, or of any, is to be left alone: the log tells of a run without an end. A copy in the
+    /// snapshot ends where the run stood when it was copied, and cannot tell.
+    #[must_use]
+    pub fn at_work(&self, site: Option<SiteCode>) -> Option<String> {
+        let Self::Read { copy: false, runs, .. } = self else { return None };
+        let run = match site {
+            Some(site) => runs.last(site),
+            None => runs.iter().next_back(),
+        };
+        run.filter(|run| matches!(run.outcome, log::Outcome::Running | log::Outcome::Interrupted)).map(at_work)
+    }
+}
+
+/// A run without an end, in words.
+pub(super) fn at_work(run: &log::Run) -> String {
+    let since = run.started_at().map_or(String::new(), |at| format!(" at {at}"));
+    format!("the log tells of a backup that began{since} and of no end: it is running, or died")
+}
+
 /// One part of the snapshot.
 #[derive(Debug, Clone)]
 pub struct PartEvidence {

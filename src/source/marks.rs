@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::discover::{list, path_site};
+use super::discover::{is_itself_a_snapshot, list, path_site};
 use super::sql_backups::{self, Unit};
 use super::{Error, Part, PartKind, Snapshot, metadata_files, site_of_folder};
 use crate::archive::name::SiteCode;
@@ -122,8 +122,8 @@ fn marks_of_sites(config: &config::Snapshot) -> Result<BTreeMap<SiteCode, Marks>
 
 /// The folder itself, if it is named like a snapshot, else those in it.
 fn candidates(folder: &Path) -> Result<Vec<(SiteCode, PathBuf)>, Error> {
-    if let Some(site) = path_site(folder) {
-        // It may be away while the task cleans.
+    // It may be away while the task cleans.
+    if let Some(site) = path_site(folder).filter(|_| is_itself_a_snapshot(folder)) {
         return Ok(vec![(site, folder.to_owned())]);
     }
     let named = |name: String| site_of_folder(&name).map(|site| (site, folder.join(name)));
@@ -179,6 +179,14 @@ mod tests {
         assert_eq!(before, of(&disk, &config));
         let other = config::Snapshot { site: Some("P09".parse().unwrap()), ..config };
         assert!(marks(&other, Timestamp::UNIX_EPOCH).unwrap().is_empty());
+    }
+
+    #[test]
+    fn folder_above_that_is_named_like_a_snapshot_is_looked_into() {
+        let disk = Disk::new(&["SQLBackup/P01Backup/BackupDocument.xml", "SQLBackup/P01Backup/SiteServer/x"]);
+        let found = marks(&disk.config("SQLBackup"), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(found.keys().map(SiteCode::as_str).collect::<Vec<_>>(), ["P01"]);
+        assert!(of(&disk, &disk.config("SQLBackup")).may_be_complete());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::discover::path_site;
+use super::discover::is_itself_a_snapshot;
 use crate::cancel::Cancel;
 use crate::config;
 use crate::lock;
@@ -146,7 +146,7 @@ fn ring(bell: &Sender<()>) {
 fn places(snapshot: &config::Snapshot) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for path in [Some(&snapshot.path), snapshot.sql_path.as_ref()].into_iter().flatten() {
-        let folder = if path_site(path).is_some() { path.parent().unwrap_or(path) } else { path };
+        let folder = if is_itself_a_snapshot(path) { path.parent().unwrap_or(path) } else { path };
         places.push(Place { folder: folder.to_owned(), stem: None });
     }
     if let Some((folder, stem)) = snapshot.log.as_deref().and_then(|log| Some((log.parent()?, log.file_stem()?))) {

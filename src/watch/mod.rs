@@ -25,7 +25,7 @@ use crate::cancel::Cancel;
 use crate::config::{self, Config};
 use crate::engine::outcome::SiteResult;
 use crate::engine::run::{Context, RunError};
-use crate::engine::turn;
+use crate::engine::turn::{self, Working};
 use crate::error::chain;
 use crate::lock::{LockError, RunLock};
 use crate::monitor::{Event, Level, Monitor};
@@ -52,7 +52,10 @@ struct Site {
     /// The configuration with this site alone.
     config: Config,
     memory: Memory,
-    missed: Missed,
+    /// `None` until there is a log, and a destination has said what is archived.
+    missed: Option<Missed>,
+    /// Have the destinations been asked? Asking may take minutes.
+    asked: bool,
     /// The run whose beginning or failure was told.
     told: Option<Run>,
 }
@@ -78,33 +81,31 @@ impl<'a> Watcher<'a> {
         let Some(marks) = self.read_marks() else { return poll };
         for site in marks.keys() {
             if !self.sites.contains_key(site) {
-                let known = self.get_to_know(*site, runs.as_ref());
-                self.sites.insert(*site, known);
+                self.sites.insert(*site, self.get_to_know(*site));
             }
         }
         let mut wait = poll;
         let mut sites = std::mem::take(&mut self.sites);
         for (code, site) in &mut sites {
-            if self.context.cancel.is_cancelled() {
-                break;
-            }
             // A folder that is gone has no marks, and stays known.
             let marks = marks.get(code).cloned().unwrap_or_default();
             let run = runs.as_ref().and_then(|runs| runs.last(*code)).cloned();
             self.tell_run(*code, site, run.as_ref());
-            self.tell_missed(site, runs.as_ref(), &marks);
             let sight = Sight { run, marks };
-            // At least once more after an attempt: it says how long to wait.
-            let mut next = site.memory.see(&sight, elapsed, self.context.config.snapshot.quiet);
+            let next = site.memory.see(&sight, elapsed, self.context.config.snapshot.quiet);
             if next == Next::Attempt {
                 let attempted = self.attempt(*code, site, sight.run.as_ref());
                 site.memory.attempted(attempted);
-                next = site.memory.see(&sight, Duration::ZERO, self.context.config.snapshot.quiet);
             }
+            self.tell_missed(*code, site, runs.as_ref(), &sight.marks);
             match next {
                 Next::Wait => {}
                 Next::WaitFor(time) => wait = wait.min(time),
-                Next::Attempt => wait = Duration::ZERO,
+                // That may have taken hours: what was seen of the other sites is old.
+                Next::Attempt => {
+                    wait = Duration::ZERO;
+                    break;
+                }
             }
         }
         self.sites = sites;
@@ -118,9 +119,14 @@ impl<'a> Watcher<'a> {
         let runs = log.runs();
         match polled {
             Ok(_) => self.sees("log"),
-            // Before the task's first run there is none.
-            Err(error) if error.is_not_found() && runs.iter().next().is_none() => return None,
-            Err(error) => self.is_blind("log", &error, log_hint(&error)),
+            Err(error) => {
+                // Before the task's first run there is none, so that need not be a fault.
+                let new = error.is_not_found() && runs.iter().next().is_none();
+                self.is_blind("log", if new { Level::Warn } else { Level::Error }, &error, log_hint(&error));
+                if new {
+                    return None;
+                }
+            }
         }
         // What it told stays true while it is away, as for a moment when it is rolled over.
         Some(runs)
@@ -134,17 +140,17 @@ impl<'a> Watcher<'a> {
             }
             Err(error) => {
                 let hint = "it is looked at again and again; is the disk or share there, and may this account read it?";
-                self.is_blind("snapshot", &error, hint);
+                self.is_blind("snapshot", Level::Error, &error, hint);
                 None
             }
         }
     }
 
     /// Told once, not at every look.
-    fn is_blind(&mut self, what: &'static str, error: &dyn std::error::Error, hint: &str) {
+    fn is_blind(&mut self, what: &'static str, level: Level, error: &dyn std::error::Error, hint: &str) {
         let message = chain(error);
         if self.blind.get(what) != Some(&message) {
-            let event = Event::new("blind", Level::Error, format!("cannot watch: {message}")).with("hint", hint);
+            let event = Event::new("blind", level, format!("cannot watch: {message}")).with("hint", hint);
             self.context.monitor.event(&event);
             self.blind.insert(what, message);
         }
@@ -160,24 +166,27 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn get_to_know(&self, code: SiteCode, runs: Option<&Runs>) -> Site {
+    fn get_to_know(&self, code: SiteCode) -> Site {
         let snapshot = config::Snapshot { site: Some(code), ..self.context.config.snapshot.clone() };
         Site {
             config: Config { snapshot, ..self.context.config.clone() },
             memory: Memory::default(),
-            missed: Missed::new(code, runs.unwrap_or(&Runs::new()), self.archives(code)),
+            missed: None,
+            asked: false,
             told: None,
         }
     }
 
-    /// Of all destinations that can be asked, by the names that lie there.
-    fn archives(&self, site: SiteCode) -> BTreeSet<ArchiveId> {
+    /// Of all destinations that answer, by the names that lie there; `None` if none does.
+    fn archives(&self, site: SiteCode) -> Option<BTreeSet<ArchiveId>> {
         let manifest = |name: &str| match StoredFile::parse(name) {
             Some(StoredFile::Manifest(id)) if id.site() == site && id.series().is_none() => Some(id),
             _ => None,
         };
         let lists = self.context.destinations.iter().filter_map(|one| one.list(site.as_str()).ok());
-        lists.flatten().filter_map(|entry| manifest(&entry.name)).collect()
+        let lists: Vec<_> = lists.collect();
+        let archives = lists.iter().flatten().filter_map(|entry| manifest(&entry.name)).collect();
+        (!lists.is_empty()).then_some(archives)
     }
 
     /// The beginning and the failure of a run of the task.
@@ -209,10 +218,20 @@ impl<'a> Watcher<'a> {
         self.context.monitor.event(&event.with("site", code.as_str()));
     }
 
-    fn tell_missed(&self, site: &mut Site, runs: Option<&Runs>, marks: &Marks) {
-        let mut missed = runs.map(|runs| site.missed.find(runs)).unwrap_or_default();
+    fn tell_missed(&self, code: SiteCode, site: &mut Site, runs: Option<&Runs>, marks: &Marks) {
+        if let Some(runs) = runs
+            && site.missed.is_none()
+            && !std::mem::replace(&mut site.asked, true)
+        {
+            site.missed = self.archives(code).map(|archives| Missed::new(code, runs, archives));
+        }
+        let lost = site.memory.lost(marks);
+        let mut missed = match (&mut site.missed, runs) {
+            (Some(missed), Some(runs)) => missed.find(runs),
+            _ => vec![],
+        };
         // The log may have told of it, or there is no log.
-        missed.extend(site.memory.lost(marks).filter(|id| site.missed.settle(id)));
+        missed.extend(lost.filter(|id| site.missed.as_mut().is_none_or(|missed| missed.settle(id))));
         for id in missed {
             let message = format!("{id} will never be: the next backup began before its snapshot was archived");
             let hint = "leave more time between backups than archiving takes";
@@ -232,6 +251,7 @@ impl<'a> Watcher<'a> {
             }
         };
         let context = Context { config: &site.config, monitor: &self.calm, ..self.context };
+        let working = Working::begin(&self.context, By::Watch, &lock);
         // Metrics are of all sites.
         let reporter = Reporter::new(Context { monitor: &self.calm, ..self.context });
         if let Err(error) = reporter.begins() {
@@ -239,7 +259,7 @@ impl<'a> Watcher<'a> {
             self.calm.event(&Event::new("failed", Level::Error, message));
             return Attempted::Unfinished;
         }
-        let result = turn::run_noted(&context, By::Watch, &lock);
+        let result = turn::run_noted(&context, &working);
         reporter.attempted(result.as_ref());
         let outcome = match result {
             Ok(mut outcome) => outcome.sites.pop(),
@@ -253,11 +273,15 @@ impl<'a> Watcher<'a> {
         let Some(outcome) = outcome else { return Attempted::Unfinished };
         match (&outcome.result, &outcome.archive) {
             (SiteResult::Archived | SiteResult::AlreadyArchived, Some(id)) => {
-                site.missed.settle(id);
-                // A clock that was set during the run can give the archive another time than the log has.
-                if let Some(log::Outcome::Completed { at: Some(at) }) = run.map(|run| run.outcome) {
-                    site.missed.settle(&ArchiveId::new(code, at));
+                if let Some(missed) = &mut site.missed {
+                    missed.settle(id);
+                    // A clock that was set during the run can give the archive another time than the log has.
+                    if let Some(log::Outcome::Completed { at: Some(at) }) = run.map(|run| run.outcome) {
+                        missed.settle(&ArchiveId::new(code, at));
+                    }
                 }
+                // A destination answers.
+                site.asked = false;
                 let everywhere = outcome.destinations.iter().all(|one| one.result.has_archive());
                 if everywhere { Attempted::Done } else { Attempted::Unfinished }
             }

@@ -150,7 +150,9 @@ fn snapshot_is_left_alone_while_the_task_runs() {
     with_log(&mut scene, &log);
     let output = scene.run(&["status"]).exits(0);
     assert!(
-        output.stdout.contains("the backup task is at work since 2021-11-23T23:59:00Z, so its folder is left alone"),
+        output
+            .stdout
+            .contains("its folder is left alone: the log tells of a backup that began at 2021-11-23T23:59:00Z"),
         "{output}"
     );
     let json = scene.run(&["status", "--json"]).exits(0).json();

@@ -14,7 +14,7 @@ use afterbackup::watch;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::harness::{COMPLETED, ID, PATIENCE, Scene, at, log_of_completed_run, noise, status_message, until};
+use crate::harness::{COMPLETED, ID, PATIENCE, Scene, at, log_of_completed_run, noise, status_message, touch, until};
 
 /// The day after.
 const NEXT: &str = "2021-11-23T23:59:00Z";
@@ -330,4 +330,75 @@ fn fault_of_the_program_ends_the_watcher_so_that_it_is_started_again() {
     let context = Context { config: &config, destinations: &[], clock: &Broken, monitor: &monitor, cancel: &cancel };
     let watched = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watch::watch(&context, || {})));
     assert!(watched.is_err() && cancel.is_cancelled());
+}
+
+#[test]
+fn snapshot_that_was_archived_while_the_log_was_away_is_not_archived_again_under_another_name() {
+    let scene = scene("");
+    // The copy was made before the end, so the metadata gives the name.
+    let began = at(COMPLETED) - SignedDuration::from_mins(30);
+    let copy = scene.snapshot().join("smsbkup.log");
+    fs::write(&copy, status_message(5055, began)).unwrap();
+    touch(&copy, began);
+    fs::rename(scene.path("Logs"), scene.path("away")).unwrap();
+    scene.run(&["run"]).exits(0).says("XYZ-20211122T235859Z");
+    fs::rename(scene.path("away"), scene.path("Logs")).unwrap();
+    scene.run(&["run"]).exits(0).says("XYZ-20211122T235859Z is already archived");
+    let watcher = Resident::start(&scene);
+    watcher.tells("already-archived");
+    assert_eq!(archives(&scene), ["XYZ-20211122T235859Z"]);
+}
+
+#[test]
+fn snapshot_is_not_even_listed_while_the_log_says_that_the_task_is_at_work() {
+    let scene = scene("");
+    say(&scene, 5055, "2021-11-23T23:30:00Z");
+    // Whoever looks into it stumbles over this.
+    fs::remove_dir_all(scene.snapshot().join("SiteServer")).unwrap();
+    fs::write(scene.snapshot().join("SiteServer"), "no folder any more").unwrap();
+    scene.run(&["run"]).exits(4).says("it is running, or died").says_not("SiteServer");
+    scene.run(&["status"]).says("is left alone").says_not("SiteServer");
+}
+
+#[cfg(unix)] // A command that waits, which cmd.exe cannot.
+#[test]
+fn one_shot_waits_for_the_watcher_also_while_commands_run_before_and_after() {
+    let mut scene = scene("poll = '1s'");
+    let go = scene.path("go");
+    let wait = format!("while [ ! -e '{}' ]; do sleep 0.05; done", go.display());
+    scene.section(&format!("[hooks]\nrun-before = [\"{wait}\"]"));
+    let _watcher = Resident::start(&scene);
+    until("it is known who is at work", || {
+        let text = fs::read(scene.path("lock.state")).unwrap_or_default();
+        serde_json::from_slice::<Value>(&text).is_ok_and(|state| state["work"]["by"] == "watch")
+    });
+    let mut one_shot = scene.command(&["--json", "run"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(one_shot.stdout.take().unwrap()).lines();
+    let waiting: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(waiting["event"], "waiting");
+    fs::write(go, "").unwrap();
+    let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert_eq!((&rest[0]["event"], &rest[1]["exit-code"]), (&"told".into(), &0.into()), "{rest:?}");
+    assert_eq!(one_shot.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_was_missed_is_told_also_when_log_and_destination_come_late() {
+    let scene = scene("events = false\npoll = '1s'");
+    scene.run(&["run"]).exits(0);
+    // Completed and gone while nobody watched; the next one is there.
+    say(&scene, 5055, "2021-11-23T22:00:00Z");
+    say(&scene, 5035, "2021-11-23T22:30:00Z");
+    back_up_again(&scene);
+    fs::rename(scene.path("Logs"), scene.path("no logs")).unwrap();
+    fs::rename(scene.path("vault"), scene.path("no vault")).unwrap();
+    let watcher = Resident::start(&scene);
+    watcher.tells("blind");
+    fs::rename(scene.path("no logs"), scene.path("Logs")).unwrap();
+    watcher.tells("push-failed");
+    assert!(watcher.told("missed").is_empty());
+    fs::rename(scene.path("no vault"), scene.path("vault")).unwrap();
+    let missed = watcher.tells("missed");
+    assert_eq!(missed["archive"], "XYZ-20211123T223000Z");
+    assert_eq!(watcher.told("missed").len(), 1);
 }

@@ -13,7 +13,7 @@ use afterbackup::cancel::Cancel;
 use afterbackup::config::Config;
 use afterbackup::destination::{self, Destination};
 use afterbackup::engine::run::Context;
-use afterbackup::engine::turn::{self, Turn};
+use afterbackup::engine::turn::{self, Turn, Working};
 use afterbackup::monitor::{Event, Monitor, Task};
 use afterbackup::state::By;
 use afterbackup::watch::Watcher;
@@ -191,7 +191,7 @@ impl Schedule {
     /// What AfterBackup.bat starts.
     fn one_shot(context: &Context<'_>) {
         match turn::take(context).unwrap() {
-            Turn::Ours(lock) => drop(turn::run_noted(context, By::Run, &lock)),
+            Turn::Ours(lock) => drop(turn::run_noted(context, &Working::begin(context, By::Run, &lock))),
             Turn::Told(_) => panic!("nobody has the lock"),
         }
     }

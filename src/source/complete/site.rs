@@ -26,7 +26,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::PartKind;
-use super::super::evidence::{Evidence, LogEvidence, PartEvidence};
+use super::super::evidence::{Evidence, LogEvidence, PartEvidence, at_work};
 use super::super::log::{Outcome, Run};
 use super::{By, Completion, Look, SKEW, State};
 
@@ -137,13 +137,7 @@ impl<'a> Decision<'a> {
         match run.outcome {
             Outcome::Completed { .. } => Ok(()),
             Outcome::Running | Outcome::Interrupted if copy => Ok(()),
-            Outcome::Running | Outcome::Interrupted => {
-                let since = run.started_at().map_or(String::new(), |at| format!(" at {at}"));
-                Err(self.no(
-                    State::Running,
-                    format!("the log tells of a backup that began{since} and of no end: it is running, or died"),
-                ))
-            }
+            Outcome::Running | Outcome::Interrupted => Err(self.no(State::Running, at_work(run))),
             Outcome::Failed { id, at } => {
                 let at = at.map_or(String::new(), |at| format!(" at {at}"));
                 let id_text = id.map_or(String::new(), |id| format!(" with status message {id}"));
