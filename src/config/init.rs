@@ -135,7 +135,7 @@ pub fn bat(exe: &Path, config: &Path, in_oem: impl Fn(&str) -> Option<Vec<u8>>) 
     // In a batch file a percent sign begins a variable, in quotes too.
     let quoted =
         |path: &Path| format!("\"{}\"", path.to_string_lossy().replace('%', "%%").replace(['"', '\r', '\n'], ""));
-    let command = format!("{} --config {} run", quoted(exe), quoted(config));
+    let command = format!("{} --config {} run --no-wait", quoted(exe), quoted(config));
     let mut lines = vec![
         "@echo off".to_owned(),
         "rem Runs after every successful site backup, as Local System. Written by 'afterbackup init --bat'.".to_owned(),
@@ -540,7 +540,7 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
             String::from_utf8(text).unwrap(),
             "@echo off\r\n\
              rem Runs after every successful site backup, as Local System. Written by 'afterbackup init --bat'.\r\n\
-             \"C:\\Program Files\\afterbackup\\afterbackup.exe\" --config \"C:\\100%% Data\\afterbackup.toml\" run\r\n\
+             \"C:\\Program Files\\afterbackup\\afterbackup.exe\" --config \"C:\\100%% Data\\afterbackup.toml\" run --no-wait\r\n\
              exit /b %ERRORLEVEL%\r\n"
         );
         let odd = |in_oem: fn(&str) -> Option<Vec<u8>>| bat(Path::new(r"C:\é.exe"), Path::new("x"), in_oem);
