@@ -220,13 +220,13 @@ windows_imports() { # PROGRAM
 
 # A folder of this machine is a share for them; .config/nextest.toml says what is left out, and why.
 windows_tests() {
-    local options=(--release --target "$windows_target")
+    local options=(--release --target "$windows_target" --lib --test it)
     mkdir "$work/share"
     export WINE_UNC="afterbackup/share\$=$work/share" AFTERBACKUP_TEST_SHARE='\\afterbackup\share$'
     if has_nextest; then
         nextest windows wine "${options[@]}"
     else
-        cargo test --locked "${options[@]}" --lib --bins --tests 2>&1 | tee "$work/windows.log"
+        cargo test --locked "${options[@]}" 2>&1 | tee "$work/windows.log"
         grep -E '^test result: ' "$work/windows.log" >"$work/windows.summary"
     fi
 }

@@ -14,7 +14,7 @@ use afterbackup::watch;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::harness::{COMPLETED, ID, PATIENCE, Scene, at, log_of_completed_run, noise, status_message, touch, until};
+use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, noise, status_message, touch, until};
 
 /// The day after.
 const NEXT: &str = "2021-11-23T23:59:00Z";
@@ -274,7 +274,7 @@ fn watcher_stops_when_asked_and_drops_what_is_not_whole() {
     watcher.tells("started");
     let begun = std::time::Instant::now();
     assert_eq!(watcher.stop(), Some(0));
-    assert!(begun.elapsed() < PATIENCE);
+    assert!(begun.elapsed() < crate::harness::PATIENCE);
     until("the last word", || !watcher.told("stopped").is_empty());
     assert!(scene.held("vault").is_empty(), "{:?}", scene.held("vault"));
     // The next one makes it.
