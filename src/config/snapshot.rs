@@ -139,7 +139,7 @@ mod tests {
             (config.snapshot.kind, config.snapshot.log_backups),
             (SnapshotKind::SqlBackups, LogBackups::Trigger)
         );
-        assert_eq!(config.snapshot.cd_latest.as_deref(), Some(Path::new("/cm/cd.latest")));
+        assert!(config.snapshot.cd_latest.is_some_and(|path| path.ends_with("cm/cd.latest")));
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         let site = read("path = '/b'").unwrap();
         assert_eq!((site.snapshot.kind, site.snapshot.cd_latest), (SnapshotKind::Site, None));
