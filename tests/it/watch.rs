@@ -14,7 +14,9 @@ use afterbackup::watch;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, noise, status_message, touch, until};
+use crate::harness::{
+    COMPLETED, ID, Scene, at, log_of_completed_run, noise, remove_tree, status_message, touch, until,
+};
 
 /// The day after.
 const NEXT: &str = "2021-11-23T23:59:00Z";
@@ -239,7 +241,7 @@ fn watcher_lets_go_of_the_snapshot_when_the_task_begins_again() {
     #[cfg(target_os = "linux")]
     assert_eq!(handles(&watcher, &scene), Vec::<std::path::PathBuf>::new());
     // On Windows the task could not remove what is open.
-    fs::remove_dir_all(scene.snapshot()).unwrap();
+    remove_tree(&scene.snapshot());
     let missed = watcher.tells("missed");
     assert_eq!(missed["archive"], ID);
     until("nothing is left of the attempt", || scene.held("vault").is_empty());
