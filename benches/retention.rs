@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use afterbackup::archive::name::ArchiveId;
+use afterbackup::cli::plan_table::table;
+use afterbackup::name::ArchiveId;
 use afterbackup::retention::plan::{Candidate, Condition, plan};
 use afterbackup::retention::policy::Policy;
-use afterbackup::retention::table::table;
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};

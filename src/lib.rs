@@ -26,19 +26,19 @@ pub mod destination;
 pub mod engine;
 pub mod error;
 pub mod event_log;
-mod files;
-pub mod lock;
-pub mod log;
+pub mod health;
 pub mod monitor;
-pub mod report;
+pub mod name;
+pub mod notify;
+pub mod platform;
+pub mod program_log;
 pub mod retention;
 #[cfg(windows)]
 pub mod service;
+pub mod setup;
 pub mod source;
 pub mod sqlserver;
-pub mod state;
 pub mod units;
-mod verbatim;
 pub mod watch;
 #[cfg(windows)]
 mod windows;

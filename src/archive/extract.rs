@@ -25,9 +25,9 @@ use super::manifest::Sha256Hex;
 use super::paths::{PathError, Rules, safe_paths};
 use super::reader::{ReadError, Reader};
 use crate::cancel::Cancel;
-use crate::files::{persistently, remove_dressed, rename_new};
 use crate::monitor::Monitor;
-use crate::verbatim::{plain, verbatim};
+use crate::platform::files::{persistently, remove_dressed, rename_new};
+use crate::platform::verbatim::{plain, verbatim};
 
 /// Where and how to unpack.
 #[derive(Debug, Clone)]
@@ -436,7 +436,7 @@ fn replace(staged: &Path, place: &Path) -> io::Result<()> {
     // Windows does not replace read-only files.
     #[cfg(windows)]
     if place.exists() {
-        crate::files::set_writable(place)?;
+        crate::platform::files::set_writable(place)?;
     }
     fs::rename(staged, place)
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{FORMAT, Sha256Hex};
-use super::name::ArchiveId;
+use crate::name::ArchiveId;
 
 /// Path of the index in the archive.
 pub const INDEX_PATH: &str = ".afterbackup/index.json";

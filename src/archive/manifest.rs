@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::name::{ArchiveId, SiteCode, StoredFile};
+use crate::name::{ArchiveId, SiteCode, StoredFile};
 
 /// The version of the stored format that this program writes and reads.
 pub const FORMAT: u32 = 1;

@@ -8,7 +8,6 @@ pub mod extract;
 mod frames;
 pub mod index;
 pub mod manifest;
-pub mod name;
 mod outlet;
 pub mod paths;
 pub mod reader;

@@ -19,15 +19,15 @@ use super::databases::{DatabaseCheck, pair_all};
 use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
 use super::index::{Attributes, Entry, INDEX_PATH, Index, Skipped};
 use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
-use super::name::ArchiveId;
 use super::outlet::{Outlet, Output, OutputClosed};
 use super::seek_table::SeekTable;
 use super::tar_header::{self, header, padding};
 use crate::cancel::Cancel;
-use crate::files::is_in_use;
 use crate::monitor::Task;
+use crate::name::ArchiveId;
+use crate::platform::files::is_in_use;
+use crate::platform::verbatim::verbatim;
 use crate::sqlserver::{Checker, Report};
-use crate::verbatim::verbatim;
 
 /// Read at once. Between two reads we can let go of the file, also where a share gives some MB a second.
 const READ_BYTES: usize = 1 << 20;

@@ -2,10 +2,10 @@
 
 use super::exit::Exit;
 use crate::config::ConfigError;
-use crate::engine::turn::TurnError;
+use crate::engine::handover::TurnError;
 use crate::error::chain;
-use crate::lock::LockError;
 use crate::monitor::{Event, Level};
+use crate::platform::lock::LockError;
 
 /// Why a command could not be done.
 #[derive(Debug)]

@@ -15,15 +15,15 @@ use super::{Program, threads};
 use crate::archive::extract::{ExtractError, Fetched, Options, extract};
 use crate::archive::index::{Entry, Index};
 use crate::archive::manifest::{Manifest, Sha256Hex};
-use crate::archive::name::ArchiveId;
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
 use crate::destination::Destination;
-use crate::files::{persistently, rename_new};
 use crate::monitor::{Event, Level, Monitor};
+use crate::name::ArchiveId;
+use crate::platform::files::{persistently, rename_new};
+use crate::platform::verbatim::{plain, verbatim};
 use crate::units;
-use crate::verbatim::{plain, verbatim};
 
 const EXAMPLES: &str = r"Examples:
   afterbackup fetch latest --to /restore

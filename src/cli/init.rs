@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::archive::name::SiteCode;
 use crate::config;
-use crate::config::init::{Answer, Answers, absolute, bat, config_text, from_bat};
-use crate::config::installation::Installation;
-use crate::files::create_folders;
+use crate::name::SiteCode;
+use crate::platform::files::create_folders;
+use crate::setup::installation::Installation;
+use crate::setup::wizard::{Answer, Answers, absolute, bat, config_text, from_bat};
 
 const EXAMPLES: &str = r"Nothing that exists is replaced. Without --to, add a [[destination]] to the file before the first run.
 On a site server, log and site are taken from the installation of Configuration Manager.

@@ -11,9 +11,9 @@ use super::failure::Failure;
 use super::place::{Held, Place, misplaced};
 use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
-use crate::archive::name::ArchiveId;
 use crate::catalog::{Pin, Problem};
 use crate::error::chain;
+use crate::name::ArchiveId;
 use crate::units;
 
 /// SQL Server keeps changes for so many days by default; a newer archive can catch up with its hierarchy.

@@ -19,8 +19,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::destination::{self, Destination};
 use crate::engine::run::Context;
-use crate::log::Slot;
 use crate::monitor::{Event, Level, Tee};
+use crate::program_log::Slot;
 
 mod check_db;
 mod console;
@@ -32,6 +32,7 @@ mod init;
 mod list;
 mod pin;
 mod place;
+pub mod plan_table;
 mod prune;
 mod records;
 mod run;

@@ -6,10 +6,10 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::place::{Held, Place};
-use crate::archive::name::ArchiveId;
 use crate::catalog::{Pin, Selector};
 use crate::destination::ErrorKind;
 use crate::monitor::{Event, Level};
+use crate::name::ArchiveId;
 
 /// Exempt an archive from pruning.
 #[derive(Debug, clap::Args)]

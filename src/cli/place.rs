@@ -12,11 +12,11 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::archive::manifest::Manifest;
-use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
 use crate::catalog::{self, Catalog, Selector};
 use crate::config::{self, Bucket, Target, Verify};
 use crate::destination::{self, Destination};
 use crate::error::chain;
+use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::policy::Policy;
 
 const DESTINATION_HELP: &str = "Only this destination: a name in the configuration; or, without any configuration, a folder or bucket (s3://bucket/prefix) that holds archives";

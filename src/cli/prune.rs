@@ -6,11 +6,11 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::place::named;
-use crate::archive::name::SiteCode;
+use super::plan_table;
 use crate::engine::prune::{self, Pruned};
 use crate::engine::run::Context;
-use crate::lock::RunLock;
-use crate::retention::table;
+use crate::name::SiteCode;
+use crate::platform::lock::RunLock;
 
 const EXAMPLES: &str = r"Examples:
   afterbackup prune --dry-run
@@ -73,6 +73,6 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
 /// The plan of one destination. What could not be read has none, and was told as an error.
 fn describe(one: &Pruned) -> Option<String> {
     let plan = one.plan.as_ref()?;
-    let plan = if plan.decisions.is_empty() { "no archives\n".to_owned() } else { table::table(plan) };
+    let plan = if plan.decisions.is_empty() { "no archives\n".to_owned() } else { plan_table::table(plan) };
     Some(format!("{}:\n{plan}", one.destination))
 }

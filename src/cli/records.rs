@@ -16,8 +16,8 @@ use super::failure::Failure;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::chain;
-use crate::log::{Complain, Log, Slot};
 use crate::monitor::{Event, Level, Monitor, Tee};
+use crate::program_log::{Complain, Log, Slot};
 
 /// Everybody who hears of events but the console.
 #[derive(Debug)]

@@ -3,13 +3,13 @@
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::engine::handover::{self, Turn, Working};
 use crate::engine::outcome::Severity;
 use crate::engine::run::RunError;
-use crate::engine::turn::{self, Turn, Working};
+use crate::engine::state::{By, LastRun};
 use crate::monitor::{Event, Level, Monitor};
-use crate::report::Reporter;
+use crate::notify::Reporter;
 use crate::source;
-use crate::state::{By, LastRun};
 
 const EXAMPLES: &str = r"Examples:
   afterbackup run
@@ -29,12 +29,12 @@ pub(super) struct Args {
 pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
     let context = program.context(&loaded);
-    if args.no_wait && turn::hand_over(&context)? {
+    if args.no_wait && handover::hand_over(&context)? {
         let event = Event::new("handed-over", Level::Info, "Handed over to the watcher, whose log tells the rest");
         program.monitor.event(&event);
         return Ok(finished(program, Exit::Done));
     }
-    let lock = match turn::take(&context)? {
+    let lock = match handover::take(&context)? {
         Turn::Ours(lock) => lock,
         Turn::Told(runs) => return Ok(finished(program, report(program, &runs))),
     };
@@ -44,7 +44,7 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
         let hint = "nothing was touched; try the command by hand, or give it on-failure = \"warn\"";
         Failure::new(Exit::Failed, &error).hint(Some(hint))
     })?;
-    let result = turn::run_noted(&context, &working);
+    let result = handover::run_noted(&context, &working);
     let ended = match &result {
         Ok(outcome) => Ok(Exit::from(outcome.severity())),
         Err(error) => Err(failure(error)),

@@ -9,10 +9,10 @@ use super::failure::Failure;
 use super::fetch::{Key, read_failure};
 use super::place::{Held, Place, misplaced};
 use super::{Program, threads};
-use crate::archive::name::ArchiveId;
 use crate::archive::verify::{self, Verified};
 use crate::catalog::{Problem, ProblemKind, Selector};
 use crate::monitor::{Event, Level};
+use crate::name::ArchiveId;
 use crate::units;
 
 const EXAMPLES: &str = r"Without the secret key, encrypted archives cannot be verified. Exit code 6 means damage.

@@ -9,7 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{Loaded, Program};
-use crate::lock::{LockError, RunLock, watcher_lock};
+use crate::platform::lock::{LockError, RunLock, watcher_lock};
 use crate::watch;
 
 const EXAMPLES: &str = r"It needs no AfterBackup.bat. Ctrl-C and SIGTERM end it; an archive that is being written is dropped, and made by

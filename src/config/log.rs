@@ -6,8 +6,7 @@ use tracing::Level;
 
 use super::raw::{At, Section};
 use super::validate::Reader;
-use super::{Env, Log, paths};
-use crate::log::Format;
+use super::{Env, Log, LogFormat, paths};
 use crate::units;
 
 /// Ten times what Configuration Manager's own logs have at first: a run writes some dozens of lines.
@@ -19,14 +18,19 @@ impl Log {
     /// What holds without a `[log]`.
     #[must_use]
     pub fn without_section(env: Env<'_>) -> Self {
-        Self { file: paths::default_log_file(env), level: Level::INFO, max_bytes: MAX_BYTES, format: Format::CmTrace }
+        Self {
+            file: paths::default_log_file(env),
+            level: Level::INFO,
+            max_bytes: MAX_BYTES,
+            format: LogFormat::CmTrace,
+        }
     }
 }
 
 impl Default for Log {
     /// No file.
     fn default() -> Self {
-        Self { file: None, level: Level::INFO, max_bytes: MAX_BYTES, format: Format::CmTrace }
+        Self { file: None, level: Level::INFO, max_bytes: MAX_BYTES, format: LogFormat::CmTrace }
     }
 }
 
@@ -56,8 +60,8 @@ impl Reader<'_, '_> {
         }
         if let Some(text) = section.text("format") {
             match text.value.to_ascii_lowercase().as_str() {
-                "cmtrace" => log.format = Format::CmTrace,
-                "json" => log.format = Format::Json,
+                "cmtrace" => log.format = LogFormat::CmTrace,
+                "json" => log.format = LogFormat::Json,
                 _ => self.choose(&section, "format", &text, "\"cmtrace\" or \"json\""),
             }
         }

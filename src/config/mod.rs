@@ -1,7 +1,7 @@
 //! The configuration, checked: no options left to guess.
 //!
 //! `raw` reads the TOML as written, `validate` turns it into a [`Config`] and reports all faults at once, `secrets`
-//! keeps secrets out of the file and of every message, `share` tells shares from folders, `init` writes first configurations.
+//! keeps secrets out of the file and of every message, `share` tells shares from folders.
 //!
 //! What holds for every key:
 //! * Relative paths start at the folder of the configuration file, not at the working directory: AfterBackup.bat runs
@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::archive::name::SiteCode;
+use crate::name::SiteCode;
 use crate::retention::policy::Policy;
 
 pub use self::error::{ConfigError, Fault};
@@ -23,10 +23,8 @@ pub use self::share::{Credentials, Share, place_fault};
 
 mod bucket;
 mod error;
-pub mod init;
-pub mod installation;
 mod log;
-mod paths;
+pub(crate) mod paths;
 mod raw;
 mod report;
 mod secrets;
@@ -246,6 +244,15 @@ pub struct Archive {
     pub check_databases: bool,
 }
 
+/// What a record of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As Configuration Manager's logs; `CMTrace` colours warnings and errors.
+    CmTrace,
+    /// One JSON object a line.
+    Json,
+}
+
 /// The log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -256,7 +263,7 @@ pub struct Log {
     /// The file goes on as `.lo_` before it gets larger than this.
     pub max_bytes: u64,
     /// What a record looks like.
-    pub format: crate::log::Format,
+    pub format: LogFormat,
 }
 
 /// How the resident watcher looks.

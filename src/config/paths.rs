@@ -6,7 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 /// `C:\…`, `C:/…`, `\\server\share`.
-pub(super) fn is_windows(text: &str) -> bool {
+pub(crate) fn is_windows(text: &str) -> bool {
     let bytes = text.as_bytes();
     let drive = bytes.len() >= 3 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && is_separator(bytes[2]);
     drive || bytes.starts_with(br"\\")

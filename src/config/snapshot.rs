@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::raw::{self, At, Section};
 use super::validate::Reader;
 use super::{LogBackups, Snapshot, SnapshotKind};
-use crate::archive::name::SiteCode;
+use crate::name::SiteCode;
 
 /// How long nothing may have changed, unless configured.
 pub(super) const QUIET: Duration = Duration::from_mins(2);

@@ -816,7 +816,7 @@ fn log_is_checked_like_everything_else() {
     let set = log("file = '/var/log/a.log'\nlevel = 'Debug'\nmax-size = '1 MiB'\nformat = 'json'");
     assert!(set.file.is_some_and(|path| path.ends_with("var/log/a.log")));
     assert_eq!((set.level, set.max_bytes), (tracing::Level::DEBUG, 1 << 20));
-    assert_eq!(set.format, crate::log::Format::Json);
+    assert_eq!(set.format, LogFormat::Json);
     assert_eq!(log("file = '/a.log'\nlevel = 'off'").file, None);
     insta::assert_snapshot!(report_of("[log]\nfile = 'E:\\ConfigMgr_Backup\\a.log'\nlevel = 'loud'\nmax-size = '1 KiB'\nformat = 'xml'\nfiel = ''"), @r#"
     afterbackup.toml:2:8: [log] file: lies inside the snapshot's folder

@@ -8,7 +8,7 @@
 //! our own stored files are ever swept.
 
 use super::{Error, ErrorKind};
-use crate::archive::name::StoredFile;
+use crate::name::StoredFile;
 
 /// Leaves room for the decoration of partial names within the 255 bytes of ordinary file systems.
 const LONGEST_NAME: usize = 200;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::run::Context;
-use crate::archive::name::SiteCode;
 use crate::catalog::{self, Catalog};
 use crate::config;
 use crate::destination::{self, Destination};
+use crate::name::SiteCode;
 
 /// A destination with what it holds, or why that is not known.
 pub(super) struct Held<'a> {

@@ -1,13 +1,13 @@
 //! Carries out what the other modules decide.
 
-mod extra;
-pub mod fanout;
-mod guard;
+mod contents;
+pub mod handover;
 mod held;
-pub mod look;
-mod members;
+pub mod inspect;
+pub mod lanes;
 pub mod outcome;
 pub mod prune;
+mod regression;
 pub mod run;
-pub mod turn;
-mod worsened;
+mod sentinel;
+pub mod state;

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::prune::Pruned;
 use crate::archive::index::Skipped;
 use crate::archive::manifest::Manifest;
-use crate::archive::name::{ArchiveId, SiteCode};
 use crate::error::chain;
 use crate::monitor::{Event, Level};
+use crate::name::{ArchiveId, SiteCode};
 use crate::units;
 
 /// What became of a run.

@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::held::{Held, read_all};
 use super::outcome::SiteOutcome;
 use super::run::Context;
-use crate::archive::name::{ArchiveId, SiteCode};
 use crate::catalog::{Catalog, Stored};
 use crate::destination::{self, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, Level};
-use crate::retention::guard::{self, Push};
+use crate::name::{ArchiveId, SiteCode};
+use crate::retention::brakes::{self, Push};
 use crate::retention::plan::{Candidate, Condition, Plan, plan};
 use crate::units;
 
@@ -124,7 +124,7 @@ fn decide(
     let now = context.clock.now();
     let candidates = candidates(one, catalog, all, now);
     let plan = plan(&candidates, &one.config.retention, now);
-    if let Err(refusal) = guard::check(&plan, &one.config.retention, &Push::Done) {
+    if let Err(refusal) = brakes::check(&plan, &one.config.retention, &Push::Done) {
         pruned.refused = Some(format!("{refusal} (hint: {})", refusal.hint()));
     } else if !dry_run {
         for id in plan.removed().map(|decision| &decision.id) {

@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
-use super::fanout::{Fanout, Lane};
-use super::guard::{Guard, guarded};
+use super::contents::supplemental as extra;
+use super::lanes::{Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, Outcome, SiteOutcome, SiteResult};
-use super::{extra, held, members, prune, worsened};
+use super::sentinel::{Guard, guarded};
+use super::{contents as members, held, prune, regression as worsened};
 use jiff::SignedDuration;
 
 use crate::archive::OutputClosed;
 use crate::archive::databases::DatabaseCheck;
 use crate::archive::manifest::{Encryption, FORMAT, MAX_BYTES, Manifest, Part};
-use crate::archive::name::{ArchiveId, StoredFile};
 use crate::archive::writer::{self, WriteError, Written};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, Level, Monitor};
+use crate::name::{ArchiveId, StoredFile};
 use crate::source::complete::{self, By, Completion, State};
 use crate::source::supplemental::Expansion;
 use crate::source::walk::compare;

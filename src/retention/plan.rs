@@ -30,7 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::archive::name::ArchiveId;
+use crate::name::ArchiveId;
 use crate::retention::period::{Calendar, Moment, Period, Unit};
 use crate::retention::policy::Policy;
 use crate::units::{format_bytes, format_duration};
@@ -605,7 +605,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::retention::guard;
+    use crate::retention::brakes;
 
     fn candidate(id: &str, condition: Condition) -> Candidate {
         Candidate { id: id.parse().unwrap(), condition, pin: None, needed_elsewhere: false, bytes: 1 << 30 }
@@ -1045,7 +1045,7 @@ mod tests {
         fn whatever_removes_an_archive_stays_itself(archives in any_archives(), policy in any_policy()) {
             let plan = plan(&archives, &policy, now());
             let rules = Policy { last: 1, ..policy };
-            prop_assert_eq!(guard::check(&plan, &rules, &guard::Push::Done), Ok(()));
+            prop_assert_eq!(brakes::check(&plan, &rules, &brakes::Push::Done), Ok(()));
             for decision in plan.removed() {
                 match &decision.action {
                     Action::Remove(RemoveReason::Superseded { by, .. }) => {

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use super::{
     DATABASE_FOLDER, Error, METADATA, Part, PartKind, Snapshot, is_database_file, site_of_folder, sql_backups,
 };
-use crate::archive::name::SiteCode;
 use crate::config;
+use crate::name::SiteCode;
 
 /// A folder that holds two of these is a snapshot.
 const MARKS: [&str; 4] = ["SiteServer", DATABASE_FOLDER, "CD.Latest", METADATA];
@@ -194,7 +194,7 @@ fn marks(names: &[String]) -> usize {
 }
 
 /// The same without opening a folder that may be a snapshot, as long as something of one is in it.
-pub(super) fn is_itself_a_snapshot(folder: &Path) -> bool {
+pub(crate) fn is_itself_a_snapshot(folder: &Path) -> bool {
     path_site(folder).is_some()
         && (MARKS.iter().any(|mark| folder.join(mark).exists())
             || !list(folder).is_ok_and(|names| holds_snapshots(&names)))

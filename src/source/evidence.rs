@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::log::{self, Runs};
 use super::sql_backups::{self, Unit};
+use super::task_log::{self, Runs};
 use super::walk::{self, Item, Kind, Walk, WalkError, Why};
 use super::{DATABASE_FOLDER, Error, METADATA, Part, PartKind, SQL_METADATA, Snapshot, is_database_file};
-use crate::archive::name::SiteCode;
 use crate::cancel::Cancel;
 use crate::config;
+use crate::name::SiteCode;
 
 /// Everything the decision rests on.
 #[derive(Debug, Clone)]
@@ -62,12 +62,13 @@ impl LogEvidence {
             Some(site) => runs.last(site),
             None => runs.iter().next_back(),
         };
-        run.filter(|run| matches!(run.outcome, log::Outcome::Running | log::Outcome::Interrupted)).map(at_work)
+        run.filter(|run| matches!(run.outcome, task_log::Outcome::Running | task_log::Outcome::Interrupted))
+            .map(at_work)
     }
 }
 
 /// A run without an end, in words.
-pub(super) fn at_work(run: &log::Run) -> String {
+pub(super) fn at_work(run: &task_log::Run) -> String {
     let since = run.started_at().map_or(String::new(), |at| format!(" at {at}"));
     format!("the log tells of a backup that began{since} and of no end: it is running, or died")
 }
@@ -157,16 +158,16 @@ pub fn read_log(config: &config::Snapshot) -> LogEvidence {
 }
 
 fn read_log_file(path: &Path, copy: bool) -> LogEvidence {
-    let mut follower = log::Follower::new(path);
+    let mut follower = task_log::Follower::new(path);
     match follower.poll() {
         Ok(_) => LogEvidence::Read { path: path.to_path_buf(), copy, runs: follower.runs() },
         Err(error) if error.is_not_found() && copy => LogEvidence::Absent,
-        Err(log::Error::Read { path, source }) => LogEvidence::Unreadable { path, reason: source.to_string() },
+        Err(task_log::Error::Read { path, source }) => LogEvidence::Unreadable { path, reason: source.to_string() },
     }
 }
 
 /// Looks at everything that tells whether a snapshot is complete. `log` is what [`read_log`] or a
-/// [`log::Follower`] of the configured log tells; where there is none, the copy in the snapshot is read.
+/// [`task_log::Follower`] of the configured log tells; where there is none, the copy in the snapshot is read.
 ///
 /// # Errors
 /// When a part cannot be listed, for instance because it is being deleted.

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::discover::{is_itself_a_snapshot, list, path_site};
 use super::sql_backups::{self, Unit};
 use super::{Error, Part, PartKind, Snapshot, metadata_files, site_of_folder};
-use crate::archive::name::SiteCode;
 use crate::config;
+use crate::name::SiteCode;
 
 /// The marks of a snapshot, comparable with those of another moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

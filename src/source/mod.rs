@@ -12,23 +12,23 @@
 pub mod complete;
 mod discover;
 mod evidence;
-pub mod log;
 mod marks;
 pub mod sql_backups;
 pub mod supplemental;
+pub mod task_log;
 pub mod walk;
-pub mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use discover::is_itself_a_snapshot;
 pub use discover::{Found, Unfinished, discover, named_sites};
 pub use evidence::{
     BackupsEvidence, Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log,
 };
 pub use marks::{Marks, marks};
 
-use crate::archive::name::SiteCode;
+use crate::name::SiteCode;
 use sql_backups::Unit;
 use walk::WalkError;
 

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 pub use crate::archive::index::Attributes;
 use crate::cancel::Cancel;
-use crate::verbatim::verbatim;
+use crate::platform::verbatim::verbatim;
 
 /// What lies below a folder.
 #[derive(Debug, Clone, Default)]

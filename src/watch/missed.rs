@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::archive::name::{ArchiveId, SiteCode};
-use crate::source::log::{Outcome, Run, Runs};
+use crate::name::{ArchiveId, SiteCode};
+use crate::source::task_log::{Outcome, Run, Runs};
 
 /// Which completed runs are archived or have been told.
 #[derive(Debug)]

@@ -10,30 +10,31 @@
 //!
 //! Time passes by what the caller says has elapsed, not by the wall clock, which may be set, and stands still in tests.
 
-mod calm;
-mod memory;
+pub mod alarm;
 mod missed;
+mod repeat;
+mod site_memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use self::calm::Calm;
-use self::memory::{Attempted, Memory, Next, Sight};
+use self::alarm::Alarm;
 use self::missed::Missed;
-use crate::archive::name::{ArchiveId, SiteCode, StoredFile};
+use self::repeat::Calm;
+use self::site_memory::{Attempted, Memory, Next, Sight};
 use crate::cancel::Cancel;
 use crate::config::{self, Config};
+use crate::engine::handover::{self, Working};
 use crate::engine::outcome::SiteResult;
 use crate::engine::run::{Context, RunError};
-use crate::engine::turn::{self, Working};
+use crate::engine::state::By;
 use crate::error::chain;
-use crate::lock::{LockError, RunLock};
 use crate::monitor::{Event, Level, Monitor};
-use crate::report::Reporter;
-use crate::source::log::{self, Follower, Run, Runs};
-use crate::source::watch::Alarm;
+use crate::name::{ArchiveId, SiteCode, StoredFile};
+use crate::notify::Reporter;
+use crate::platform::lock::{LockError, RunLock};
+use crate::source::task_log::{self, Follower, Run, Runs};
 use crate::source::{self, Marks};
-use crate::state::By;
 
 /// Watches the snapshots of a configuration.
 #[derive(Debug)]
@@ -200,12 +201,12 @@ impl<'a> Watcher<'a> {
         self.calm.forget();
         let at = |at: Option<jiff::Timestamp>| at.map_or_else(String::new, |at| format!(" at {at}"));
         let event = match run.outcome {
-            log::Outcome::Running | log::Outcome::Interrupted => {
+            task_log::Outcome::Running | task_log::Outcome::Interrupted => {
                 let message =
                     format!("The backup of site {code} began{}: its snapshot is left alone", at(run.started_at()));
                 Event::new("backup-running", Level::Info, message)
             }
-            log::Outcome::Failed { id, at: when } => {
+            task_log::Outcome::Failed { id, at: when } => {
                 let with = id.map_or_else(String::new, |id| format!(" with status message {id}"));
                 let message =
                     format!("the backup of site {code} failed{}{with}: there is nothing to archive", at(when));
@@ -213,7 +214,7 @@ impl<'a> Watcher<'a> {
                     .with("id", id)
                     .with("hint", "smsbkup.log on the site server says why")
             }
-            log::Outcome::Completed { .. } => return,
+            task_log::Outcome::Completed { .. } => return,
         };
         self.context.monitor.event(&event.with("site", code.as_str()));
     }
@@ -259,7 +260,7 @@ impl<'a> Watcher<'a> {
             self.calm.event(&Event::new("failed", Level::Error, message));
             return Attempted::Unfinished;
         }
-        let result = turn::run_noted(&context, &working);
+        let result = handover::run_noted(&context, &working);
         reporter.attempted(result.as_ref());
         let outcome = match result {
             Ok(mut outcome) => outcome.sites.pop(),
@@ -276,7 +277,7 @@ impl<'a> Watcher<'a> {
                 if let Some(missed) = &mut site.missed {
                     missed.settle(id);
                     // A clock that was set during the run can give the archive another time than the log has.
-                    if let Some(log::Outcome::Completed { at: Some(at) }) = run.map(|run| run.outcome) {
+                    if let Some(task_log::Outcome::Completed { at: Some(at) }) = run.map(|run| run.outcome) {
                         missed.settle(&ArchiveId::new(code, at));
                     }
                 }
@@ -293,7 +294,7 @@ impl<'a> Watcher<'a> {
 
 /// Watches until somebody asks to stop. `ready` is called when watching has begun.
 pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
-    turn::forget_request(context);
+    handover::forget_request(context);
     let (mut alarm, error) = Alarm::new(context.config);
     if let Some(error) = error {
         let message = format!("no file events, polling alone: {}", chain(&error));
@@ -346,7 +347,7 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-fn log_hint(error: &log::Error) -> &'static str {
+fn log_hint(error: &task_log::Error) -> &'static str {
     if error.is_not_found() {
         "the task makes it in its first run; is [snapshot] log the right path?"
     } else {

@@ -14,7 +14,7 @@ use afterbackup::cancel::Cancel;
 use afterbackup::config::Verify;
 use afterbackup::destination::faulty::{Call, Faulty, Script};
 use afterbackup::destination::{Destination, Entry, Error, ErrorKind, Leftover, Upload, in_memory};
-use afterbackup::engine::fanout::{Fanout, Lane, PushError, Pushed};
+use afterbackup::engine::lanes::{Fanout, Lane, PushError, Pushed};
 use afterbackup::monitor::Collector;
 use bytes::Bytes;
 use crossbeam_channel::bounded;

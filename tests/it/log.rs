@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use afterbackup::source::log::{Line, Lines};
+use afterbackup::source::task_log::{Line, Lines};
 
 use crate::harness::{ID, Scene};
 use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};

@@ -11,9 +11,9 @@ use afterbackup::cancel::Cancel;
 use afterbackup::clock::FixedClock;
 use afterbackup::destination;
 use afterbackup::engine::run::Context;
+use afterbackup::health::overdue::Verdict;
 use afterbackup::monitor::{Collector, Level};
-use afterbackup::report::overdue::Verdict;
-use afterbackup::report::{Reminder, Reporter};
+use afterbackup::notify::{Reminder, Reporter};
 use afterbackup::watch::Watcher;
 
 use crate::harness::{COMPLETED, ID, Output, Scene, at, log_of_completed_run, names, remove_tree};

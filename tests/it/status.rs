@@ -3,7 +3,7 @@
 use std::fs;
 
 use afterbackup::clock::{Clock, SystemClock};
-use afterbackup::lock::RunLock;
+use afterbackup::platform::lock::RunLock;
 use jiff::SignedDuration;
 
 use crate::harness::{ID, Scene, at, log_of_completed_run, status_message};

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use afterbackup::archive::name::ArchiveId;
 use afterbackup::cancel::Cancel;
 use afterbackup::config::Config;
 use afterbackup::destination::{self, Destination};
+use afterbackup::engine::handover::{self, Turn, Working};
 use afterbackup::engine::run::Context;
-use afterbackup::engine::turn::{self, Turn, Working};
+use afterbackup::engine::state::By;
 use afterbackup::monitor::{Event, Monitor, Task};
-use afterbackup::state::By;
+use afterbackup::name::ArchiveId;
 use afterbackup::watch::Watcher;
 use tempfile::TempDir;
 
@@ -190,8 +190,8 @@ impl Schedule {
 
     /// What AfterBackup.bat starts.
     fn one_shot(context: &Context<'_>) {
-        match turn::take(context).unwrap() {
-            Turn::Ours(lock) => drop(turn::run_noted(context, &Working::begin(context, By::Run, &lock))),
+        match handover::take(context).unwrap() {
+            Turn::Ours(lock) => drop(handover::run_noted(context, &Working::begin(context, By::Run, &lock))),
             Turn::Told(_) => panic!("nobody has the lock"),
         }
     }

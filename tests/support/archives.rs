@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
 use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
-use afterbackup::archive::name::ArchiveId;
 use afterbackup::archive::seek_table::SeekTable;
 use afterbackup::archive::writer::{self, Member, Options, Written};
 use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::Destination;
 use afterbackup::monitor::{Collector, Monitor, Task};
+use afterbackup::name::ArchiveId;
 use afterbackup::source::walk::{self, Kind};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};

@@ -12,16 +12,16 @@ use super::failure::Failure;
 use super::list::databases;
 use super::table::{Align, render};
 use super::{Loaded, Program};
-use crate::engine::look::{Look, look};
+use crate::engine::inspect::{Look, look};
+use crate::engine::state::{LastRun, Work};
 use crate::error::chain;
-use crate::lock;
-use crate::report::overdue::Verdict;
-use crate::report::standing::{Health, Problem, SiteStanding, Standing};
-use crate::report::survey::{Holding, Newest};
+use crate::health::overdue::Verdict;
+use crate::health::standing::{Health, Problem, SiteStanding, Standing};
+use crate::health::survey::{Holding, Newest};
+use crate::platform::lock;
 use crate::source::LogEvidence;
 use crate::source::complete::State;
-use crate::source::log::Outcome;
-use crate::state::{LastRun, Work};
+use crate::source::task_log::Outcome;
 use crate::units;
 
 /// Who asks how things stand wants to know now that a destination does not answer.

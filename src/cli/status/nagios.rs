@@ -4,7 +4,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::report::standing::{Health, SiteStanding, Standing};
+use crate::health::standing::{Health, SiteStanding, Standing};
 use crate::units;
 
 /// What is printed, and what the process ends with.

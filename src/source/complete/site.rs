@@ -27,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::PartKind;
 use super::super::evidence::{Evidence, LogEvidence, PartEvidence, at_work};
-use super::super::log::{Outcome, Run};
+use super::super::task_log::{Outcome, Run};
 use super::{By, Completion, Look, SKEW, State};
 
 /// A copied log that says "completed" may itself have been written this much later. A run that starts sooner after

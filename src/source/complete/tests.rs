@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::evidence::{LogEvidence, NewestFile, PartEvidence};
-use super::super::log::Runs;
+use super::super::task_log::Runs;
 use super::site::COPY_SLACK;
 use super::*;
 

@@ -10,8 +10,8 @@ use super::super::walk::{self, Kind};
 use super::super::{Error, Found, Part, PartKind, Snapshot, Unfinished};
 use super::name::{BackupKind, BackupName, site_of_database};
 use super::unit::{BackupFile, Listed, Rule, Unit, choose};
-use crate::archive::name::SiteCode;
 use crate::config;
+use crate::name::SiteCode;
 
 /// How many foreign files are named.
 const NAMED: usize = 5;

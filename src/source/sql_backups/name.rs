@@ -9,7 +9,7 @@
 
 use jiff::civil::{Date, DateTime, Time};
 
-use crate::archive::name::SiteCode;
+use crate::name::SiteCode;
 
 /// What was backed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

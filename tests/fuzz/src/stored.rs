@@ -3,7 +3,7 @@
 
 use afterbackup::archive::index::Index;
 use afterbackup::archive::manifest::Manifest;
-use afterbackup::archive::name::StoredFile;
+use afterbackup::name::StoredFile;
 use afterbackup::archive::paths::{Rules, safe_path};
 use afterbackup::archive::seek_table::SeekTable;
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! What tells that there is something to archive: smsbkup.log, and the names of SQL Server's backups.
 #![no_main]
 
-use afterbackup::source::log::{Lines, Outcome, Runs};
+use afterbackup::source::task_log::{Lines, Outcome, Runs};
 use afterbackup::source::sql_backups::BackupName;
 use libfuzzer_sys::fuzz_target;
 

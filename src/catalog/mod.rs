@@ -1,0 +1,510 @@
+//! What a destination holds, from its own files alone.
+//!
+//! Nothing is remembered between runs. A listing says which files there are; the manifests among them are read, several
+//! at a time; everything that does not fit together is a [`Problem`] that is told and otherwise left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::archive::manifest::{MAX_BYTES, Manifest};
+use crate::destination::{self, Destination, Entry};
+use crate::error::chain;
+use crate::name::{ArchiveId, SiteCode, StoredFile};
+
+/// Manifests are read by so many threads.
+const READERS: usize = 16;
+
+/// An archive on a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What is known of it.
+    pub manifest: Manifest,
+    /// Why it is never pruned, if it is pinned.
+    pub pin: Option<Pin>,
+    /// Does the archive file lie there with the right size?
+    pub whole: bool,
+}
+
+impl Stored {
+    /// Whole, and its databases passed as far as they could be checked.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.whole && self.manifest.is_good()
+    }
+}
+
+/// Why an archive is never pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pin {
+    /// In the words of whoever pinned it.
+    pub reason: String,
+    /// Account and host.
+    pub by: String,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<Timestamp>,
+}
+
+/// Something on a destination that is not right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Of which kind.
+    pub kind: ProblemKind,
+    /// The file.
+    pub key: String,
+    /// What is wrong with it, in words.
+    pub problem: String,
+}
+
+/// What a [`Problem`] means for the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// The manifest is damaged or none of ours: the archive cannot be seen.
+    Manifest,
+    /// The archive was written by a newer version, and cannot be read by this one.
+    Newer,
+    /// The archive file is missing or has the wrong size.
+    Archive,
+}
+
+/// An archive file without manifest: what a run that was killed has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Its key.
+    pub key: String,
+    /// The archive it would have been.
+    pub id: ArchiveId,
+    /// Size and time.
+    pub entry: Entry,
+}
+
+/// What a destination holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// The sites whose folders were read.
+    pub sites: BTreeSet<SiteCode>,
+    /// Archives by id, oldest of each site first.
+    pub archives: BTreeMap<ArchiveId, Stored>,
+    /// What is not right.
+    pub problems: Vec<Problem>,
+    /// Archive files without manifest.
+    pub orphans: Vec<Orphan>,
+}
+
+/// Reads the catalog of a destination, of one site or of all.
+///
+/// # Errors
+/// When the destination cannot be listed, or a manifest cannot be read for reasons that lie with the destination.
+pub fn read(destination: &dyn Destination, site: Option<SiteCode>) -> Result<Catalog, destination::Error> {
+    let sites: BTreeSet<SiteCode> = match site {
+        Some(site) => BTreeSet::from([site]),
+        None => destination.folders()?.iter().filter_map(|name| site_folder(name)).collect(),
+    };
+    let mut catalog = Catalog { sites, ..Catalog::default() };
+    for site in catalog.sites.clone() {
+        read_site(destination, site, &mut catalog)?;
+    }
+    Ok(catalog)
+}
+
+/// Only the one spelling is a site's folder.
+fn site_folder(name: &str) -> Option<SiteCode> {
+    name.parse().ok().filter(|site: &SiteCode| site.as_str() == name)
+}
+
+/// What lies under the name of a manifest.
+enum Found {
+    Manifest(bytes::Bytes),
+    Nothing,
+    TooLarge,
+}
+
+fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalog) -> Result<(), destination::Error> {
+    let mut manifests = Vec::new();
+    let mut archives = BTreeMap::new();
+    let mut pins = BTreeSet::new();
+    for entry in destination.list(site.as_str())? {
+        match StoredFile::parse(&entry.name) {
+            Some(StoredFile::Manifest(id)) if id.site() == site => manifests.push(id),
+            Some(StoredFile::Archive { id, .. }) if id.site() == site => {
+                archives.insert(entry.name.clone(), (id, entry));
+            }
+            Some(StoredFile::Pin(id)) if id.site() == site => {
+                pins.insert(id);
+            }
+            // Foreign files are neither read nor touched.
+            _ => {}
+        }
+    }
+    let read = in_parallel(&manifests, |id| {
+        let bytes = match destination.read(&id.key(&id.manifest_name()), MAX_BYTES) {
+            Ok(bytes) => Found::Manifest(bytes),
+            // Pruned by somebody between listing and reading.
+            Err(error) if error.is_not_found() => Found::Nothing,
+            Err(error) if error.kind == destination::ErrorKind::TooLarge => Found::TooLarge,
+            Err(error) => return Err(error),
+        };
+        Ok((bytes, pins.contains(id).then(|| read_pin(destination, id))))
+    })?;
+    let described: BTreeSet<&ArchiveId> = manifests.iter().collect();
+    for (id, (found, pin)) in manifests.iter().zip(read) {
+        let key = id.key(&id.manifest_name());
+        let bytes = match found {
+            Found::Manifest(bytes) => bytes,
+            Found::Nothing => continue,
+            Found::TooLarge => {
+                let problem = "it is too large for a manifest".to_owned();
+                catalog.problems.push(Problem { kind: ProblemKind::Manifest, key, problem });
+                continue;
+            }
+        };
+        match Manifest::parse(&id.manifest_name(), &bytes) {
+            Err(error) => {
+                let kind = if error.is_newer() { ProblemKind::Newer } else { ProblemKind::Manifest };
+                catalog.problems.push(Problem { kind, key, problem: chain(&error) });
+            }
+            Ok(manifest) => {
+                let file = archives.get(&manifest.archive);
+                let whole = file.is_some_and(|(_, entry)| entry.bytes == manifest.bytes);
+                if !whole {
+                    let problem = match file {
+                        None => "its archive is missing".to_owned(),
+                        Some((_, entry)) => {
+                            format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes)
+                        }
+                    };
+                    catalog.problems.push(Problem { kind: ProblemKind::Archive, key, problem });
+                }
+                catalog.archives.insert(id.clone(), Stored { manifest, pin, whole });
+            }
+        }
+    }
+    let orphans = archives.into_values().filter(|(id, _)| !described.contains(id));
+    catalog.orphans.extend(orphans.map(|(id, entry)| Orphan { key: id.key(&entry.name), id, entry }));
+    Ok(())
+}
+
+/// A pin counts even if it cannot be read.
+fn read_pin(destination: &dyn Destination, id: &ArchiveId) -> Pin {
+    let bytes = destination.read(&id.key(&id.pin_name()), MAX_BYTES);
+    bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Applies `read` to all items on several threads; results in the order of the items. After the first error nothing
+/// more is read: with a destination that is away, every single one would be waited for.
+fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], read: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Ok(Vec::with_capacity(items.len())));
+    let results_of = || results.lock().unwrap_or_else(PoisonError::into_inner);
+    std::thread::scope(|scope| {
+        for _ in 0..READERS.min(items.len()) {
+            scope.spawn(|| {
+                while let Some((number, item)) = {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(number).map(|item| (number, item))
+                } {
+                    let result = read(item);
+                    let mut results = results_of();
+                    match (results.as_mut(), result) {
+                        (Ok(results), Ok(result)) => results.push((number, result)),
+                        (Ok(_), Err(error)) => *results = Err(error),
+                        (Err(_), _) => {}
+                    }
+                    if results.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    results.sort_unstable_by_key(|&(number, _)| number);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Which archive somebody means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// `XYZ-20261122T235900Z`
+    Id(ArchiveId),
+    /// `latest`, `latest~2`: so many before the newest.
+    Latest(usize),
+    /// `latest-good`: the newest whose databases passed their checks.
+    LatestGood,
+    /// `XYZ@2026-11-20`: the newest of the site that is not after the day (UTC).
+    NotAfter(SiteCode, Date),
+}
+
+impl std::str::FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let fault = || SelectorError::Form(text.to_owned());
+        match text {
+            "latest" => return Ok(Self::Latest(0)),
+            "latest-good" => return Ok(Self::LatestGood),
+            _ => {}
+        }
+        if let Some(back) = text.strip_prefix("latest~") {
+            return back.parse().map(Self::Latest).map_err(|_| fault());
+        }
+        if let Some((site, day)) = text.split_once('@') {
+            let site = site.parse().map_err(|_| fault())?;
+            return day.parse().map(|day| Self::NotAfter(site, day)).map_err(|_| fault());
+        }
+        text.parse().map(Self::Id).map_err(|_| fault())
+    }
+}
+
+impl Selector {
+    /// The archive that is meant, among these (id, is it good).
+    ///
+    /// # Errors
+    /// When there is none, or several sites are there and the selector does not say which.
+    pub fn choose<'a>(
+        &self,
+        archives: impl IntoIterator<Item = (&'a ArchiveId, bool)>,
+    ) -> Result<ArchiveId, SelectorError> {
+        let archives: BTreeMap<&ArchiveId, bool> = archives.into_iter().collect();
+        if let Self::Id(id) = self {
+            return archives.contains_key(id).then(|| id.clone()).ok_or_else(|| SelectorError::Missing(id.to_string()));
+        }
+        // Relative selectors speak of the site's own archives, not of separate series.
+        let own: Vec<(&ArchiveId, bool)> = archives.into_iter().filter(|(id, _)| id.series().is_none()).collect();
+        let site = match self {
+            Self::NotAfter(site, _) => Some(*site),
+            _ => own.first().map(|(id, _)| id.site()),
+        };
+        let is_named = matches!(self, Self::NotAfter(..));
+        if !is_named && own.iter().any(|(id, _)| Some(id.site()) != site) {
+            return Err(SelectorError::SeveralSites);
+        }
+        let newest_first = own.iter().rev().filter(|(id, _)| Some(id.site()) == site);
+        let chosen = match self {
+            Self::Latest(back) => newest_first.map(|(id, _)| id).nth(*back),
+            Self::LatestGood => newest_first.filter(|(_, good)| *good).map(|(id, _)| id).next(),
+            Self::NotAfter(_, day) => {
+                newest_first.map(|(id, _)| id).find(|id| jiff::tz::TimeZone::UTC.to_datetime(id.stamp()).date() <= *day)
+            }
+            Self::Id(_) => None,
+        };
+        chosen.map(|&id| id.clone()).ok_or_else(|| SelectorError::Missing(self.to_string()))
+    }
+}
+
+impl std::fmt::Display for Selector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Latest(0) => f.write_str("latest"),
+            Self::Latest(back) => write!(f, "latest~{back}"),
+            Self::LatestGood => f.write_str("latest-good"),
+            Self::NotAfter(site, day) => write!(f, "{site}@{day}"),
+        }
+    }
+}
+
+/// Why no archive could be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorError {
+    /// Not a selector.
+    #[error(
+        "'{0}' names no archive: give an id like XYZ-20261122T235900Z, or latest, latest~2, latest-good, XYZ@2026-11-20"
+    )]
+    Form(String),
+    /// There is none.
+    #[error("there is no archive '{0}' on these destinations")]
+    Missing(String),
+    /// Which site?
+    #[error("there are archives of several sites: say which with --site, or give an id")]
+    SeveralSites,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::faulty::{Call, Faulty, Script};
+    use crate::destination::{ErrorKind, in_memory};
+
+    fn ids(texts: &[&str]) -> Vec<ArchiveId> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn choose(selector: &str, archives: &[ArchiveId], damaged: &[usize]) -> Result<String, SelectorError> {
+        let selector: Selector = selector.parse().unwrap();
+        let archives = archives.iter().enumerate().map(|(number, id)| (id, !damaged.contains(&number)));
+        selector.choose(archives).map(|id| id.to_string())
+    }
+
+    /// A manifest as JSON. Nothing lies beside it yet.
+    fn manifest(id: &ArchiveId) -> Vec<u8> {
+        let digits = "0".repeat(64);
+        let (name, stamp) = (id.archive_name(false), id.stamp());
+        format!(
+            r#"{{"format":1,"id":"{id}","site":"{}","completed":"{stamp}","completion-evidence":"metadata",
+            "archived":"{stamp}","program":"test","host":"CM01","archive":"{name}","bytes":100,"sha256":"{digits}",
+            "compressed-bytes":100,"uncompressed-bytes":1536,"files":0,
+            "index":{{"frame":0,"frames":1,"frame-offset":0,"offset":512,"size":9}}}}"#,
+            id.site()
+        )
+        .into_bytes()
+    }
+
+    fn store(destination: &dyn Destination, id: &ArchiveId) {
+        destination.put_new(&id.key(&id.archive_name(false)), &[0; 100]).unwrap();
+        destination.put_new(&id.key(&id.manifest_name()), &manifest(id)).unwrap();
+    }
+
+    /// So many archives of a site, a minute apart.
+    fn many(site: &str, count: i64) -> Vec<ArchiveId> {
+        let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let site: SiteCode = site.parse().unwrap();
+        (0..count).map(|n| ArchiveId::new(site, first + jiff::SignedDuration::from_mins(n))).collect()
+    }
+
+    fn faulty() -> (Faulty, Script) {
+        let script = Script::default();
+        (Faulty::new(in_memory("memory"), &script), script)
+    }
+
+    #[test]
+    fn thousand_archives_cost_a_listing_and_a_read_each() {
+        let (destination, script) = faulty();
+        let (here, there) = (many("ABC", 900), many("XYZ", 100));
+        for id in here.iter().chain(&there) {
+            store(&destination, id);
+        }
+        let pinned = &there[17];
+        destination.put_new(&pinned.key(&pinned.pin_name()), br#"{"reason":"upgrade"}"#).unwrap();
+        script.forget();
+
+        let catalog = read(&destination, None).unwrap();
+        assert!(catalog.archives.keys().eq(here.iter().chain(&there)));
+        assert!(catalog.archives.values().all(Stored::is_good));
+        assert!(catalog.problems.is_empty() && catalog.orphans.is_empty());
+        assert_eq!(catalog.archives[pinned].pin.as_ref().unwrap().reason, "upgrade");
+        assert_eq!(script.count(Call::Folders), 1);
+        assert_eq!(script.count(Call::List), 2);
+        assert_eq!(script.count(Call::Read), 1001);
+        assert_eq!(script.calls().len(), 1004);
+
+        script.forget();
+        assert_eq!(read(&destination, Some("XYZ".parse().unwrap())).unwrap().archives.len(), 100);
+        assert_eq!((script.count(Call::Folders), script.count(Call::List), script.count(Call::Read)), (0, 1, 101));
+    }
+
+    #[test]
+    fn foreign_files_are_neither_read_nor_counted() {
+        let (destination, script) = faulty();
+        let id = &many("XYZ", 1)[0];
+        store(&destination, id);
+        for key in [
+            "XYZ/readme.txt",
+            "XYZ/XYZ-20260101T000000Z.json.bak",
+            "XYZ/xyz-20260101T000000Z.json",
+            "XYZ/XYZ-20261301T000000Z.json",
+            // Of another site.
+            "XYZ/ABC-20260101T000000Z.json",
+            "XYZ/ABC-20260101T000000Z.tar.zst",
+            "xyz/XYZ-20260102T000000Z.json",
+            "other/XYZ-20260101T000000Z.json",
+            "XYZ-20260101T000000Z.json",
+        ] {
+            destination.put_new(key, b"not ours").unwrap();
+        }
+        script.forget();
+        let catalog = read(&destination, None).unwrap();
+        assert!(catalog.archives.keys().eq([id]));
+        assert!(catalog.problems.is_empty() && catalog.orphans.is_empty(), "{catalog:?}");
+        assert_eq!(script.count(Call::Read), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_a_problem_and_nothing_else_suffers() {
+        let destination = in_memory("memory");
+        let ids = many("XYZ", 7);
+        for id in [&ids[0], &ids[1]] {
+            store(&*destination, id);
+        }
+        let put = |id: &ArchiveId, name: String, bytes: &[u8]| destination.put_new(&id.key(&name), bytes).unwrap();
+        // No archive; one that is too short; one under the other name.
+        put(&ids[2], ids[2].manifest_name(), &manifest(&ids[2]));
+        put(&ids[3], ids[3].manifest_name(), &manifest(&ids[3]));
+        put(&ids[3], ids[3].archive_name(false), &[0; 99]);
+        // Newer, truncated, of another archive.
+        let newer = String::from_utf8(manifest(&ids[4])).unwrap().replace(r#""format":1"#, r#""format":2"#);
+        put(&ids[4], ids[4].manifest_name(), newer.as_bytes());
+        put(&ids[5], ids[5].manifest_name(), &manifest(&ids[5])[..200]);
+        put(&ids[5], ids[5].archive_name(false), &[0; 100]);
+        put(&ids[6], ids[6].manifest_name(), &vec![b' '; usize::try_from(MAX_BYTES).unwrap() + 1]);
+        let orphan = &many("XYZ", 8)[7];
+        put(orphan, orphan.archive_name(true), &[0; 5]);
+
+        let catalog = read(&*destination, None).unwrap();
+        assert!(catalog.archives.keys().eq(&ids[..4]));
+        let whole: Vec<bool> = catalog.archives.values().map(|stored| stored.whole).collect();
+        assert_eq!(whole, [true, true, false, false]);
+        assert_eq!(catalog.problems.len(), 5, "{:?}", catalog.problems);
+        assert!(catalog.orphans.iter().map(|orphan| &orphan.id).eq([orphan]));
+    }
+
+    #[test]
+    fn archive_that_is_pruned_between_listing_and_reading_is_no_error() {
+        let (destination, script) = faulty();
+        for id in many("XYZ", 40) {
+            store(&destination, &id);
+        }
+        script.forget();
+        script.fail_times(Call::Read, 5, 3, ErrorKind::NotFound);
+        let catalog = read(&destination, None).unwrap();
+        assert_eq!(catalog.archives.len(), 37);
+        assert!(catalog.problems.is_empty() && catalog.orphans.is_empty());
+    }
+
+    #[test]
+    fn destination_that_goes_away_is_not_asked_for_every_manifest() {
+        let (destination, script) = faulty();
+        for id in many("XYZ", 500) {
+            store(&destination, &id);
+        }
+        for (call, nth) in [(Call::List, 1), (Call::Read, 1), (Call::Read, 300)] {
+            script.forget();
+            script.fail_times(call, nth, u64::MAX, ErrorKind::Unavailable);
+            assert_eq!(read(&destination, None).unwrap_err().kind, ErrorKind::Unavailable);
+            assert!(script.count(Call::Read) < nth + READERS as u64, "{}", script.count(Call::Read));
+        }
+    }
+
+    #[test]
+    fn selectors_name_archives() {
+        let archives =
+            ids(&["XYZ-20261120T235900Z", "XYZ-20261121T000100Z", "XYZ-20261122T235900Z", "XYZ.Lib-20261123T000000Z"]);
+        assert_eq!(choose("latest", &archives, &[]).unwrap(), "XYZ-20261122T235900Z");
+        assert_eq!(choose("latest~2", &archives, &[]).unwrap(), "XYZ-20261120T235900Z");
+        assert_eq!(choose("latest-good", &archives, &[2]).unwrap(), "XYZ-20261121T000100Z");
+        assert_eq!(choose("XYZ@2026-11-20", &archives, &[]).unwrap(), "XYZ-20261120T235900Z");
+        assert_eq!(choose("xyz@2026-11-21", &archives, &[]).unwrap(), "XYZ-20261121T000100Z");
+        assert_eq!(choose("XYZ.Lib-20261123T000000Z", &archives, &[]).unwrap(), "XYZ.Lib-20261123T000000Z");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let archives = ids(&["XYZ-20261120T235900Z"]);
+        assert!(matches!(choose("latest~1", &archives, &[]), Err(SelectorError::Missing(_))));
+        assert!(matches!(choose("latest-good", &archives, &[0]), Err(SelectorError::Missing(_))));
+        assert!(matches!(choose("XYZ@2026-11-19", &archives, &[]), Err(SelectorError::Missing(_))));
+        let two = ids(&["ABC-20261120T235900Z", "XYZ-20261120T235900Z"]);
+        assert_eq!(choose("latest", &two, &[]), Err(SelectorError::SeveralSites));
+        assert_eq!(choose("ABC@2026-11-20", &two, &[]).unwrap(), "ABC-20261120T235900Z");
+        for text in ["", "newest", "latest~", "latest~x", "XYZ@", "XYZ@yesterday", "@2026-11-20"] {
+            assert!(text.parse::<Selector>().is_err(), "{text:?}");
+        }
+    }
+}

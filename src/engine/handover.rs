@@ -1,0 +1,150 @@
+//! Whose turn it is: one-shots and the resident watcher share a snapshot, and one run at a time.
+//!
+//! AfterBackup.bat starts a one-shot at the moment at which the watcher notices the completion, too. Whoever takes the
+//! lock first archives. A one-shot that finds the watcher at work waits, and reports what came of it as if it had done
+//! it itself. One that may not wait leaves a request that the watcher finds, and ends.
+//!
+//! While the lock is held, the [state file](crate::engine::state) says by whom, and afterwards, how it ended.
+
+use std::fs::{self, File};
+use std::io;
+use std::time::Duration;
+
+use super::outcome::{Outcome, SiteResult};
+use super::run::{self, Context, RunError};
+use crate::engine::state::{By, LastRun, State, StateFile, Work};
+use crate::monitor::{Event, Level};
+use crate::platform::lock::{LockError, RunLock, wake_file, watcher_lock};
+
+/// Between two tries to get the lock.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a one-shot has to do.
+#[derive(Debug)]
+pub enum Turn {
+    /// Archive: the lock is its own.
+    Ours(RunLock),
+    /// Report: the watcher has just archived this very snapshot.
+    Told(Vec<LastRun>),
+}
+
+/// Takes the lock. Waits for the watcher if that has it.
+///
+/// # Errors
+/// When another one-shot has the lock, it cannot be taken, or somebody asked to stop.
+pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
+    let path = &context.config.lock_file;
+    let state = StateFile::beside(path);
+    let busy = match RunLock::take(path) {
+        Ok(lock) => return Ok(Turn::Ours(lock)),
+        Err(error @ LockError::Busy(_)) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(work) = state.read().work.filter(|work| work.by == By::Watch) else { return Err(busy.into()) };
+    let message = format!("The watcher is at work (process {}): waiting for what comes of it", work.pid);
+    context.tell(&Event::new("waiting", Level::Info, message));
+    let lock = loop {
+        if context.clock.wait(LOOK, context.cancel) {
+            return Err(TurnError::Cancelled);
+        }
+        match RunLock::take(path) {
+            Ok(lock) => break lock,
+            Err(LockError::Busy(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let done: Vec<LastRun> = state.read().sites.into_values().collect();
+    let done = done.into_iter().filter(|last| last.by == By::Watch && last.finished >= work.since);
+    let done: Vec<LastRun> = done.collect();
+    // What cannot be looked at is for the run to report.
+    let ids = run::completed(context).unwrap_or_default();
+    // Without any, the task has begun again since: what the watcher did is all there is to tell.
+    let told = ids.iter().all(|id| done.iter().any(|last| last.archive.as_ref() == Some(id)));
+    Ok(if told && !done.is_empty() { Turn::Told(done) } else { Turn::Ours(lock) })
+}
+
+/// Asks the resident watcher to look now. `false` if there is none.
+///
+/// # Errors
+/// When it cannot be told whether there is one, or it cannot be asked.
+pub fn hand_over(context: &Context<'_>) -> Result<bool, TurnError> {
+    let lock_file = &context.config.lock_file;
+    match RunLock::take(&watcher_lock(lock_file)) {
+        Ok(_) => Ok(false),
+        Err(LockError::Busy(_)) => match File::create(wake_file(lock_file)) {
+            Ok(_) => Ok(true),
+            Err(error) => Err(TurnError::HandOver(error)),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Forgets a request that was made of a watcher that is no more.
+pub fn forget_request(context: &Context<'_>) {
+    // What cannot be removed only causes a look.
+    fs::remove_file(wake_file(&context.config.lock_file)).ok();
+}
+
+/// Says, as long as it lives, who has the lock: others wait for a watcher, and not for a one-shot.
+#[derive(Debug)]
+pub struct Working {
+    file: StateFile,
+    by: By,
+}
+
+impl Working {
+    /// Whoever has just taken the lock.
+    #[must_use]
+    pub fn begin(context: &Context<'_>, by: By, _lock: &RunLock) -> Self {
+        let working = Self { file: StateFile::beside(&context.config.lock_file), by };
+        let work = Work { by, pid: std::process::id(), since: context.clock.now() };
+        working.note(|state| state.work = Some(work));
+        working
+    }
+
+    fn note(&self, change: impl FnOnce(&mut State)) {
+        if let Err(error) = self.file.update(change) {
+            // Archives do not depend on it.
+            tracing::warn!(path = %self.file.path().display(), %error, "Could not note what the run did");
+        }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.note(|state| state.work = None);
+    }
+}
+
+/// A [run](run::run) that is remembered.
+///
+/// # Errors
+/// Those of the run.
+pub fn run_noted(context: &Context<'_>, working: &Working) -> Result<Outcome, RunError> {
+    let result = run::run(context);
+    let finished = context.clock.now();
+    working.note(|state| {
+        for outcome in result.iter().flat_map(|outcome| &outcome.sites) {
+            // Nothing came of the others: what came of the run before is still the last that did.
+            let ended = !matches!(outcome.result, SiteResult::NotComplete { .. } | SiteResult::Changed { .. });
+            if let Some(site) = outcome.site.filter(|_| ended) {
+                state.sites.insert(site, LastRun::new(outcome, working.by, finished, outcome.severity().exit_code()));
+            }
+        }
+    });
+    result
+}
+
+/// Why it is nobody's turn.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The watcher cannot be asked.
+    #[error("cannot hand over to the watcher")]
+    HandOver(#[source] io::Error),
+    /// Asked to stop while waiting.
+    #[error("cancelled")]
+    Cancelled,
+}

@@ -1,0 +1,202 @@
+//! Tells others how runs went, and that none did: hooks, a heartbeat, metrics; see `[hooks]` and `[report]`.
+//!
+//! A [`Reporter`] is made from the context of a run and does nothing where nothing is configured. Around every run:
+//!
+//! 1. [`Reporter::begins`], before anything is touched. An error is a failed run: nothing else is called for it.
+//! 2. [`Reporter::ended`], with what became of it. It may turn a good end into a partial one.
+//!
+//! The watcher calls [`Reporter::attempted`] instead of the second. And while nothing happens, now and then
+//! ([`Reporter::keep_checking`]): [`Reporter::check`]. It looks how backups stand, refreshes the metrics, and
+//! tells when they are overdue: at once, and again once a day, since who is told of the same failure every minute soon
+//! ignores it.
+
+mod command;
+mod heartbeat;
+mod hooks;
+mod metrics;
+mod resident;
+
+use self::hooks::{Moment, News};
+use crate::engine::outcome::{Outcome, Severity, SiteOutcome, SiteResult};
+use crate::engine::run::{Context, RunError};
+use crate::error::chain;
+use crate::health::Reminder;
+use crate::health::overdue::Verdict;
+use crate::health::standing::Standing;
+use crate::monitor::{Event, Level};
+
+pub use self::hooks::HookError;
+
+/// Tells others. Cheap to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Reporter<'a> {
+    context: Context<'a>,
+}
+
+/// Exit codes that decide who is told; `cli::exit` has them all.
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const CANCELLED: u8 = 130;
+
+impl<'a> Reporter<'a> {
+    /// Tells what the configuration in this context asks for, with its monitor and its request to stop.
+    #[must_use]
+    pub fn new(context: Context<'a>) -> Self {
+        Self { context }
+    }
+
+    /// A run begins: nothing has been touched.
+    ///
+    /// # Errors
+    /// When the run must not take place: the caller tells it. To others it has been told as a failed run.
+    pub fn begins(&self) -> Result<(), HookError> {
+        let news = News { message: "a run begins".to_owned(), ..News::default() };
+        self.hooks(Moment::Before, &news).inspect_err(|error| {
+            if self.context.cancel.is_cancelled() {
+                let news = News { exit_code: Some(CANCELLED), message: chain(error), ..News::default() };
+                return self.tell(&self.hooks(Moment::Finally, &news));
+            }
+            let message = format!("a run did not begin: {}", chain(error));
+            let news = News { exit_code: Some(FAILED), message, ..News::default() };
+            self.metrics_of_run(FAILED);
+            self.tell(&self.failed(&news, "a command before the run failed"));
+        })
+    }
+
+    /// A run ended, with the exit code that belongs to it.
+    ///
+    /// # Errors
+    /// When a command failed whose failure is one. It has been told; what was archived stays.
+    pub fn ended(&self, result: Result<&Outcome, &RunError>, exit_code: u8) -> Result<(), HookError> {
+        let news = news(result, exit_code);
+        // Destinations may take long to answer, and who asked to stop does not want to wait.
+        if exit_code != CANCELLED {
+            self.metrics_of_run(exit_code);
+        }
+        let hooks = match exit_code {
+            DONE => {
+                let after = self.hooks(Moment::After, &news);
+                match &after {
+                    Ok(()) => self.heartbeat(true, &summary(&news, "done")),
+                    Err(_) => self.heartbeat(false, &summary(&news, "archived, but a command after the run failed")),
+                }
+                let finally = self.hooks(Moment::Finally, &news);
+                after.and(finally)
+            }
+            // Nobody has to be alarmed about what somebody asked for.
+            CANCELLED => self.hooks(Moment::Finally, &news),
+            _ => self.failed(&news, words(result)),
+        };
+        self.tell(&hooks);
+        hooks
+    }
+
+    /// Looks how backups stand, refreshes the metrics, and tells when backups are overdue, unless that has been told
+    /// lately. May take as long as a destination that is away is waited for.
+    pub fn check(&self, reminder: &mut Reminder) -> Standing {
+        let standing = Standing::look(&self.context);
+        self.write_metrics(&standing, None);
+        let overdue: Vec<&Verdict> = standing.verdicts().filter(|verdict| verdict.is_overdue()).collect();
+        if reminder.is_news(overdue.iter().copied(), standing.at) {
+            self.overdue(&overdue);
+        }
+        standing
+    }
+
+    fn overdue(&self, overdue: &[&Verdict]) {
+        for verdict in overdue {
+            let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
+            let event = Event::new("overdue", Level::Error, format!("backups are overdue: {}", verdict.words()));
+            self.context
+                .monitor
+                .event(&event.with("site", verdict.site.map(|site| site.to_string())).with("reasons", reasons));
+        }
+        let sentences: Vec<String> = overdue.iter().map(|verdict| verdict.words()).collect();
+        let message = format!("backups are overdue: {}", sentences.join("; "));
+        self.heartbeat(false, &message);
+        let sites = overdue.iter().filter_map(|verdict| verdict.site).map(|site| site.to_string()).collect();
+        let news = News { sites, message, ..News::default() };
+        self.tell(&self.hooks(Moment::Overdue, &news));
+    }
+
+    fn tell(&self, hooks: &Result<(), HookError>) {
+        if let Err(error) = hooks {
+            self.context.monitor.event(&error.event(Level::Error));
+        }
+    }
+
+    fn failed(&self, news: &News, why: &str) -> Result<(), HookError> {
+        self.heartbeat(false, &summary(news, why));
+        let failed = self.hooks(Moment::Failed, news);
+        let finally = self.hooks(Moment::Finally, news);
+        failed.and(finally)
+    }
+
+    fn hooks(&self, moment: Moment, news: &News) -> Result<(), HookError> {
+        hooks::run(moment, news, self.context.config, self.context.cancel, self.context.monitor)
+    }
+
+    fn metrics_of_run(&self, exit_code: u8) {
+        if self.context.config.report.metrics_file.is_some() {
+            let standing = Standing::look(&self.context);
+            self.write_metrics(&standing, Some(metrics::Ended { at: standing.at, exit_code }));
+        }
+    }
+
+    fn write_metrics(&self, standing: &Standing, ended: Option<metrics::Ended>) {
+        let Some(file) = &self.context.config.report.metrics_file else { return };
+        if let Err(error) = metrics::write(file, standing, ended) {
+            let message = format!("cannot write metrics to {}: {error}", file.display());
+            self.context.monitor.event(&Event::new("metrics-failed", Level::Warn, message));
+        }
+    }
+
+    fn heartbeat(&self, success: bool, message: &str) {
+        let Some(heartbeat) = &self.context.config.report.heartbeat else { return };
+        let url = if success { heartbeat.success() } else { heartbeat.fail() };
+        if let Err(error) = heartbeat::send(&url, message, self.context.cancel) {
+            let message = format!("the heartbeat did not get through to {heartbeat}: {error}");
+            self.context.monitor.event(&Event::new("heartbeat-failed", Level::Warn, message));
+        }
+    }
+}
+
+/// What hooks learn of a run.
+fn news(result: Result<&Outcome, &RunError>, exit_code: u8) -> News {
+    let mut news = News { exit_code: Some(exit_code), ..News::default() };
+    match result {
+        Ok(outcome) => {
+            news.sites.extend(outcome.sites.iter().filter_map(|site| site.site).map(|site| site.to_string()));
+            let kept = |site: &&SiteOutcome| matches!(site.result, SiteResult::Archived | SiteResult::AlreadyArchived);
+            let archives = outcome.sites.iter().filter(kept).filter_map(|site| site.archive.as_ref());
+            news.archives.extend(archives.map(ToString::to_string));
+            let told = outcome.sites.iter().flat_map(SiteOutcome::events);
+            // What went well needs no more words than the last sentence about each site.
+            let worth =
+                |event: &Event| event.level > Level::Info || ["archived", "already-archived"].contains(&event.event);
+            let sentences: Vec<String> = told.filter(worth).map(|event| event.message).collect();
+            news.message = sentences.join("; ");
+        }
+        Err(error) => news.message = chain(error),
+    }
+    news
+}
+
+/// How a run went, in words that anybody may read.
+fn words(result: Result<&Outcome, &RunError>) -> &'static str {
+    match result.map(Outcome::severity) {
+        Ok(Severity::Done) => "done",
+        Ok(Severity::NoSnapshot) => "there was no completed snapshot, or it changed while it was read",
+        Ok(Severity::Partial) => "archived, but a destination or the pruning failed, or a file is missing",
+        Ok(Severity::Damage) => "archived, but a database is damaged",
+        Ok(Severity::Failed) | Err(_) => "failed, nothing new is safe",
+    }
+}
+
+/// A sentence that names sites and archives, and neither hosts nor paths.
+fn summary(news: &News, words: &str) -> String {
+    let subject = if news.archives.is_empty() { &news.sites } else { &news.archives };
+    let subject = if subject.is_empty() { String::new() } else { format!("{}: ", subject.join(" ")) };
+    let code = news.exit_code.map_or_else(String::new, |code| format!(" (exit code {code})"));
+    format!("{subject}{words}{code}")
+}

@@ -1,0 +1,5 @@
+//! What differs between systems, behind one function each.
+
+pub(crate) mod files;
+pub mod lock;
+pub(crate) mod verbatim;
