@@ -36,6 +36,7 @@ pub mod retention;
 #[cfg(windows)]
 pub mod service;
 pub mod setup;
+pub mod severity;
 pub mod source;
 pub mod sqlserver;
 pub mod units;

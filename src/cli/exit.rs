@@ -1,6 +1,6 @@
 //! Exit codes. Scripts and monitoring rely on them: codes may be added, none changes its meaning.
 
-use crate::engine::outcome::Severity;
+use crate::severity::Severity;
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

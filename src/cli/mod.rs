@@ -18,7 +18,7 @@ use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::destination::{self, Destination};
-use crate::engine::run::Context;
+use crate::engine::context::Context;
 use crate::monitor::{Event, Level, Tee};
 use crate::program_log::Slot;
 

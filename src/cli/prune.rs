@@ -7,8 +7,9 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::place::named;
 use super::plan_table;
-use crate::engine::prune::{self, Pruned};
-use crate::engine::run::Context;
+use crate::engine::context::Context;
+use crate::engine::outcome::Pruned;
+use crate::engine::prune;
 use crate::name::SiteCode;
 use crate::platform::lock::RunLock;
 

@@ -3,12 +3,12 @@
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::engine::error::RunError;
 use crate::engine::handover::{self, Turn, Working};
-use crate::engine::outcome::Severity;
-use crate::engine::run::RunError;
 use crate::engine::state::{By, LastRun};
 use crate::monitor::{Event, Level, Monitor};
 use crate::notify::Reporter;
+use crate::severity::Severity;
 use crate::source;
 
 const EXAMPLES: &str = r"Examples:

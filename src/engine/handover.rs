@@ -10,8 +10,10 @@ use std::fs::{self, File};
 use std::io;
 use std::time::Duration;
 
+use super::context::Context;
+use super::error::RunError;
 use super::outcome::{Outcome, SiteResult};
-use super::run::{self, Context, RunError};
+use super::run;
 use crate::engine::state::{By, LastRun, State, StateFile, Work};
 use crate::monitor::{Event, Level};
 use crate::platform::lock::{LockError, RunLock, wake_file, watcher_lock};

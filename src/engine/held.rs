@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::run::Context;
+use super::context::Context;
 use crate::catalog::{self, Catalog};
 use crate::config;
 use crate::destination::{self, Destination};

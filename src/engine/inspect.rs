@@ -3,7 +3,7 @@
 //! `status` must not be what makes the backup task fail. While the log says that the task is at work, its folder is
 //! left alone; otherwise a look is under the same guard as a run, and ends when the task begins.
 
-use super::run::Context;
+use super::context::Context;
 use super::sentinel::guarded;
 use crate::name::SiteCode;
 use crate::source;

@@ -1,10 +1,14 @@
 //! Carries out what the other modules decide.
 
+mod attempt;
 mod contents;
+pub mod context;
+pub mod error;
 pub mod handover;
 mod held;
 pub mod inspect;
 pub mod lanes;
+mod naming;
 pub mod outcome;
 pub mod prune;
 mod regression;

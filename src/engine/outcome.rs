@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::prune::Pruned;
 use crate::archive::index::Skipped;
 use crate::archive::manifest::Manifest;
+use crate::destination::{self, ErrorKind};
 use crate::error::chain;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, Level, Monitor};
 use crate::name::{ArchiveId, SiteCode};
+use crate::retention::plan::Plan;
+use crate::severity::Severity;
 use crate::units;
 
 /// What became of a run.
@@ -94,6 +96,57 @@ pub enum DestinationResult {
     },
 }
 
+/// What became of pruning one destination.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pruned {
+    /// Which destination.
+    pub destination: String,
+    /// The decisions, if it came to that.
+    pub plan: Option<Plan>,
+    /// Archives removed.
+    pub removed: Vec<ArchiveId>,
+    /// Their size.
+    pub removed_bytes: u64,
+    /// Archives that the storage would not let go, with its words. No failure.
+    pub locked: Vec<(ArchiveId, String)>,
+    /// What killed runs had left and was removed.
+    pub swept: Vec<String>,
+    /// Why nothing, or not everything, was done.
+    pub refused: Option<String>,
+    /// What failed.
+    pub failures: Vec<String>,
+}
+
+impl Pruned {
+    pub(super) fn new(destination: &str) -> Self {
+        Self {
+            destination: destination.to_owned(),
+            plan: None,
+            removed: vec![],
+            removed_bytes: 0,
+            locked: vec![],
+            swept: vec![],
+            refused: None,
+            failures: vec![],
+        }
+    }
+
+    /// What the storage itself protects stays, and that is no failure.
+    pub(super) fn note(&mut self, id: &ArchiveId, error: &destination::Error) {
+        match error.kind {
+            ErrorKind::Locked | ErrorKind::PermissionDenied => self.locked.push((id.clone(), chain(error))),
+            _ => self.failures.push(chain(error)),
+        }
+    }
+
+    /// Should somebody look at it?
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.refused.is_some() || !self.failures.is_empty()
+    }
+}
+
 impl DestinationOutcome {
     pub(super) fn new(name: &str, result: DestinationResult) -> Self {
         Self { name: name.to_owned(), result }
@@ -109,43 +162,6 @@ impl DestinationResult {
     #[must_use]
     pub fn has_archive(&self) -> bool {
         matches!(self, Self::Pushed { .. } | Self::AlreadyThere)
-    }
-}
-
-/// What an exit code says; see `cli::exit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Done, or there was nothing to do.
-    Done,
-    /// No completed snapshot.
-    NoSnapshot,
-    /// Archived, but not everywhere, or pruning failed, or something is missing from it.
-    Partial,
-    /// Archived, and damaged.
-    Damage,
-    /// Nothing new is safe.
-    Failed,
-}
-
-impl Severity {
-    /// The exit code that tells of it.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Partial => 3,
-            Self::NoSnapshot => 4,
-            Self::Damage => 6,
-        }
-    }
-
-    /// What an exit code tells of; a code that is not one of ours is a failure.
-    #[must_use]
-    pub fn of_exit_code(code: u8) -> Self {
-        let all = [Self::Done, Self::Partial, Self::NoSnapshot, Self::Damage];
-        all.into_iter().find(|severity| severity.exit_code() == code).unwrap_or(Self::Failed)
     }
 }
 
@@ -205,6 +221,13 @@ impl SiteOutcome {
                     Severity::Done
                 }
             }
+        }
+    }
+
+    /// Tells all of that.
+    pub(super) fn tell(&self, monitor: &dyn Monitor) {
+        for event in self.events() {
+            monitor.event(&event);
         }
     }
 

@@ -6,70 +6,17 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
+use super::context::Context;
 use super::held::{Held, read_all};
-use super::outcome::SiteOutcome;
-use super::run::Context;
+use super::outcome::{Pruned, SiteOutcome};
 use crate::catalog::{Catalog, Stored};
-use crate::destination::{self, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, Level};
 use crate::name::{ArchiveId, SiteCode};
 use crate::retention::brakes::{self, Push};
 use crate::retention::plan::{Candidate, Condition, Plan, plan};
 use crate::units;
-
-/// What became of pruning one destination.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Pruned {
-    /// Which destination.
-    pub destination: String,
-    /// The decisions, if it came to that.
-    pub plan: Option<Plan>,
-    /// Archives removed.
-    pub removed: Vec<ArchiveId>,
-    /// Their size.
-    pub removed_bytes: u64,
-    /// Archives that the storage would not let go, with its words. No failure.
-    pub locked: Vec<(ArchiveId, String)>,
-    /// What killed runs had left and was removed.
-    pub swept: Vec<String>,
-    /// Why nothing, or not everything, was done.
-    pub refused: Option<String>,
-    /// What failed.
-    pub failures: Vec<String>,
-}
-
-impl Pruned {
-    fn new(destination: &str) -> Self {
-        Self {
-            destination: destination.to_owned(),
-            plan: None,
-            removed: vec![],
-            removed_bytes: 0,
-            locked: vec![],
-            swept: vec![],
-            refused: None,
-            failures: vec![],
-        }
-    }
-
-    /// What the storage itself protects stays, and that is no failure.
-    fn note(&mut self, id: &ArchiveId, error: &destination::Error) {
-        match error.kind {
-            ErrorKind::Locked | ErrorKind::PermissionDenied => self.locked.push((id.clone(), chain(error))),
-            _ => self.failures.push(chain(error)),
-        }
-    }
-
-    /// Should somebody look at it?
-    #[must_use]
-    pub fn is_failure(&self) -> bool {
-        self.refused.is_some() || !self.failures.is_empty()
-    }
-}
 
 /// Prunes after a run: only where this run's archive is.
 pub(super) fn after_run(context: &Context<'_>, held: &[Held<'_>], outcome: &mut SiteOutcome) {

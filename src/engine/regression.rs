@@ -1,9 +1,9 @@
 //! Tells of databases that passed in the archive before and no longer do: the one time when an older archive is worth
 //! more than the newest.
 
+use super::context::Context;
 use super::held::Held;
 use super::outcome::SiteOutcome;
-use super::run::Context;
 use crate::archive::manifest::{Database, Manifest};
 use crate::monitor::{Event, Level};
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::run::Context;
+use super::context::Context;
 use crate::cancel::Cancel;
 use crate::name::SiteCode;
 use crate::source::task_log::{Follower, Outcome, Run};

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::overdue::{Evidence, Verdict, overdue};
 use super::survey::{Holding, Newest, Surveyed, survey};
 use crate::config::Config;
-use crate::engine::run::Context;
+use crate::engine::context::Context;
 use crate::engine::state::{LastRun, State, StateFile};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode};

@@ -17,13 +17,15 @@ mod metrics;
 mod resident;
 
 use self::hooks::{Moment, News};
-use crate::engine::outcome::{Outcome, Severity, SiteOutcome, SiteResult};
-use crate::engine::run::{Context, RunError};
+use crate::engine::context::Context;
+use crate::engine::error::RunError;
+use crate::engine::outcome::{Outcome, SiteOutcome, SiteResult};
 use crate::error::chain;
 use crate::health::Reminder;
 use crate::health::overdue::Verdict;
 use crate::health::standing::Standing;
 use crate::monitor::{Event, Level};
+use crate::severity::Severity;
 
 pub use self::hooks::HookError;
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::hooks::Moment;
 use super::{CANCELLED, FAILED, Reporter, news};
-use crate::engine::outcome::{Outcome, Severity};
-use crate::engine::run::RunError;
+use crate::engine::error::RunError;
+use crate::engine::outcome::Outcome;
 use crate::health::Reminder;
 use crate::platform::lock;
+use crate::severity::Severity;
 
 /// After the start. The first step may be about to make the archive that is missing.
 const AT_START: Duration = Duration::from_secs(30);

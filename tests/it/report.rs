@@ -10,7 +10,7 @@ use std::time::Duration;
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::FixedClock;
 use afterbackup::destination;
-use afterbackup::engine::run::Context;
+use afterbackup::engine::context::Context;
 use afterbackup::health::overdue::Verdict;
 use afterbackup::monitor::{Collector, Level};
 use afterbackup::notify::{Reminder, Reporter};

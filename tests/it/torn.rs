@@ -10,10 +10,11 @@ use afterbackup::cancel::Cancel;
 use afterbackup::clock::{Clock, FixedClock, SystemClock};
 use afterbackup::config::Config;
 use afterbackup::destination::{self, Destination};
-use afterbackup::engine::outcome::{Outcome, Severity, SiteResult};
+use afterbackup::engine::outcome::{Outcome, SiteResult};
 use afterbackup::engine::prune;
 use afterbackup::engine::run::{self, Context, RunError};
 use afterbackup::monitor::{Event, Monitor, Task};
+use afterbackup::severity::Severity;
 use jiff::SignedDuration;
 
 use crate::harness::{COMPLETED, ID, Scene, at, noise, read_only, status_message, touch};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::Clock;
-use afterbackup::engine::run::Context;
+use afterbackup::engine::context::Context;
 use afterbackup::monitor::Collector;
 use afterbackup::watch;
 use jiff::{SignedDuration, Timestamp};

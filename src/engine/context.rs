@@ -1,0 +1,30 @@
+//! What everything in here works with.
+
+use std::sync::Arc;
+
+use crate::cancel::Cancel;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::destination::Destination;
+use crate::monitor::{Event, Monitor};
+
+/// What a run works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Its destinations, opened, in the same order.
+    pub destinations: &'a [Arc<dyn Destination>],
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who is told.
+    pub monitor: &'a dyn Monitor,
+    /// The request to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl Context<'_> {
+    pub(super) fn tell(&self, event: &Event) {
+        self.monitor.event(event);
+    }
+}

@@ -1,0 +1,47 @@
+//! Under which name a destination knows a snapshot.
+
+use jiff::SignedDuration;
+
+use super::contents::{self as members, supplemental as extra};
+use super::context::Context;
+use crate::archive::manifest::{MAX_BYTES, Manifest};
+use crate::archive::writer;
+use crate::name::{ArchiveId, StoredFile};
+use crate::source::{Gathered, Snapshot};
+
+/// How far two names of the same snapshot may lie apart: less than a run of the task takes.
+const NAMES_APART: SignedDuration = SignedDuration::from_hours(12);
+
+/// The id under which a destination has this very snapshot already: where the log could not be read at the time, it was
+/// named after its metadata. The same snapshot is never archived under two names.
+pub(super) fn known_as(
+    context: &Context<'_>,
+    snapshot: &Snapshot,
+    gathered: &Gathered,
+    id: &ArchiveId,
+) -> Option<ArchiveId> {
+    let near = |other: &ArchiveId| {
+        other != id && other.series().is_none() && other.stamp().duration_since(id.stamp()).abs() <= NAMES_APART
+    };
+    let mut fingerprint = None;
+    for destination in context.destinations {
+        // What cannot be asked is told when the archive is put there.
+        let entries = destination.list(snapshot.site.as_str()).unwrap_or_default();
+        let others = entries.iter().filter_map(|entry| match StoredFile::parse(&entry.name) {
+            Some(StoredFile::Manifest(other)) if near(&other) => Some((other, &entry.name)),
+            _ => None,
+        });
+        for (other, name) in others {
+            let Ok(bytes) = destination.read(&other.key(name), MAX_BYTES) else { continue };
+            let Ok(manifest) = Manifest::parse(name, &bytes) else { continue };
+            let own = fingerprint.get_or_insert_with(|| {
+                let extra = extra::find(context).unwrap_or_default();
+                writer::fingerprint(&members::all(snapshot, gathered, &extra, id.stamp()).0)
+            });
+            if manifest.fingerprint == *own {
+                return Some(other);
+            }
+        }
+    }
+    None
+}
