@@ -5,8 +5,14 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::raw::{self, Kind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::load::{ROOT, validate};
+use super::locate::locate_with;
+use super::text::{Key, Kind};
 use super::*;
+use crate::retention::policy::Policy;
 
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 const MINIMAL: &str =
@@ -26,7 +32,7 @@ fn read(text: &str) -> Config {
 
 /// A configuration as it is read on Windows.
 fn for_windows(text: &str, env: Env<'_>) -> Result<Config, ConfigError> {
-    validate::validate(text, file(), env, true)
+    validate(text, file(), env, true)
 }
 
 /// The report for a faulty configuration, as it is printed.
@@ -742,7 +748,7 @@ fn every_sample_is_valid() {
 
 #[test]
 fn full_sample_has_every_key_with_its_default() {
-    fn collect(prefix: &str, keys: &'static [raw::Key], known: &mut BTreeSet<String>) {
+    fn collect(prefix: &str, keys: &'static [Key], known: &mut BTreeSet<String>) {
         for key in keys {
             // The rules of a destination are those of [retention].
             if !key.children().is_empty() && prefix.is_empty() {
@@ -754,7 +760,7 @@ fn full_sample_has_every_key_with_its_default() {
     }
     let text = full();
     let mut known = BTreeSet::new();
-    collect("", raw::ROOT, &mut known);
+    collect("", ROOT, &mut known);
     let mut written = BTreeSet::new();
     for (section, value) in &text.parse::<toml::Table>().unwrap() {
         match value {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::config::paths;
+use crate::config::text::paths;
 use crate::name::SiteCode;
 
 /// What a first configuration says.

@@ -1,16 +1,93 @@
 //! `[snapshot]`: what is archived, of either kind. Keys that have no effect with the kind that is written are faults.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use super::raw::{self, At, Section};
-use super::validate::Reader;
-use super::{LogBackups, Snapshot, SnapshotKind};
+use crate::config::text::{Key, Kind, Reader, Section, key, paths};
 use crate::name::SiteCode;
 
+/// The keys of this section.
+pub(in crate::config) const KEYS: &[Key] = &[
+    key("kind", Kind::Text, "\"site\""),
+    key("path", Kind::Text, r"'E:\ConfigMgr_Backup'"),
+    key("sql-path", Kind::Text, r"'\\SQL01\ConfigMgr_Backup'"),
+    key("log", Kind::Text, r"'C:\Program Files\Microsoft Configuration Manager\Logs\smsbkup.log'"),
+    key("site", Kind::Text, "\"XYZ\""),
+    key("quiet", Kind::Text, "\"2min\""),
+    key("cd-latest", Kind::Text, r"'\\CM01\SMS_XYZ\cd.latest'"),
+    key("log-backups", Kind::Text, "\"include\""),
+];
+
+/// Where the backup task or SQL Server writes.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Who writes there.
+    pub kind: SnapshotKind,
+    /// Holds `XYZBackup`, or the folders of several sites, or is such a folder. Of SQL Server's backups, the folder of the
+    /// database `CM_XYZ`, of its server, or one that holds those of servers.
+    pub path: PathBuf,
+    /// Where the database half lies, if elsewhere.
+    pub sql_path: Option<PathBuf>,
+    /// smsbkup.log. Without it, the copy in the snapshot.
+    pub log: Option<PathBuf>,
+    /// Only this site, where `path` holds several.
+    pub site: Option<SiteCode>,
+    /// How long nothing may have changed, where the log does not tell.
+    pub quiet: Duration,
+    /// CD.Latest, which SQL Server's backups lack.
+    pub cd_latest: Option<PathBuf>,
+    /// How SQL Server's log backups are taken.
+    pub log_backups: LogBackups,
+}
+
+impl Snapshot {
+    /// What the site's backup task writes to this folder, with the default of everything else.
+    #[must_use]
+    pub fn of_site(path: PathBuf) -> Self {
+        Self {
+            kind: SnapshotKind::Site,
+            path,
+            sql_path: None,
+            log: None,
+            site: None,
+            quiet: QUIET,
+            cd_latest: None,
+            log_backups: LogBackups::Include,
+        }
+    }
+}
+
+/// Who writes what is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotKind {
+    /// The site's backup task.
+    Site,
+    /// SQL Server: native backups as Ola Hallengren's scripts name them.
+    SqlBackups,
+}
+
+/// How log backups are taken into archives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogBackups {
+    /// Those that are there when a new full or differential backup is archived.
+    Include,
+    /// The same, and every new one is a reason for an archive.
+    Trigger,
+    /// Not at all.
+    Ignore,
+}
+
+impl Snapshot {
+    /// Does this path lie where the backup task deletes everything before every run? Judged by the text alone.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        std::iter::once(&self.path).chain(&self.sql_path).any(|source| paths::is_inside(path, source))
+    }
+}
+
 /// How long nothing may have changed, unless configured.
-pub(super) const QUIET: Duration = Duration::from_mins(2);
+const QUIET: Duration = Duration::from_mins(2);
 const KINDS: [(&str, SnapshotKind); 2] = [("site", SnapshotKind::Site), ("sql-backups", SnapshotKind::SqlBackups)];
 const LOG_BACKUPS: [(&str, LogBackups); 3] =
     [("include", LogBackups::Include), ("trigger", LogBackups::Trigger), ("ignore", LogBackups::Ignore)];
@@ -26,7 +103,7 @@ const ONLY_SQL_BACKUPS: [(&str, &str); 2] = [
 ];
 
 impl Reader<'_, '_> {
-    pub(super) fn snapshot(&mut self, root: &Section<'_>) -> Option<Snapshot> {
+    pub(in crate::config) fn snapshot(&mut self, root: &Section<'_>) -> Option<Snapshot> {
         const MISSING: &str = "missing: where does the backup task write?";
         const HINT: &str = "write the folder the backup task writes to: path = 'E:\\ConfigMgr_Backup'";
         const SQL_MISSING: &str = "missing: where are SQL Server's backups?";
@@ -77,31 +154,10 @@ impl Reader<'_, '_> {
         let (kind, log_backups) = (kind?, log_backups?);
         Some(Snapshot { kind, path, sql_path, log, site, quiet, cd_latest, log_backups })
     }
-
-    /// One of several words; the first is the default. `None` after a fault.
-    fn choice<T: Copy>(&mut self, section: &Section<'_>, key: &str, choices: &[(&str, T)], fault: &str) -> Option<T> {
-        if !section.has(key) {
-            return choices.first().map(|(_, choice)| *choice);
-        }
-        let At { value, at } = section.text(key)?;
-        if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == value) {
-            return Some(*choice);
-        }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let hint = raw::closest(&value, &names).map_or_else(
-            || {
-                let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-                format!("write {}", quoted.join(" or "))
-            },
-            |near| format!("did you mean \"{near}\"?"),
-        );
-        self.faults.add(Some(at), section.label(key), format!("'{value}' {fault}"), hint);
-        None
-    }
 }
 
 /// The folders that are read, what they are called, and what would happen to archives in them.
-pub(super) fn snapshot_places(snapshot: &Snapshot) -> Vec<(&'static str, &Path, &'static str)> {
+pub(in crate::config) fn snapshot_places(snapshot: &Snapshot) -> Vec<(&'static str, &Path, &'static str)> {
     const TASK: &str = "the backup task DELETES its folder before every run: put archives elsewhere";
     const CLEANED: &str = "SQL Server's backup job removes old files there: put archives elsewhere";
     const NESTED: &str = "every archive would hold all those before it: put archives elsewhere";
@@ -117,8 +173,8 @@ pub(super) fn snapshot_places(snapshot: &Snapshot) -> Vec<(&'static str, &Path, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
     use super::*;
+    use crate::config::Config;
 
     const VAULT: &str = "[[destination]]\nname = 'vault'\npath = '/v'\n";
 

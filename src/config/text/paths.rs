@@ -13,7 +13,7 @@ pub(crate) fn is_windows(text: &str) -> bool {
 }
 
 /// `C:`, `C:folder`: relative to a working directory of that drive, which nobody can know.
-pub(super) fn is_drive_relative(text: &str) -> bool {
+pub(in crate::config) fn is_drive_relative(text: &str) -> bool {
     let bytes = text.as_bytes();
     let lone = bytes.len() == 2 || bytes.get(2).is_some_and(|b| !is_separator(*b));
     bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && lone
@@ -24,7 +24,7 @@ fn is_separator(b: u8) -> bool {
 }
 
 /// Does it seem to hold `%VARIABLE%`, `$VARIABLE`, `${VARIABLE}` or `~/`?
-pub(super) fn has_placeholder(text: &str) -> bool {
+pub(in crate::config) fn has_placeholder(text: &str) -> bool {
     let percent = text.split('%').skip(1).step_by(2).any(|name| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'(' || b == b')')
     }) && text.matches('%').count() >= 2;
@@ -36,7 +36,7 @@ pub(super) fn has_placeholder(text: &str) -> bool {
 }
 
 /// The folder that relative paths start from.
-pub(super) fn base(config: &Path) -> PathBuf {
+pub(in crate::config) fn base(config: &Path) -> PathBuf {
     let absolute = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let folder = absolute.parent().map_or_else(PathBuf::new, Path::to_owned);
     // Without links in it, `..` can be taken off by text and messages show short paths. On Windows `absolute` did that.
@@ -44,7 +44,7 @@ pub(super) fn base(config: &Path) -> PathBuf {
 }
 
 /// The path as meant in a configuration in `base`.
-pub(super) fn resolve(base: &Path, text: &str) -> PathBuf {
+pub(in crate::config) fn resolve(base: &Path, text: &str) -> PathBuf {
     if is_windows(text) {
         return PathBuf::from(text);
     }
@@ -65,7 +65,7 @@ pub(super) fn resolve(base: &Path, text: &str) -> PathBuf {
 }
 
 /// What equal paths have in common: separators, `.`, `..`, letter case where it does not count.
-pub(super) fn comparable(path: &Path) -> Vec<String> {
+pub(in crate::config) fn comparable(path: &Path) -> Vec<String> {
     let text = path.to_string_lossy();
     let windows = cfg!(windows) || is_windows(&text);
     let text = if windows { text.replace('/', r"\").to_lowercase() } else { text.into_owned() };
@@ -94,20 +94,20 @@ pub(super) fn comparable(path: &Path) -> Vec<String> {
 }
 
 /// Is `inner` the same as `outer` or below it?
-pub(super) fn is_inside(inner: &Path, outer: &Path) -> bool {
+pub(in crate::config) fn is_inside(inner: &Path, outer: &Path) -> bool {
     comparable(inner).starts_with(&comparable(outer))
 }
 
 /// The lock file where the configuration names none; see `Config::lock_file`.
 #[cfg(windows)]
-pub(super) fn default_lock_file(env: super::Env<'_>) -> PathBuf {
+pub(in crate::config) fn default_lock_file(env: super::reader::Env<'_>) -> PathBuf {
     let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
     Path::new(&data).join("afterbackup").join("afterbackup.lock")
 }
 
 /// The lock file where the configuration names none; see `Config::lock_file`.
 #[cfg(not(windows))]
-pub(super) fn default_lock_file(_env: super::Env<'_>) -> PathBuf {
+pub(in crate::config) fn default_lock_file(_env: super::reader::Env<'_>) -> PathBuf {
     let user = rustix::process::geteuid();
     let shared = Path::new("/run/lock");
     if user.is_root() && shared.is_dir() {
@@ -119,7 +119,7 @@ pub(super) fn default_lock_file(_env: super::Env<'_>) -> PathBuf {
 
 /// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a service
 /// manager or cron keeps what is printed.
-pub(super) fn default_log_file(env: super::Env<'_>) -> Option<PathBuf> {
+pub(in crate::config) fn default_log_file(env: super::reader::Env<'_>) -> Option<PathBuf> {
     cfg!(windows).then(|| {
         let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
         Path::new(&data).join("afterbackup").join("logs").join("afterbackup.log")

@@ -1,171 +1,27 @@
 //! The TOML as written: every key against one table of known keys.
 //!
 //! serde would stop at the first fault and knows nothing of the others. So the document is parsed into a tree with
-//! places, walked once against [`ROOT`] (unknown keys, keys of later versions, secrets in clear, wrong types, empty
-//! texts), and then read through [`Section`], which answers `None` for everything that walk has already reported.
-//! Values are judged by `validate`. [`ROOT`] is the only list of keys: `config/full.toml` is tested against it.
+//! places, walked once against the table of keys (unknown keys, keys of later versions, secrets in clear, wrong types,
+//! empty texts), and then read through [`Section`], which answers `None` for everything that walk has already reported.
+//! Values are judged by the sections.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::Faults;
-use super::secrets;
-
-/// A known key.
-#[derive(Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    /// A value, as shown in hints.
-    example: &'static str,
-}
-
-/// What may be written for a key.
-#[derive(Debug)]
-pub(super) enum Kind {
-    /// Text that is not empty.
-    Text,
-    /// A time of the day: text, or TOML's own.
-    Time,
-    /// A whole number in this range.
-    Number(i64, i64),
-    /// `true` or `false`.
-    Flag,
-    /// A list of texts.
-    Texts,
-    /// A list whose items are texts, or tables with these keys.
-    Commands(&'static [Key]),
-    /// `[section]`.
-    Table(&'static [Key]),
-    /// `[[section]]`.
-    Tables(&'static [Key]),
-    /// A table whose keys are not ours.
-    Options,
-    /// Named in the design, not there yet. Refused, never silently ignored.
-    Later,
-}
-
-const fn key(name: &'static str, kind: Kind, example: &'static str) -> Key {
-    Key { name, kind, example }
-}
-
-const COUNT: Kind = Kind::Number(0, 1_000_000);
-
-/// Every key there is.
-pub(super) const ROOT: &[Key] = &[
-    key("snapshot", Kind::Table(SNAPSHOT), ""),
-    key("supplemental", Kind::Tables(SUPPLEMENTAL), ""),
-    key("archive", Kind::Table(ARCHIVE), ""),
-    key("watch", Kind::Table(WATCH), ""),
-    key("retention", Kind::Table(RETENTION), ""),
-    key("destination", Kind::Tables(DESTINATION), ""),
-    key("lock-file", Kind::Text, r"'C:\ProgramData\afterbackup\afterbackup.lock'"),
-    key("log", Kind::Table(LOG), ""),
-    key("hooks", Kind::Table(HOOKS), ""),
-    key("report", Kind::Table(REPORT), ""),
-];
-const SNAPSHOT: &[Key] = &[
-    key("kind", Kind::Text, "\"site\""),
-    key("path", Kind::Text, r"'E:\ConfigMgr_Backup'"),
-    key("sql-path", Kind::Text, r"'\\SQL01\ConfigMgr_Backup'"),
-    key("log", Kind::Text, r"'C:\Program Files\Microsoft Configuration Manager\Logs\smsbkup.log'"),
-    key("site", Kind::Text, "\"XYZ\""),
-    key("quiet", Kind::Text, "\"2min\""),
-    key("cd-latest", Kind::Text, r"'\\CM01\SMS_XYZ\cd.latest'"),
-    key("log-backups", Kind::Text, "\"include\""),
-];
-const SUPPLEMENTAL: &[Key] = &[
-    key("name", Kind::Text, "\"SCUP2011\""),
-    key("path", Kind::Text, r"'C:\Users\*\Scupdb.sdf'"),
-    key("as", Kind::Text, r"'{1}\Scupdb.sdf'"),
-    key("before", Kind::Later, ""),
-    key("separate", Kind::Later, ""),
-];
-const ARCHIVE: &[Key] = &[
-    key("level", Kind::Number(1, 19), "3"),
-    key("threads", Kind::Number(0, 1024), "0"),
-    key("check-databases", Kind::Flag, "true"),
-    key("recipients", Kind::Texts, "[\"age1…\"]"),
-    key("spool", Kind::Later, ""),
-];
-const WATCH: &[Key] = &[
-    key("events", Kind::Flag, "true"),
-    key("poll", Kind::Text, "\"30s\""),
-    key("stop-timeout", Kind::Text, "\"30s\""),
-];
-const RETENTION: &[Key] = &[
-    key("last", COUNT, "7"),
-    key("hourly", COUNT, "0"),
-    key("daily", COUNT, "14"),
-    key("weekly", COUNT, "8"),
-    key("monthly", COUNT, "12"),
-    key("yearly", COUNT, "0"),
-    key("within", Kind::Text, "\"5 days\""),
-    key("min-archives", COUNT, "1"),
-    key("max-remove", COUNT, "10"),
-    key("time-zone", Kind::Text, "\"Europe/Berlin\""),
-    key("day-starts", Kind::Time, "\"02:00\""),
-];
-const DESTINATION: &[Key] = &[
-    key("name", Kind::Text, "\"vault\""),
-    key("path", Kind::Text, r"'\\backup01\configmgr$'"),
-    key("url", Kind::Text, "\"s3://bucket/prefix\""),
-    key("endpoint", Kind::Text, "\"https://s3.example.net\""),
-    key("region", Kind::Text, "\"eu-central-1\""),
-    key("verify", Kind::Text, "\"full\""),
-    key("bandwidth", Kind::Text, "\"200 Mbit/s\""),
-    key("retry-for", Kind::Text, "\"5min\""),
-    key("stall-timeout", Kind::Text, "\"15min\""),
-    key("sweep-after", Kind::Text, "\"2 days\""),
-    key("ca-file", Kind::Text, r"'C:\ProgramData\afterbackup\ca.pem'"),
-    key("options", Kind::Options, "{ aws_virtual_hosted_style_request = \"true\" }"),
-    key("access-key-env", Kind::Text, "\"VAULT_ACCESS_KEY\""),
-    key("secret-key-env", Kind::Text, "\"VAULT_SECRET_KEY\""),
-    key("secret-key-file", Kind::Text, r"'C:\ProgramData\afterbackup\vault.secret'"),
-    key("retention", Kind::Table(RETENTION), ""),
-    key("credentials", Kind::Table(CREDENTIALS), ""),
-];
-const CREDENTIALS: &[Key] = &[
-    key("user", Kind::Text, r"'CONTOSO\svc-archive'"),
-    key("password-file", Kind::Text, r"'C:\ProgramData\afterbackup\vault.secret'"),
-    key("password-env", Kind::Text, "\"VAULT_PASSWORD\""),
-];
-const HOOKS: &[Key] = &[
-    key("run-before", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
-    key("run-after", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
-    key("run-failed", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
-    key("run-finally", Kind::Commands(COMMAND), COMMAND_EXAMPLE),
-    key("timeout", Kind::Text, "\"10min\""),
-];
-const COMMAND: &[Key] = &[
-    key("command", Kind::Text, r"'C:\Scripts\mail.cmd'"),
-    key("on-failure", Kind::Text, "\"warn\""),
-    key("timeout", Kind::Text, "\"10min\""),
-];
-const COMMAND_EXAMPLE: &str = r"['C:\Scripts\mail.cmd']";
-const REPORT: &[Key] = &[
-    key("overdue", Kind::Text, "\"5 days\""),
-    key("heartbeat-url", Kind::Text, "\"https://hc.example.net/ping/…\""),
-    key("metrics-file", Kind::Text, r"'C:\Program Files\windows_exporter\textfile_inputs\afterbackup.prom'"),
-];
-
-const LOG: &[Key] = &[
-    key("file", Kind::Text, r"'C:\ProgramData\afterbackup\logs\afterbackup.log'"),
-    key("level", Kind::Text, "\"info\""),
-    key("max-size", Kind::Text, "\"10 MiB\""),
-    key("format", Kind::Text, "\"cmtrace\""),
-];
+use super::faults::Faults;
+use super::keys::{Key, Kind, closest};
+use super::secret_names::{PASSWORD_HINT, SECRET, SECRET_HINT, looks_secret};
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) at: usize,
+pub(in crate::config) struct At<T> {
+    pub(in crate::config) value: T,
+    pub(in crate::config) at: usize,
 }
 
 /// An item of a list of commands.
 #[derive(Debug, Clone)]
-pub(super) enum Item<'a> {
+pub(in crate::config) enum Item<'a> {
     /// The command alone.
     Text(At<String>),
     /// The command with how to run it.
@@ -174,17 +30,19 @@ pub(super) enum Item<'a> {
 
 /// A table of the document, read by known names.
 #[derive(Debug, Clone)]
-pub(super) struct Section<'a> {
+pub(in crate::config) struct Section<'a> {
     table: &'a DeTable<'a>,
     keys: &'static [Key],
+    /// All keys of the file.
+    root: &'static [Key],
     /// What stands before a key in messages: `[retention] `, `[[destination]] retention.`.
-    pub(super) prefix: String,
+    pub(in crate::config) prefix: String,
     /// Where the section begins.
-    pub(super) at: usize,
+    pub(in crate::config) at: usize,
 }
 
 /// Parses the text. TOML that is not well-formed ends here, with its first fault.
-pub(super) fn parse<'a>(text: &'a str, faults: &mut Faults<'_>) -> Option<Spanned<DeTable<'a>>> {
+pub(in crate::config) fn parse<'a>(text: &'a str, faults: &mut Faults<'_>) -> Option<Spanned<DeTable<'a>>> {
     match DeTable::parse(text) {
         Ok(table) => Some(table),
         Err(error) => {
@@ -212,32 +70,32 @@ fn backslash_in_double_quotes(text: &str, at: usize) -> bool {
 
 impl<'a> Section<'a> {
     /// The whole document.
-    pub(super) fn root(table: &'a DeTable<'a>) -> Self {
-        Self { table, keys: ROOT, prefix: String::new(), at: 0 }
+    pub(in crate::config) fn root(table: &'a DeTable<'a>, keys: &'static [Key]) -> Self {
+        Self { table, keys, root: keys, prefix: String::new(), at: 0 }
     }
 
     /// The key with what stands before it.
-    pub(super) fn label(&self, name: &str) -> String {
+    pub(in crate::config) fn label(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
     /// The section itself in messages.
-    pub(super) fn title(&self) -> &str {
+    pub(in crate::config) fn title(&self) -> &str {
         self.prefix.trim_end_matches([' ', '.'])
     }
 
     /// Is the key written at all, right or wrong?
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::config) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
     /// Where the key's value stands, else the section.
-    pub(super) fn at(&self, name: &str) -> usize {
+    pub(in crate::config) fn at(&self, name: &str) -> usize {
         self.get(name).map_or(self.at, |value| value.span().start)
     }
 
     /// Text, unless missing, empty or something else.
-    pub(super) fn text(&self, name: &str) -> Option<At<String>> {
+    pub(in crate::config) fn text(&self, name: &str) -> Option<At<String>> {
         let value = self.get(name)?;
         let takes_time = matches!(self.known(name)?.kind, Kind::Time);
         let text = match value.get_ref() {
@@ -249,19 +107,19 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number in the range of the key.
-    pub(super) fn number(&self, name: &str) -> Option<u32> {
+    pub(in crate::config) fn number(&self, name: &str) -> Option<u32> {
         let Kind::Number(min, max) = self.known(name)?.kind else { return None };
         let number = integer(self.get(name)?.get_ref())?;
         (min..=max).contains(&number).then(|| u32::try_from(number).ok())?
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+    pub(in crate::config) fn flag(&self, name: &str) -> Option<bool> {
         self.get(name)?.get_ref().as_bool()
     }
 
     /// The texts of a list, without those that are none.
-    pub(super) fn texts(&self, name: &str) -> Vec<At<String>> {
+    pub(in crate::config) fn texts(&self, name: &str) -> Vec<At<String>> {
         let list = self.get(name).and_then(|value| value.get_ref().as_array());
         list.into_iter()
             .flat_map(|list| list.iter())
@@ -270,7 +128,7 @@ impl<'a> Section<'a> {
     }
 
     /// The items of a list of commands: text, or a table of its own.
-    pub(super) fn commands(&self, name: &str) -> Vec<Item<'a>> {
+    pub(in crate::config) fn commands(&self, name: &str) -> Vec<Item<'a>> {
         let Some(Key { kind: Kind::Commands(keys), .. }) = self.known(name) else { return Vec::new() };
         let list = self.get(name).and_then(|value| value.get_ref().as_array());
         let item = |value: &'a Spanned<DeValue<'a>>| {
@@ -285,32 +143,32 @@ impl<'a> Section<'a> {
     }
 
     /// A table below this one.
-    pub(super) fn section(&self, name: &str) -> Option<Self> {
+    pub(in crate::config) fn section(&self, name: &str) -> Option<Self> {
         let Kind::Table(keys) = self.known(name)?.kind else { return None };
         let value = self.get(name)?;
         Some(self.below(name, keys, value.get_ref().as_table()?, value.span().start))
     }
 
     /// The tables of a list of tables.
-    pub(super) fn sections(&self, name: &str) -> Vec<Self> {
+    pub(in crate::config) fn sections(&self, name: &str) -> Vec<Self> {
         let Some(Key { kind: Kind::Tables(keys), .. }) = self.known(name) else { return Vec::new() };
         let list = self.get(name).and_then(|value| value.get_ref().as_array());
         list.into_iter()
             .flat_map(|list| list.iter())
             .filter_map(|item| {
                 let table = item.get_ref().as_table()?;
-                Some(Self { table, keys, prefix: format!("[[{name}]] "), at: item.span().start })
+                Some(Self { table, keys, root: self.root, prefix: format!("[[{name}]] "), at: item.span().start })
             })
             .collect()
     }
 
     /// Name and value of a table whose keys are not ours. Secrets are left out: they have been refused.
-    pub(super) fn options(&self, name: &str) -> Vec<(At<String>, At<String>)> {
+    pub(in crate::config) fn options(&self, name: &str) -> Vec<(At<String>, At<String>)> {
         let table = self.get(name).and_then(|value| value.get_ref().as_table());
         table
             .into_iter()
             .flat_map(|table| table.iter())
-            .filter(|(key, _)| !secrets::looks_secret(key.get_ref()))
+            .filter(|(key, _)| !looks_secret(key.get_ref()))
             .filter_map(|(key, value)| {
                 let text = scalar(value.get_ref())?;
                 let key = At { value: key.get_ref().to_string(), at: key.span().start };
@@ -320,7 +178,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reports everything that can be told without judging values.
-    pub(super) fn check(&self, faults: &mut Faults<'_>) {
+    pub(in crate::config) fn check(&self, faults: &mut Faults<'_>) {
         for (name, value) in self.table {
             let at = name.span().start;
             let name = name.get_ref().as_ref();
@@ -404,7 +262,7 @@ impl<'a> Section<'a> {
             (Kind::Options, DeValue::Table(table)) => {
                 for (name, value) in table {
                     let label = format!("{}.{}", label(), name.get_ref());
-                    if secrets::looks_secret(name.get_ref()) {
+                    if looks_secret(name.get_ref()) {
                         faults.add(Some(name.span().start), label, SECRET, SECRET_HINT);
                     } else if scalar(value.get_ref()).is_none() {
                         let found = describe(value.get_ref());
@@ -426,7 +284,7 @@ impl<'a> Section<'a> {
                     if self.prefix.is_empty() { format!("[{name}] ") } else { format!("{}{name}.", self.prefix) };
                 for inner in table.keys() {
                     let label = format!("{prefix}{}", inner.get_ref());
-                    if secrets::looks_secret(inner.get_ref()) {
+                    if looks_secret(inner.get_ref()) {
                         faults.add(Some(inner.span().start), label, SECRET, SECRET_HINT);
                     } else {
                         faults.add(Some(inner.span().start), label, MESSAGE, HINT);
@@ -441,7 +299,7 @@ impl<'a> Section<'a> {
         let names: Vec<&str> =
             self.keys.iter().filter(|key| !matches!(key.kind, Kind::Later)).map(|key| key.name).collect();
         let typo = names.iter().any(|known| strsim::damerau_levenshtein(name, known) <= 2);
-        if secrets::looks_secret(name) && !typo {
+        if looks_secret(name) && !typo {
             let password = self.keys.iter().any(|key| key.name == "password-file");
             let hint = if password { PASSWORD_HINT } else { SECRET_HINT };
             return faults.add(Some(at), self.label(name), SECRET, hint);
@@ -449,7 +307,7 @@ impl<'a> Section<'a> {
         let elsewhere = || {
             let spelled = name.to_lowercase().replace('_', "-");
             let mut places = Vec::new();
-            for section in ROOT {
+            for section in self.root {
                 let title = match section.kind {
                     Kind::Table(_) => format!("[{}]", section.name),
                     Kind::Tables(_) => format!("[[{}]]", section.name),
@@ -477,7 +335,7 @@ impl<'a> Section<'a> {
 
     fn below(&self, name: &str, keys: &'static [Key], table: &'a DeTable<'a>, at: usize) -> Self {
         let prefix = if self.prefix.is_empty() { format!("[{name}] ") } else { format!("{}{name}.", self.prefix) };
-        Self { table, keys, prefix, at }
+        Self { table, keys, root: self.root, prefix, at }
     }
 
     fn known(&self, name: &str) -> Option<&'static Key> {
@@ -490,34 +348,6 @@ impl<'a> Section<'a> {
         debug_assert!(self.known(name).is_some());
         self.table.get(name)
     }
-}
-
-impl Key {
-    /// The keys below a section.
-    pub(super) fn children(&self) -> &'static [Self] {
-        match self.kind {
-            Kind::Table(keys) | Kind::Tables(keys) => keys,
-            _ => &[],
-        }
-    }
-}
-
-const SECRET: &str = "a secret must not stand in this file";
-const SECRET_HINT: &str =
-    "name where it is: secret-key-env = \"VARIABLE\" or secret-key-file = 'path'; and change it, it was written down";
-
-const PASSWORD_HINT: &str =
-    "name where it is: password-file = 'path' or password-env = \"VARIABLE\"; and change it, it was written down";
-
-/// The nearest of `names`, if near enough to be what was meant.
-pub(super) fn closest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
-    let written = written.to_lowercase().replace('_', "-");
-    names
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(&written, &name.to_lowercase()), *name))
-        .filter(|(distance, name)| *distance <= (name.len().max(written.len()) / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
 }
 
 fn check_text(at: usize, label: &str, text: &str, example: &str, faults: &mut Faults<'_>) {

@@ -2,6 +2,7 @@
 //!
 //! No value is quoted in a message here: addresses, options and names of variables are where secrets get pasted.
 
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use object_store::aws::AmazonS3ConfigKey;
@@ -9,12 +10,30 @@ use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 use url::Url;
 
-use super::raw::{At, Section};
-use super::validate::Reader;
-use super::{Bucket, paths, share};
+use crate::config::text::{At, Reader, Section, paths, smb_fault};
+
+/// An object store.
+#[derive(Clone)]
+pub struct Bucket {
+    /// `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`.
+    pub url: Url,
+    /// Another address than the provider's own.
+    pub endpoint: Option<Url>,
+    /// Options as `object_store` names them, secrets included: never printed.
+    pub options: Vec<(String, String)>,
+    /// PEM file of the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let keys: Vec<_> = self.options.iter().map(|(key, _)| key).collect();
+        f.debug_struct("Bucket").field("url", &self.url.as_str()).field("options", &keys).finish_non_exhaustive()
+    }
+}
 
 impl Reader<'_, '_> {
-    pub(super) fn bucket(&mut self, section: &Section<'_>) -> Option<Bucket> {
+    pub(in crate::config) fn bucket(&mut self, section: &Section<'_>) -> Option<Bucket> {
         let url = section.text("url").and_then(|text| self.bucket_url(section, &text));
         let endpoint = section.text("endpoint").and_then(|text| {
             let hint = "write it like \"https://s3.example.net\"";
@@ -49,7 +68,7 @@ impl Reader<'_, '_> {
 
     fn bucket_url(&mut self, section: &Section<'_>, text: &At<String>) -> Option<Url> {
         const HINT: &str = "write it like \"s3://bucket/prefix\", \"az://container/prefix\" or \"gs://bucket/prefix\"";
-        if let Some((message, hint)) = share::smb_fault(&text.value, self.windows) {
+        if let Some((message, hint)) = smb_fault(&text.value, self.windows) {
             self.faults.add(Some(text.at), section.label("url"), message, hint);
             return None;
         }

@@ -7,34 +7,8 @@
 use std::path::Path;
 
 use super::paths;
-use super::raw::Section;
-use super::validate::Reader;
-
-/// May a key of this name be expected to hold a secret in clear?
-pub(super) fn looks_secret(name: &str) -> bool {
-    const SUSPICIOUS: [&str; 16] = [
-        "secret",
-        "password",
-        "passwd",
-        "passphrase",
-        "pwd",
-        "token",
-        "access_key",
-        "accesskey",
-        "account_key",
-        "master_key",
-        "sas_key",
-        "service_account_key",
-        "encryption_key",
-        "customer_key",
-        "private_key",
-        "api_key",
-    ];
-    // These name a place or a kind, not the secret: aws_web_identity_token_file, fabric_token_service_url …
-    const HARMLESS: [&str; 6] = ["_file", "_env", "_url", "_uri", "_path", "_type"];
-    let name = name.to_lowercase().replace('-', "_");
-    SUSPICIOUS.iter().any(|part| name.contains(part)) && !HARMLESS.iter().any(|end| name.ends_with(end))
-}
+use super::reader::Reader;
+use super::section::Section;
 
 /// Can this name of an environment variable be printed, or might somebody have pasted the secret itself?
 fn printable_variable(name: &str) -> bool {
@@ -44,7 +18,7 @@ fn printable_variable(name: &str) -> bool {
 }
 
 /// The content of a secret file: UTF-8 or what PowerShell's `>` writes, without the line end behind it.
-pub(super) fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
+pub(in crate::config) fn read_file(path: &Path, many_lines: bool) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "access denied".to_owned(),
@@ -93,7 +67,7 @@ fn readable_by_everyone(_path: &Path) -> bool {
 
 impl Reader<'_, '_> {
     /// The secret in the environment variable that `key` names. `file_key` would name a file instead.
-    pub(super) fn secret_variable(
+    pub(in crate::config) fn secret_variable(
         &mut self,
         section: &Section<'_>,
         key: &str,
@@ -120,7 +94,12 @@ impl Reader<'_, '_> {
     }
 
     /// The secret in the file that `key` names.
-    pub(super) fn secret_file(&mut self, section: &Section<'_>, key: &str, many_lines: bool) -> Option<String> {
+    pub(in crate::config) fn secret_file(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        many_lines: bool,
+    ) -> Option<String> {
         let text = section.text(key)?;
         let file = self.path(section, key, &text)?;
         // A relative path might be the secret itself, so it is not printed.
@@ -150,38 +129,6 @@ impl Reader<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_secrets_are_told_from_names_of_their_places() {
-        for name in [
-            "password",
-            "secret-access-key",
-            "aws_secret_access_key",
-            "AWS_SESSION_TOKEN",
-            "access-key",
-            "aws_access_key_id",
-            "azure_storage_account_key",
-            "azure_storage_sas_key",
-            "aws_sse_customer_key_base64",
-            "google_service_account_key",
-            "bearer_token",
-            "client_secret",
-        ] {
-            assert!(looks_secret(name), "{name}");
-        }
-        for name in [
-            "secret-key-env",
-            "password-file",
-            "azure_federated_token_file",
-            "fabric_token_service_url",
-            "google_application_credentials",
-            "azure_credential_type",
-            "aws_virtual_hosted_style_request",
-            "account_name",
-        ] {
-            assert!(!looks_secret(name), "{name}");
-        }
-    }
 
     #[test]
     fn secret_files_are_read_in_the_encodings_windows_writes() {

@@ -4,15 +4,43 @@ use std::path::PathBuf;
 
 use tracing::Level;
 
-use super::raw::{At, Section};
-use super::validate::Reader;
-use super::{Env, Log, LogFormat, paths};
+use crate::config::text::{At, Env, Key, Kind, Reader, Section, key, paths};
 use crate::units;
+
+/// The keys of this section.
+pub(in crate::config) const KEYS: &[Key] = &[
+    key("file", Kind::Text, r"'C:\ProgramData\afterbackup\logs\afterbackup.log'"),
+    key("level", Kind::Text, "\"info\""),
+    key("max-size", Kind::Text, "\"10 MiB\""),
+    key("format", Kind::Text, "\"cmtrace\""),
+];
 
 /// Ten times what Configuration Manager's own logs have at first: a run writes some dozens of lines.
 const MAX_BYTES: u64 = 10 << 20;
 /// Below this, a log would not hold a run.
 const LEAST_BYTES: u64 = 64 << 10;
+
+/// What a record of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As Configuration Manager's logs; `CMTrace` colours warnings and errors.
+    CmTrace,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The log file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Where it lies; `None`: there is none. On Windows `%ProgramData%\afterbackup\logs\afterbackup.log` by default.
+    pub file: Option<PathBuf>,
+    /// What matters less than this is left out.
+    pub level: tracing::Level,
+    /// The file goes on as `.lo_` before it gets larger than this.
+    pub max_bytes: u64,
+    /// What a record looks like.
+    pub format: LogFormat,
+}
 
 impl Log {
     /// What holds without a `[log]`.
@@ -35,7 +63,7 @@ impl Default for Log {
 }
 
 impl Reader<'_, '_> {
-    pub(super) fn log(&mut self, root: &Section<'_>) -> Log {
+    pub(in crate::config) fn log(&mut self, root: &Section<'_>) -> Log {
         let mut log = Log::without_section(self.env);
         let Some(section) = root.section("log") else { return log };
         if let Some(path) = self.optional_path(&section, "file") {

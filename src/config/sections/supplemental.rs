@@ -1,0 +1,126 @@
+//! `[[supplemental]]`: files that belong to the site but are not in the snapshot.
+
+use crate::config::text::{Key, Kind, Reader, Section, key};
+
+/// The keys of this section.
+pub(in crate::config) const KEYS: &[Key] = &[
+    key("name", Kind::Text, "\"SCUP2011\""),
+    key("path", Kind::Text, r"'C:\Users\*\Scupdb.sdf'"),
+    key("as", Kind::Text, r"'{1}\Scupdb.sdf'"),
+    key("before", Kind::Later, ""),
+    key("separate", Kind::Later, ""),
+];
+
+/// Files that belong to the site but are not in the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supplemental {
+    /// Folder below `Supplemental/`. One path component.
+    pub name: String,
+    /// Path with `*`, `?` and `**`.
+    pub path: String,
+    /// Name in the archive; `{1}` is what the first `*` matched. Without it, the path's last component.
+    pub rename: Option<String>,
+}
+
+impl Reader<'_, '_> {
+    pub(in crate::config) fn supplemental(&mut self, root: &Section<'_>) -> Vec<Supplemental> {
+        let mut list: Vec<Supplemental> = Vec::new();
+        for section in root.sections("supplemental") {
+            for key in ["name", "path"] {
+                if !section.has(key) {
+                    self.faults.add(Some(section.at), section.label(key), "missing", "every entry has name and path");
+                }
+            }
+            let name = section.text("name");
+            if let Some(name) = &name {
+                if let Some(message) = component_fault(&name.value) {
+                    let hint = "it becomes a folder in the archive: write name = \"SCUP2011\"";
+                    self.faults.add(Some(name.at), section.label("name"), message, hint);
+                } else if list.iter().any(|other| other.name.to_lowercase() == name.value.to_lowercase()) {
+                    let hint = "every entry needs its own, it becomes a folder in the archive";
+                    self.faults.add(Some(name.at), section.label("name"), "is used twice", hint);
+                }
+            }
+            let path = section.text("path").and_then(|text| self.path(&section, "path", &text));
+            let path = path.map(|path| path.to_string_lossy().into_owned());
+            let wildcards = path.as_deref().map_or(0, wildcards);
+            let rename = section.text("as");
+            if let Some(rename) = &rename
+                && let Some(message) = rename_fault(&rename.value, wildcards)
+            {
+                let hint = "write a relative path; {1} is what the first * of path matched";
+                self.faults.add(Some(rename.at), section.label("as"), message, hint);
+            }
+            let (Some(name), Some(path)) = (name, path) else { continue };
+            let in_folders = path.rfind(['/', '\\']).and_then(|end| path.get(..end)).is_some_and(wildcards_in);
+            if rename.is_none() && in_folders {
+                self.warnings.push(format!(
+                    "[[supplemental]] '{}': if path matches in several folders, the names in the archive collide; add as = '{{1}}\\…'",
+                    name.value
+                ));
+            }
+            list.push(Supplemental { name: name.value, path, rename: rename.map(|rename| rename.value) });
+        }
+        list
+    }
+}
+
+pub(in crate::config) fn wildcards_in(path: &str) -> bool {
+    path.contains(['*', '?'])
+}
+
+/// How many `{n}` a pattern defines: `**` counts once.
+fn wildcards(path: &str) -> usize {
+    path.replace("**", "*").matches(['*', '?']).count()
+}
+
+/// What keeps a text from being the name of a folder, on Windows too.
+fn component_fault(name: &str) -> Option<&'static str> {
+    const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
+    let port = |kind: &str| {
+        stem.strip_prefix(kind)
+            .is_some_and(|rest| rest.chars().count() == 1 && rest != "0" && !rest.starts_with(char::is_alphabetic))
+    };
+    if name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) || name.contains(char::is_control) {
+        Some("holds a character that names of folders cannot have")
+    } else if name.ends_with(['.', ' ']) || name.starts_with(' ') {
+        Some("begins or ends with a space or ends with a dot")
+    } else if DEVICES.contains(&stem.as_str()) || port("com") || port("lpt") {
+        Some("is the name of a device on Windows")
+    } else if name.len() > 128 {
+        Some("is longer than 128 bytes")
+    } else {
+        None
+    }
+}
+
+/// What is wrong with the name in the archive.
+fn rename_fault(rename: &str, wildcards: usize) -> Option<String> {
+    let mut plain = String::new();
+    let mut rest = rename;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((number, behind)) = after.split_once('}') else { return Some("has a '{' without '}'".to_owned()) };
+        match number.parse::<usize>() {
+            Ok(n) if (1..=wildcards).contains(&n) => {}
+            Ok(n) => return Some(format!("uses {{{n}}}, but the number of wildcards in path is {wildcards}")),
+            Err(_) => return Some("has something else than a number in '{}'".to_owned()),
+        }
+        plain.push_str(before);
+        plain.push('x');
+        rest = behind;
+    }
+    plain.push_str(rest);
+    if plain.starts_with(['/', '\\']) {
+        return Some("must be a relative path".to_owned());
+    }
+    plain.split(['/', '\\']).find_map(component_fault_or_empty).map(str::to_owned)
+}
+
+fn component_fault_or_empty(part: &str) -> Option<&'static str> {
+    match part {
+        "" => Some("has an empty part"),
+        "." | ".." => Some("must not have '.' or '..' in it"),
+        part => component_fault(part),
+    }
+}
