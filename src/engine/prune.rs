@@ -15,7 +15,7 @@ use crate::error::chain;
 use crate::monitor::{Event, Level};
 use crate::name::{ArchiveId, SiteCode};
 use crate::retention::brakes::{self, Push};
-use crate::retention::plan::{Candidate, Condition, Plan, plan};
+use crate::retention::plan::{Candidate, Condition, plan};
 use crate::units;
 
 /// Prunes after a run: only where this run's archive is.
@@ -233,7 +233,7 @@ mod tests {
     use crate::clock::FixedClock;
     use crate::config::{self, Config, Target, Verify};
     use crate::destination::faulty::{Call, Faulty, Script};
-    use crate::destination::{Destination, in_memory};
+    use crate::destination::{Destination, ErrorKind, in_memory};
     use crate::monitor::Collector;
     use crate::retention::policy::Policy;
 

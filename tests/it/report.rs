@@ -11,9 +11,10 @@ use afterbackup::cancel::Cancel;
 use afterbackup::clock::FixedClock;
 use afterbackup::destination;
 use afterbackup::engine::context::Context;
+use afterbackup::health::Reminder;
 use afterbackup::health::overdue::Verdict;
 use afterbackup::monitor::{Collector, Level};
-use afterbackup::notify::{Reminder, Reporter};
+use afterbackup::notify::Reporter;
 use afterbackup::watch::Watcher;
 
 use crate::harness::{COMPLETED, ID, Output, Scene, at, log_of_completed_run, names, remove_tree};

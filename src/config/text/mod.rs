@@ -10,7 +10,6 @@ mod section;
 mod smb;
 
 pub use self::faults::Fault;
-pub(super) use self::faults::Faults;
 pub(super) use self::keys::{COUNT, Key, Kind, closest, key};
 pub use self::reader::Env;
 pub(super) use self::reader::Reader;
