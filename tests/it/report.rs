@@ -199,11 +199,11 @@ fn heartbeat_beats_after_success_and_tells_of_failure() {
 
 #[test]
 fn heartbeat_tells_of_hooks_that_fail() {
-    for list in ["run-before", "run-after"] {
+    for (list, code) in [("run-before", 1), ("run-after", 3)] {
         let (server, asked) = service(ok);
         let mut scene = with_heartbeat(&server);
         scene.section(&format!("[hooks]\n{list} = ['exit 1']"));
-        scene.run(&["run"]);
+        scene.run(&["run"]).exits(code);
         assert_eq!(*asked.lock().unwrap(), ["post /ping/secret-id/fail?x=1 http/1.1"], "{list}");
     }
 }

@@ -1,0 +1,112 @@
+//! The program's runs and what they print.
+
+use std::process::{Command, Stdio};
+
+use jiff::Timestamp;
+
+/// Sizes depend on the version of zstd, ages on the day; columns are as wide as they are.
+pub(super) fn normalised_line(line: &str) -> String {
+    if line.starts_with("---") {
+        return "---".to_owned();
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut out: Vec<String> = Vec::new();
+    for (number, word) in words.iter().enumerate() {
+        let bare = word.trim_matches(['(', ')', ',', ';']);
+        let unit = words.get(number + 1).map_or("", |next| next.trim_matches(['(', ')', ',', ';']));
+        let is_number = bare.parse::<f64>().is_ok();
+        out.push(match bare {
+            "B" | "KiB" | "MiB" | "GiB" if out.last().is_some_and(|last| last.ends_with("SIZE")) => {
+                out.last_mut().unwrap().push_str(word.trim_start_matches(bare));
+                continue;
+            }
+            _ if is_number && ["B", "KiB", "MiB", "GiB", "bytes"].contains(&unit) => word.replace(bare, "SIZE"),
+            _ if bare.len() == 64 && bare.bytes().all(|b| b.is_ascii_hexdigit()) => word.replace(bare, "SHA-256"),
+            _ if is_number && ["days", "months", "years", "year", "day"].contains(&unit) => word.replace(bare, "AGE"),
+            // A time of today, not of the snapshot.
+            _ if bare.ends_with('Z') && bare.parse::<Timestamp>().is_ok() && !bare.starts_with("2021") => {
+                word.replace(bare, "NOW")
+            }
+            _ => (*word).to_owned(),
+        });
+    }
+    out.join(" ")
+}
+
+/// The program, without the settings of whoever runs the tests.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afterbackup"));
+    command.env_remove("AFTERBACKUP_CONFIG").env_remove("RUST_LOG").env("TZ", "UTC").stdin(Stdio::null());
+    command
+}
+
+/// What a run of the program said.
+#[derive(Debug)]
+pub struct Output {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// Runs a command to its end. Whatever it does, it does not panic.
+    #[must_use = "check how the run ended"]
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        let output = Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!output.stderr.contains("panicked"), "{command:?}\n{output}");
+        output
+    }
+
+    /// Checks the exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Checks that both streams together say this.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(self.stdout.contains(words) || self.stderr.contains(words), "'{words}' is not in\n{self}");
+        self
+    }
+
+    /// Checks that neither stream says this.
+    #[track_caller]
+    pub fn says_not(self, words: &str) -> Self {
+        assert!(!self.stdout.contains(words) && !self.stderr.contains(words), "'{words}' is in\n{self}");
+        self
+    }
+
+    /// The one document of `--json`.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        let json: serde_json::Value = serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}:\n{self}"));
+        assert_eq!(json["schema"], 1, "{self}");
+        json
+    }
+
+    /// The events of `run --json`.
+    #[track_caller]
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        let lines = self.stdout.lines();
+        let events: Vec<serde_json::Value> =
+            lines.map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}:\n{self}"))).collect();
+        for event in &events {
+            assert_eq!(event["schema"], 1, "{event}");
+            assert!(event["event"].is_string() && event["message"].is_string(), "{event}");
+        }
+        events
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit code {:?}\nstdout:\n{}\nstderr:\n{}", self.code, self.stdout, self.stderr)
+    }
+}
