@@ -29,6 +29,57 @@ pub(crate) struct Spec {
     pub(crate) sparse_bytes: Option<u64>,
     /// Another seed, other contents.
     pub(crate) seed: u64,
+    /// The day after whose midnight the backup ran.
+    pub(crate) day: Day,
+}
+
+/// A day of UTC, as days since 1970-01-01.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Day(pub(crate) u64);
+
+impl Day {
+    /// 5 November 2025: figures of different days can be compared when the data are the same.
+    #[allow(dead_code, reason = "the sample has another day")]
+    pub(crate) const OF_COMPARISONS: Self = Self(20_397);
+
+    /// This time of the day, in milliseconds since its midnight.
+    fn at(self, milliseconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.0 * 86_400_000 + milliseconds)
+    }
+
+    /// When it begins.
+    #[allow(dead_code, reason = "the comparison has no use for it")]
+    pub(crate) fn midnight(self) -> SystemTime {
+        self.at(0)
+    }
+
+    /// Year, month and day of the month, by the algorithm of Howard Hinnant.
+    fn civil(self) -> (u64, u64, u64) {
+        let days = self.0 + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * day_of_year + 2) / 153;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        (era * 400 + year_of_era + u64::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
+    }
+
+    /// As lines of the task's log have it: `11-05-2025`.
+    fn in_log(self) -> String {
+        let (year, month, day) = self.civil();
+        format!("{month:02}-{day:02}-{year}")
+    }
+
+    /// As status messages have it, with a time of day: `Wed Nov 05 02:31:44.913 2025`.
+    fn in_status(self, time: &str) -> String {
+        const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (year, month, day) = self.civil();
+        let weekday = WEEKDAYS[usize::try_from(self.0 % 7).expect("less than seven")];
+        let month = MONTHS[usize::try_from(month - 1).expect("less than twelve")];
+        format!("{weekday} {month} {day:02} {time} {year}")
+    }
 }
 
 impl Spec {
@@ -36,7 +87,7 @@ impl Spec {
     pub(crate) fn write(&self, snapshot: &Path) -> io::Result<()> {
         let text = Text::new();
         let pace = 1_200_000 / (self.small_files + 500);
-        let mut writer = Writer { root: snapshot, clock: 0, pace, random: Random::new(self.seed), text: &text };
+        let mut writer = Writer { root: snapshot, day: self.day, clock: 0, pace, random: Random::new(self.seed), text: &text };
 
         let log_bytes = (self.bytes / 16).clamp(1 << 20, 1 << 30);
         let data_bytes = self.sparse_bytes.unwrap_or(self.bytes / 4 * 3 - log_bytes);
@@ -49,7 +100,8 @@ impl Spec {
         let small_bytes = writer.small_files(self.small_files)?;
         let rest = (self.bytes / 4).saturating_sub(self.bytes / 10 + small_bytes);
         writer.logs(rest)?;
-        writer.completion()
+        writer.completion()?;
+        settle(snapshot, self.day.at(BEGIN + 1_605_000))
     }
 }
 
@@ -159,8 +211,14 @@ fn skewed<'a>(random: &mut Random, items: &'a [String]) -> &'a String {
     &items[random.index(bound)]
 }
 
+/// 02:05:00, in milliseconds since midnight.
+const BEGIN: u64 = 7_500_000;
+/// 02:31:48: all is written.
+pub(crate) const END: u64 = 9_108_000;
+
 struct Writer<'a> {
     root: &'a Path,
+    day: Day,
     /// Milliseconds since the first file's time.
     clock: u64,
     /// Milliseconds between two files.
@@ -176,9 +234,9 @@ impl Writer<'_> {
         fs::create_dir_all(path.parent().expect("every file lies below the root"))?;
         let mut file = File::create(&path)?;
         contents(&mut file, &mut self.random)?;
-        // From 2025-11-05 02:05:00 UTC; the last file ends before the completion at 02:31:44.
+        // From 02:05:00 UTC; the last file ends before the completion at 02:31:44.
         self.clock += self.pace;
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_millis(1_762_308_300_000 + self.clock))
+        file.set_modified(self.day.at(BEGIN + self.clock))
     }
 
     /// Files that do not compress, as installation media do.
@@ -254,6 +312,7 @@ impl Writer<'_> {
     fn logs(&mut self, bytes: u64) -> io::Result<()> {
         const LOG_BYTES: u64 = 4 << 20;
         let text = self.text;
+        let before = Day(self.day.0 - 1).in_log();
         for number in 0..bytes.div_ceil(LOG_BYTES) {
             let component = word(&mut self.random, 3);
             let length = LOG_BYTES.min(bytes - number * LOG_BYTES);
@@ -265,7 +324,7 @@ impl Writer<'_> {
                     let thread = 2000 + 4 * random.below(60);
                     let letters = 20 + random.index(120);
                     let line = format!(
-                        "{}  $$<SMS_{}><11-04-2025 {:02}:{:02}:{:02}.{:03}+480><thread={thread} (0x{thread:X})>\r\n",
+                        "{}  $$<SMS_{}><{before} {:02}:{:02}:{:02}.{:03}+480><thread={thread} (0x{thread:X})>\r\n",
                         text.string(random, letters),
                         component.to_uppercase(),
                         tick / 3_600_000 % 24,
@@ -285,11 +344,23 @@ impl Writer<'_> {
 
     /// The evidence that the backup task has ended well, the newest files of the snapshot.
     fn completion(&mut self) -> io::Result<()> {
+        let day = self.day;
         self.clock = 1_600_000; // 02:31:40
         self.file("BackupDocument.xml", |file, _| file.write_all(DOCUMENT.as_bytes()))?;
         self.clock = 1_606_000;
-        self.file("smsbkup.log", |file, _| file.write_all(log_of_a_completed_run().as_bytes()))
+        self.file("smsbkup.log", |file, _| file.write_all(log_of_a_completed_run(day).as_bytes()))
     }
+}
+
+/// Gives folders the time at which the task made its last change to them. Windows opens no folder for that.
+fn settle(folder: &Path, time: SystemTime) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            settle(&entry.path(), time)?;
+        }
+    }
+    if cfg!(windows) { Ok(()) } else { File::open(folder)?.set_modified(time) }
 }
 
 /// Appends to a text.
@@ -326,18 +397,20 @@ const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n\
 
 /// A log in the format of the site server. No complete log of a real run is public, so this one is put together from
 /// what documentation and fragments show.
-fn log_of_a_completed_run() -> String {
+fn log_of_a_completed_run(day: Day) -> String {
     const STATUS: &[(&str, &str)] = &[("5055", "02:04:11.207"), ("5056", "02:04:58.640"), ("5035", "02:31:44.913")];
+    let date = day.in_log();
     let line = |message: &str, time: &str| {
-        format!("{message}~  $$<SMS_SITE_BACKUP><11-05-2025 {time}+000><thread=4844 (0x12EC)>\r\n")
+        format!("{message}~  $$<SMS_SITE_BACKUP><{date} {time}+000><thread=4844 (0x12EC)>\r\n")
     };
     let status = |(id, time): (&str, &str)| {
         let strings = (0..10).fold(String::new(), |strings, number| strings + &format!("ISTR{number}=\"\" "));
         let message = format!(
             "STATMSG: ID={id} SEV=I LEV=M SOURCE=\"SMS Server\" COMP=\"SMS_SITE_BACKUP\" SYS=CM01.contoso.example \
-             SITE=XYZ PID=4804 TID=4844 GMTDATE=Wed Nov 05 {time} 2025 {strings}NUMATTRS=0"
+             SITE=XYZ PID=4804 TID=4844 GMTDATE={} {strings}NUMATTRS=0",
+            day.in_status(time)
         );
-        format!("{message}  $$<SMS_SITE_BACKUP><11-05-2025 {time}+000><thread=4844 (0x12EC)>\r\n")
+        format!("{message}  $$<SMS_SITE_BACKUP><{date} {time}+000><thread=4844 (0x12EC)>\r\n")
     };
     [
         line("Synthetic log: made for tests and samples, not written by Configuration Manager.", "02:04:11.000"),

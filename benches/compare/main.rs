@@ -37,7 +37,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use data::{NEEDLE, Spec};
+use data::{Day, NEEDLE, Spec};
 use measure::{Keep, Program, Series, rounds};
 use programs::{AfterBackup, SNAPSHOT, Vault, quoted, text};
 use table::{Table, count, megabytes, rate, seconds};
@@ -147,7 +147,7 @@ fn compare(arguments: &Arguments, scratch: &Path) -> Result<()> {
         Some(binary) => Some(AfterBackup { binary: binary.clone() }),
         None => bail!("name the program with --bin, or use --only-competitors"),
     };
-    let spec = Spec { bytes: arguments.bytes, small_files: 8000, sparse_bytes: None, seed: 1 };
+    let spec = Spec { bytes: arguments.bytes, small_files: 8000, sparse_bytes: None, seed: 1, day: Day::OF_COMPARISONS };
     let source = snapshot(&spec, &arguments.folder)?;
     let source_bytes = programs::tree_bytes(&source)? as f64;
     println!("snapshot: {} in {}", megabytes(source_bytes), source.display());
@@ -259,7 +259,7 @@ impl Bench<'_> {
         let mut sources = Vec::new();
         for gigabytes in [1_u64, 12] {
             let sparse_bytes = Some(gigabytes << 30);
-            let spec = Spec { bytes: 384 << 20, small_files: 8000, sparse_bytes, seed: 2 };
+            let spec = Spec { bytes: 384 << 20, small_files: 8000, sparse_bytes, seed: 2, day: Day::OF_COMPARISONS };
             sources.push(snapshot(&spec, &self.arguments.folder)?);
         }
         let Some(afterbackup) = &self.afterbackup else { return Ok(()) };
@@ -424,7 +424,7 @@ impl Bench<'_> {
 
     /// A snapshot of 32 MiB, whose archive costs little to copy.
     fn small_snapshot(&self) -> Result<PathBuf> {
-        let spec = Spec { bytes: 32 << 20, small_files: 100, sparse_bytes: None, seed: 3 };
+        let spec = Spec { bytes: 32 << 20, small_files: 100, sparse_bytes: None, seed: 3, day: Day::OF_COMPARISONS };
         snapshot(&spec, &self.arguments.folder)
     }
 }
