@@ -39,6 +39,7 @@ pub mod setup;
 pub mod severity;
 pub mod source;
 pub mod sqlserver;
+mod stop_point;
 pub mod units;
 pub mod watch;
 #[cfg(windows)]

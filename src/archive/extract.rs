@@ -89,10 +89,12 @@ pub fn extract(
     let bytes = wanted.iter().map(|(entry, _)| entry.size).sum();
     target.check_space(bytes)?;
     let mark = Mark::set(&target.root)?;
+    crate::stop_point::reached("fetch-marked");
     for (entry, path) in &wanted {
         let folder = if entry.folder { Some(path.as_path()) } else { path.parent() };
         target.make_folders(folder.unwrap_or(Path::new("")))?;
     }
+    crate::stop_point::reached("folders-made");
     let (filled, empty): (Vec<_>, Vec<_>) =
         wanted.iter().filter(|(entry, _)| !entry.folder).partition(|(entry, _)| entry.size > 0);
     let files: Vec<&Entry> = filled.iter().map(|&&(entry, _)| entry).collect();
@@ -115,6 +117,7 @@ pub fn extract(
         let folder = target.root.join(path);
         set_folder_time(&folder, entry.modified).map_err(|error| write_error(&folder, error))?;
     }
+    crate::stop_point::reached("folders-dated");
     drop(mark);
     Ok(Fetched {
         files: tally.files,
@@ -298,6 +301,7 @@ impl Files<'_> {
         let created = create_with_attributes(&self.partial(file), entry.attributes)
             .and_then(|created| created.set_len(entry.size).map(|()| Arc::new(created)))
             .map_err(self.failed(file))?;
+        crate::stop_point::reached("large-file-created");
         open.insert(file, Arc::clone(&created));
         Ok(created)
     }
@@ -306,6 +310,7 @@ impl Files<'_> {
         let partial = self.partial(file);
         let mut created = create_with_attributes(&partial, self.wanted[file].0.attributes)?;
         let written = created.write_all(bytes).and_then(|()| self.dress(file, &created));
+        crate::stop_point::reached("small-file-written");
         // Closed before it is renamed: Windows insists.
         drop(created);
         let renamed = written.and_then(|()| self.rename(file, &partial));
@@ -332,6 +337,7 @@ impl Files<'_> {
         let (entry, place) = &self.wanted[file];
         let step = if self.force { replace } else { rename_new };
         persistently(|| step(partial, place))?;
+        crate::stop_point::reached("file-in-place");
         let mut tally = lock(&self.tally);
         tally.files += 1;
         tally.bytes += entry.size;
@@ -352,7 +358,9 @@ impl Sink for Files<'_> {
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(());
         }
-        write_all_at(&open, bytes, offset).map_err(self.failed(file))
+        write_all_at(&open, bytes, offset).map_err(self.failed(file))?;
+        crate::stop_point::reached("piece-written");
+        Ok(())
     }
 
     fn finished(&self, file: usize, sound: bool) -> Result<(), ReadError> {

@@ -173,6 +173,7 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     }
     let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
     let copied = copy_raw(program, destination, manifest, &partial);
+    crate::stop_point::reached("raw-copied");
     let sum = match copied {
         Ok(sum) => sum,
         Err(failure) => {
@@ -185,6 +186,7 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
         return Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)));
     }
     persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error))?;
+    crate::stop_point::reached("raw-archive-in-place");
     let json = to.join(manifest.id.manifest_name());
     fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
     let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), plain(to).display());

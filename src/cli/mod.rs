@@ -130,7 +130,10 @@ pub fn main() -> Exit {
     if !cli.command.is_service() {
         let on_signal = cancel.clone();
         // Without a handler Ctrl-C just ends the process, which is safe too.
-        drop(ctrlc::set_handler(move || on_signal.cancel()));
+        drop(ctrlc::set_handler(move || {
+            on_signal.cancel();
+            crate::stop_point::interrupted();
+        }));
     }
     let program = Program {
         global: &cli.global,

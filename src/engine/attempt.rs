@@ -52,6 +52,7 @@ impl Attempt<'_> {
             };
             outcome.destinations.push(DestinationOutcome::new(destination.name(), result));
         }
+        crate::stop_point::reached("prepared");
         if lanes.is_empty() {
             // Nothing is read, so nobody is in the way.
             self.guard.release();
@@ -165,6 +166,7 @@ impl Attempt<'_> {
             Ok(written) => written,
             Err(error) => return self.give_up(fanout, error, outcome),
         };
+        crate::stop_point::reached("snapshot-read");
         // The second look: the archive may exist only if the snapshot is still what it was.
         let changes = match self.changed_since(gathered, &extra) {
             Ok(changes) => changes,
@@ -180,6 +182,7 @@ impl Attempt<'_> {
             outcome.forget_pending();
             return Ok(());
         }
+        crate::stop_point::reached("looked-again");
         if !self.guard.release() {
             drop(fanout.abort());
             return Err(RunError::Cancelled);
@@ -188,6 +191,7 @@ impl Attempt<'_> {
         let manifest = Arc::new(self.manifest(&written, encrypted));
         outcome.damage = damage(&written.databases);
         let pushed = fanout.commit(&manifest);
+        crate::stop_point::reached("committed");
         drop(task);
         for one in pushed {
             let result = match &one.result {

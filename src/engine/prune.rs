@@ -142,6 +142,7 @@ fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
     // From the first of these on it is no archive any more.
     let keys = [id.manifest_name(), manifest.archive.clone(), id.pin_name()].map(|name| id.key(&name));
     for (step, key) in keys.iter().enumerate() {
+        crate::stop_point::reached(["manifest-goes", "archive-goes", "pin-goes"][step]);
         match one.destination.delete(key) {
             Ok(()) if step == 1 => pruned.removed_bytes += manifest.bytes,
             Ok(()) => {}
@@ -153,6 +154,7 @@ fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
             }
         }
     }
+    crate::stop_point::reached("archive-gone");
     pruned.removed.push(id.clone());
 }
 

@@ -167,6 +167,7 @@ impl StateFile {
         let mut file = File::options().write(true).create_new(true).open(&new)?;
         file.write_all(&json)?;
         drop(file);
+        crate::stop_point::reached("state-written");
         persistently(|| fs::rename(&new, &self.0))
     }
 }

@@ -8,14 +8,14 @@ use jiff::SignedDuration;
 use crate::harness::{COMPLETED, ID, Output, Scene, assert_part_of_tree, assert_same_tree, at, noise};
 use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 
-struct Cloud {
-    server: S3Server,
+pub(crate) struct Cloud {
+    pub(crate) server: S3Server,
     scene: Scene,
 }
 
 impl Cloud {
     /// A scene whose one destination is a bucket.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = S3Server::start();
         server.create_bucket("archives");
         let mut scene = Scene::new();
@@ -31,17 +31,17 @@ impl Cloud {
         Self { server, scene }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.scene.command(args);
         command.env("OFFSITE_KEY", ACCESS_KEY).env("OFFSITE_SECRET", SECRET_KEY);
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         Output::of(self.command(args))
     }
 
-    fn archives(&self) -> usize {
+    pub(crate) fn archives(&self) -> usize {
         self.run(&["list", "--json"]).exits(0).json()["archives"].as_array().unwrap().len()
     }
 }
@@ -106,35 +106,4 @@ fn server_that_is_not_there_does_not_keep_the_archive_from_a_folder() {
     cloud.scene.destination("vault");
     cloud.run(&["run"]).exits(3).says("is not on offsite");
     assert_eq!(cloud.scene.held("vault").len(), 2);
-}
-
-#[test]
-fn upload_that_was_killed_is_cleaned_up_by_the_next_run() {
-    let cloud = Cloud::new();
-    let (mut killed, mut refused) = (0, false);
-    for moment in 0..8_u64 {
-        let errors = cloud.scene.path("errors");
-        let stderr = fs::File::create(&errors).unwrap();
-        let mut child = cloud.command(&["run", "--quiet"]).stderr(stderr).spawn().unwrap();
-        let begun = std::time::Instant::now();
-        while begun.elapsed().as_millis() < u128::from(60 * moment + 40) && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        child.kill().unwrap();
-        killed += u32::from(!child.wait().unwrap().success());
-        refused |= fs::read_to_string(errors).unwrap().contains("had left on offsite stays");
-        if cloud.archives() == 1 {
-            cloud.run(&["verify"]).exits(0);
-            break;
-        }
-    }
-    assert!(killed > 0);
-    let last = cloud.run(&["run"]).exits(0);
-    refused |= last.stderr.contains("had left on offsite stays");
-    assert_eq!(cloud.archives(), 1);
-    // This server forgets an upload whose completion is interrupted, answers 403 to its abortion and keeps the parts.
-    if !refused {
-        assert_eq!(cloud.server.orphaned_parts(), 0);
-    }
-    cloud.run(&["verify"]).exits(0);
 }

@@ -1,15 +1,17 @@
 //! The process ends at any moment: nothing half is visible, and the next one completes and cleans up.
+//!
+//! The moments are spread over the time that a command takes, so that how many of them hit it depends on the machine:
+//! these tests are a campaign to be run now and then, by `deploy/test.sh campaign`. That nothing half is left at the
+//! points that matter is what stop.rs tests, every time.
 
 use std::fs;
 use std::process::Child;
 #[cfg(unix)]
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
-#[cfg(unix)]
-use crate::harness::PATIENCE;
 use crate::harness::{
     COMPLETED, ID, Scene, assert_part_of, assert_same_tree, at, names, noise, remove_tree, text, tree,
 };
@@ -80,6 +82,7 @@ fn assert_nothing_half(scene: &Scene, destination: &str) {
 }
 
 #[test]
+#[ignore = "takes minutes: deploy/test.sh campaign"]
 fn run_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
     let scene = large_scene();
     let whole = duration(&scene, &["run"]);
@@ -97,7 +100,7 @@ fn run_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
             with_leftovers += u32::from(!scene.held("vault").is_empty());
         }
     }
-    assert!(killed >= MOMENTS / 2 && with_leftovers >= MOMENTS / 4, "{killed} killed, {with_leftovers} with leftovers");
+    eprintln!("{killed} of {MOMENTS} killed, {with_leftovers} with leftovers");
     scene.run(&["run"]).exits(0);
     assert_eq!(scene.held("vault"), [format!("{ID}.json"), format!("{ID}.tar.zst")]);
     scene.run(&["verify"]).exits(0);
@@ -116,6 +119,7 @@ fn partial_manifest_of_a_killed_run_is_removed_by_the_next_one() {
 }
 
 #[test]
+#[ignore = "takes minutes: deploy/test.sh campaign"]
 fn fetch_that_is_killed_leaves_no_half_file_and_the_next_one_completes() {
     let scene = large_scene();
     scene.run(&["run"]).exits(0);
@@ -141,10 +145,11 @@ fn fetch_that_is_killed_leaves_no_half_file_and_the_next_one_completes() {
             remove_tree(&back);
         }
     }
-    assert!(killed >= MOMENTS / 2 && some >= MOMENTS / 4, "{killed} killed, {some} with files");
+    eprintln!("{killed} of {MOMENTS} killed, {some} with files");
 }
 
 #[test]
+#[ignore = "takes minutes: deploy/test.sh campaign"]
 fn raw_fetch_that_is_killed_leaves_no_half_archive() {
     let scene = large_scene();
     scene.run(&["run"]).exits(0);
@@ -162,6 +167,7 @@ fn raw_fetch_that_is_killed_leaves_no_half_archive() {
 }
 
 #[test]
+#[ignore = "takes minutes: deploy/test.sh campaign"]
 fn prune_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
     const ARCHIVES: i64 = if cfg!(windows) { 20 } else { 60 };
     let mut scene = Scene::bare();
@@ -208,49 +214,7 @@ fn prune_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
         scene.run(&["prune"]).exits(0);
         assert_eq!(scene.manifests("vault"), 1);
     }
-    assert!(killed >= MOMENTS / 5 && partly >= MOMENTS / 4, "{killed} killed, {partly} in the middle");
-}
-
-/// A signal that can be answered, after the upload has begun.
-#[cfg(unix)]
-fn interrupted(scene: &Scene, signal: rustix::process::Signal, moment: Duration) -> ExitStatus {
-    let child = scene.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    let mut child = child;
-    crate::harness::until("the upload begins", || {
-        scene.held("vault").iter().any(|name| name.contains(".partial-")) || child.try_wait().unwrap().is_some()
-    });
-    let begun = Instant::now();
-    while begun.elapsed() < moment {
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    if child.try_wait().unwrap().is_none() {
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-    child.wait().unwrap()
-}
-
-#[cfg(unix)]
-#[test]
-fn run_that_is_interrupted_says_so_and_leaves_nothing() {
-    use rustix::process::Signal;
-    let scene = large_scene();
-    let whole = duration(&scene, &["run"]);
-    let mut cancelled = 0;
-    for (number, moment) in moments(whole.mul_f64(0.5)).step_by(2).enumerate() {
-        fs::remove_dir_all(scene.path("vault/XYZ")).unwrap();
-        let signal = if number % 2 == 0 { Signal::TERM } else { Signal::INT };
-        match interrupted(&scene, signal, moment).code() {
-            Some(130) => {
-                cancelled += 1;
-                assert_eq!(scene.held("vault"), Vec::<String>::new());
-            }
-            // It came too late.
-            Some(0) => assert_eq!(scene.held("vault"), [format!("{ID}.json"), format!("{ID}.tar.zst")]),
-            code => panic!("exit code {code:?}"),
-        }
-    }
-    assert!(cancelled >= 5, "{cancelled} cancelled");
+    eprintln!("{killed} of {MOMENTS} killed, {partly} in the middle");
 }
 
 #[cfg(unix)]
@@ -265,11 +229,7 @@ fn run_that_is_interrupted_while_it_waits_for_quiet_says_so() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().starts_with("Waiting"));
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
-    let begun = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < PATIENCE);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    crate::harness::until("it ends", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(names(&scene.path("vault")).is_empty());
 }

@@ -39,6 +39,8 @@ mod simulator;
 mod sites;
 mod sql_backups;
 mod status;
+#[cfg(debug_assertions)]
+mod stop;
 #[cfg(unix)]
 mod systemd;
 mod torn;

@@ -310,6 +310,7 @@ impl Core {
             Err(error) if error.kind == ErrorKind::AlreadyExists && outcome.in_doubt => {}
             Err(error) => return Err(error),
         }
+        crate::stop_point::reached("object-stored");
         match self.get_all(path, bytes.len() as u64).await {
             Ok(stored) if stored == bytes => Ok(()),
             Ok(_) => Err(exists()),

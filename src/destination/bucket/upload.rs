@@ -178,6 +178,7 @@ impl BucketUpload {
             (index, core.attempt("write", &path, timeout, put).await.result)
         };
         self.in_flight.spawn_on(put, self.core.runtime.handle());
+        crate::stop_point::reached("part-sent");
         Ok(())
     }
 
@@ -197,6 +198,7 @@ impl BucketUpload {
         let core = Arc::clone(&self.core);
         let create = || core.store.create_multipart(&self.path);
         let id = core.attempt("write", &self.path, super::REQUEST_TIMEOUT, create).await.result?;
+        crate::stop_point::reached("upload-begun");
         // Random, since two uploads of a process, and the processes of two containers, have the same id.
         let name = format!("{}.json", key::partial(&self.name));
         let journal = core.path_in("write", &self.folder, &name)?;
@@ -205,7 +207,9 @@ impl BucketUpload {
             .expect("strings can be written as JSON");
         self.multipart = Some(Multipart { id, journal: journal.clone() });
         let put = || core.store.put_opts(&journal, PutPayload::from(text.clone()), object_store::PutOptions::default());
-        core.attempt("write", &journal, super::REQUEST_TIMEOUT, put).await.result.map(|_| ())
+        core.attempt("write", &journal, super::REQUEST_TIMEOUT, put).await.result?;
+        crate::stop_point::reached("journal-stored");
+        Ok(())
     }
 
     async fn complete(&mut self) -> Result<(), Error> {
@@ -221,6 +225,7 @@ impl BucketUpload {
         while !self.in_flight.is_empty() {
             self.await_part().await?;
         }
+        crate::stop_point::reached("parts-stored");
         let core = Arc::clone(&self.core);
         if core.size_of("write", &self.path).await?.is_some() {
             return Err(self.fault(ErrorKind::AlreadyExists, "it is there already"));
@@ -245,6 +250,7 @@ impl BucketUpload {
         };
         self.check_size(stored)?;
         self.over = true;
+        crate::stop_point::reached("upload-completed");
         let multipart = self.multipart.take().expect("checked above");
         if let Err(error) = core.delete(&multipart.journal).await {
             tracing::warn!(journal = %multipart.journal, reason = %error.source, "Could not delete the journal of an upload");

@@ -118,7 +118,10 @@ impl Folder {
         let parent = if folder.is_empty() { self.root.clone() } else { self.root.join(folder) };
         if !folder.is_empty() {
             match fs::create_dir(&parent) {
-                Ok(()) => sync_folder(&self.root).map_err(|error| failure("create", &parent, error))?,
+                Ok(()) => {
+                    crate::stop_point::reached("folder-made");
+                    sync_folder(&self.root).map_err(|error| failure("create", &parent, error))?;
+                }
                 Err(error) if kind(&error) == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failure("create", &parent, error)),
             }
@@ -127,6 +130,7 @@ impl Folder {
             let partial = parent.join(key::partial(name));
             match OpenOptions::new().write(true).create_new(true).open(&partial) {
                 Ok(file) => {
+                    crate::stop_point::reached("partial-created");
                     return Ok(FolderUpload {
                         file: Some(file),
                         partial,
@@ -294,6 +298,7 @@ impl FolderUpload {
             }
             Ok(())
         });
+        crate::stop_point::reached("partial-grown");
         written.map_err(|error| failure("write", &self.target, error))
     }
 
@@ -301,12 +306,14 @@ impl FolderUpload {
     fn publish(&mut self) -> Result<(), Error> {
         let file = self.file.take().expect("open until it is published");
         file.sync_all().map_err(|error| failure("write", &self.target, error))?;
+        crate::stop_point::reached("partial-synced");
         forget(&file, 0, self.written);
         // Closed before it is renamed: Windows does not rename what is open.
         drop(file);
         persistently(|| rename_new(&self.partial, &self.target))
             .map_err(|error| failure("write", &self.target, error))?;
         self.over = true;
+        crate::stop_point::reached("file-named");
         sync_folder(&self.parent).map_err(|error| failure("write", &self.target, error))
     }
 

@@ -304,6 +304,7 @@ impl Push<'_> {
                 }
                 Message::Commit(manifest) => {
                     upload.finish()?;
+                    crate::stop_point::reached("archive-stored");
                     return self.publish(&manifest);
                 }
             }
@@ -319,6 +320,7 @@ impl Push<'_> {
             drop(self.destination.delete(self.key));
             return Err(error);
         }
+        crate::stop_point::reached("archive-read-back");
         let key = manifest.id.key(&manifest.id.manifest_name());
         let json = manifest.to_json();
         match self.destination.put_new(&key, &json) {
