@@ -214,6 +214,7 @@ fn skewed<'a>(random: &mut Random, items: &'a [String]) -> &'a String {
 /// 02:05:00, in milliseconds since midnight.
 const BEGIN: u64 = 7_500_000;
 /// 02:31:48: all is written.
+#[allow(dead_code, reason = "the comparison has no use for it")]
 pub(crate) const END: u64 = 9_108_000;
 
 struct Writer<'a> {
