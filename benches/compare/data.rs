@@ -73,8 +73,7 @@ impl Day {
     /// As status messages have it, with a time of day: `Wed Nov 05 02:31:44.913 2025`.
     fn in_status(self, time: &str) -> String {
         const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let (year, month, day) = self.civil();
         let weekday = WEEKDAYS[usize::try_from(self.0 % 7).expect("less than seven")];
         let month = MONTHS[usize::try_from(month - 1).expect("less than twelve")];
@@ -87,7 +86,8 @@ impl Spec {
     pub(crate) fn write(&self, snapshot: &Path) -> io::Result<()> {
         let text = Text::new();
         let pace = 1_200_000 / (self.small_files + 500);
-        let mut writer = Writer { root: snapshot, day: self.day, clock: 0, pace, random: Random::new(self.seed), text: &text };
+        let mut writer =
+            Writer { root: snapshot, day: self.day, clock: 0, pace, random: Random::new(self.seed), text: &text };
 
         let log_bytes = (self.bytes / 16).clamp(1 << 20, 1 << 30);
         let data_bytes = self.sparse_bytes.unwrap_or(self.bytes / 4 * 3 - log_bytes);

@@ -147,7 +147,8 @@ fn compare(arguments: &Arguments, scratch: &Path) -> Result<()> {
         Some(binary) => Some(AfterBackup { binary: binary.clone() }),
         None => bail!("name the program with --bin, or use --only-competitors"),
     };
-    let spec = Spec { bytes: arguments.bytes, small_files: 8000, sparse_bytes: None, seed: 1, day: Day::OF_COMPARISONS };
+    let spec =
+        Spec { bytes: arguments.bytes, small_files: 8000, sparse_bytes: None, seed: 1, day: Day::OF_COMPARISONS };
     let source = snapshot(&spec, &arguments.folder)?;
     let source_bytes = programs::tree_bytes(&source)? as f64;
     println!("snapshot: {} in {}", megabytes(source_bytes), source.display());
