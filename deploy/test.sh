@@ -166,7 +166,7 @@ step_licences() {
     say "$(jq '.packages | length' "$work/metadata.json") packages"
 }
 
-# The first command of README.md, with the build that the tests have left.
+# The first command of docs/development.md, with the build that the tests have left.
 step_quick_start() {
     if [ ! -e config/sample.toml ]; then
         skip "no config/sample.toml"

@@ -696,27 +696,74 @@ fn the_configuration_is_looked_for_in_order() {
     }
 }
 
-/// What people copy from README.md works as it stands there.
-#[test]
-fn examples_of_the_readme_parse() {
-    let readme = include_str!("../../README.md");
-    let examples: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 4);
-    let secrets = |name: &str| name.starts_with("OFFSITE_").then(|| "secret".to_owned());
-    let config = Config::from_text(examples[0], file(), &secrets).unwrap();
-    assert_eq!(config.destinations.len(), 2);
-    let account =
-        examples[1].replace(r"password-file = 'C:\ProgramData\afterbackup\vault.secret'", "password-env = 'OFFSITE_X'");
-    let config = for_windows(&format!("{MINIMAL}{account}"), &secrets).unwrap();
-    assert!(config.destinations[0].credentials.is_some());
-    let backups = read(&format!("{}[[destination]]\nname = 'vault'\npath = '/v'\n", examples[2]));
-    assert_eq!(backups.snapshot.kind, SnapshotKind::SqlBackups);
-    let rules = read(&format!("{MINIMAL}[retention]\n{}", examples[3]));
-    let default = read(MINIMAL);
-    assert_eq!(rules.destinations[0].retention, default.destinations[0].retention, "README states the default");
+/// README.md, CONTRIBUTING.md and the pages below docs/, with their names.
+fn pages() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    paths.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.sort_unstable();
+    let name = |path: &Path| path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+    paths.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// The files in config/, which stand in the documentation.
+/// The blocks of TOML on a page, each with its line.
+fn toml_blocks(page: &str) -> Vec<(usize, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (number, line) in page.lines().enumerate() {
+        let line = line.trim_start();
+        match &mut open {
+            None if line.starts_with("```toml") => open = Some((number + 1, String::new())),
+            None => {}
+            Some(_) if line.starts_with("```") => blocks.extend(open.take()),
+            Some((_, text)) => *text += &format!("{line}\n"),
+        }
+    }
+    assert!(open.is_none(), "a block has no end");
+    blocks
+}
+
+/// A block of the documentation as a whole configuration: a part of a section goes into that section, and what is
+/// required is added. CONTRIBUTING.md states this rule.
+fn completed(block: &str) -> String {
+    let (snapshot, destination) = MINIMAL.split_at(MINIMAL.find("[[destination]]").unwrap());
+    match block.strip_prefix("# in ").and_then(|rest| rest.split_once('\n')) {
+        Some(("[[destination]]", rest)) => format!("{MINIMAL}{rest}"),
+        Some(("[snapshot]", rest)) => format!("{snapshot}{rest}{destination}"),
+        Some((section, rest)) => format!("{MINIMAL}{section}\n{rest}"),
+        None => {
+            let table: toml::Table = block.parse().unwrap();
+            let absent = |key: &str, text: &str| if table.contains_key(key) { "" } else { text }.to_owned();
+            format!("{block}{}{}", absent("snapshot", snapshot), absent("destination", destination))
+        }
+    }
+}
+
+/// What people copy from the documentation works.
+#[test]
+fn every_block_of_toml_in_the_documentation_is_a_valid_configuration() {
+    let mut read = 0;
+    for (page, text) in pages() {
+        for (line, block) in toml_blocks(&text) {
+            // Files of secrets are not there.
+            let block = block.replace("password-file = 'C:\\ProgramData\\afterbackup\\vault.secret'", "password-env = 'X'");
+            let config = for_windows(&completed(&block), &|_| Some("secret".to_owned()));
+            config.unwrap_or_else(|error| panic!("{page}:{line}: {error}"));
+            read += 1;
+        }
+    }
+    assert!(read >= 8, "{read}");
+}
+
+#[test]
+fn documented_default_of_retention_is_the_default() {
+    let (_, page) = pages().into_iter().find(|(page, _)| page == "docs/retention.md").unwrap();
+    let (_, block) = toml_blocks(&page).into_iter().next().unwrap();
+    assert_eq!(read(&completed(&block)).destinations[0].retention, read(MINIMAL).destinations[0].retention);
+}
+
+/// The files in config/.
 fn samples() -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut samples = Vec::new();

@@ -1,7 +1,7 @@
 //! The Windows event log: results and faults under fixed ids, for the tools that watch servers.
 //!
-//! [`entry`] decides what an event is there, as a pure function over a table that README repeats and never reuses. Events
-//! that only a person following a run wants to see are not in it.
+//! [`entry`] decides what an event is there, as a pure function over a table that docs/monitoring.md repeats; ids are
+//! never reused. Events that only a person following a run wants to see are not in it.
 //!
 //! The source is registered when the service is installed. Where it is not, nothing is written: without the program's
 //! table of messages Event Viewer would show a complaint instead of the text. A record that cannot be written stops
@@ -125,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn readme_has_the_table() {
-        let readme = include_str!("../../README.md");
-        let (_, after) = readme.split_once("| id | event | meaning |\n|---|---|---|\n").unwrap();
+    fn documentation_has_the_table() {
+        let page = include_str!("../../docs/monitoring.md");
+        let (_, after) = page.split_once("| id | event | meaning |\n|---|---|---|\n").unwrap();
         let written: Vec<&str> = after.lines().take_while(|line| line.starts_with('|')).collect();
         let table: Vec<String> =
             TABLE.iter().map(|(id, event, meaning)| format!("| {id} | `{event}` | {meaning} |")).collect();

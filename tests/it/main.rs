@@ -18,6 +18,7 @@ mod config_cli;
 mod damage;
 mod database;
 mod destination;
+mod docs;
 mod fanout;
 mod fetch;
 mod harness;
