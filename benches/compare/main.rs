@@ -360,7 +360,7 @@ impl Bench<'_> {
         }
         let [theirs, ours] = all.as_slice() else { return Ok(()) };
         self.table.ratio("fetch of one 10 KiB file : tar | zstd", ours.wall(), theirs.wall(), Some(0.03), seconds);
-        if let Some(bytes) = ours.last().and_then(|cost| programs::number_in(&cost.stdout, "read-bytes")) {
+        if let Some(bytes) = ours.last().and_then(|cost| programs::number_in(&cost.stdout, "read_bytes")) {
             self.table.at_most("fetch of one 10 KiB file, bytes read", bytes as f64, Some(0.6e6), megabytes);
         }
         Ok(())
@@ -417,7 +417,7 @@ impl Bench<'_> {
         if let Some(requests) = programs::number_in(stdout, "read-requests") {
             self.table.at_most("  ranged requests after the listing", requests as f64, Some(3.0), count);
         }
-        if let Some(bytes) = programs::number_in(stdout, "read-bytes") {
+        if let Some(bytes) = programs::number_in(stdout, "read_bytes") {
             self.table.at_most("  bytes read", bytes as f64, Some(0.6e6), megabytes);
         }
         Ok(())

@@ -12,7 +12,6 @@ use crate::sqlserver::{self, Kind, PairFinding, Report, Severity, Verdict};
 
 /// What was found in one database file.
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct DatabaseCheck {
     /// Its path.
     #[serde(skip)]

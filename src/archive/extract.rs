@@ -42,7 +42,6 @@ pub struct Options {
 
 /// What was unpacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Fetched {
     /// Files written.
     pub files: u64,

@@ -29,7 +29,6 @@ pub struct Index {
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Entry {
     /// Path in the archive, with `/`.
     pub path: String,

@@ -17,7 +17,6 @@ pub const MAX_BYTES: u64 = 1 << 20;
 
 /// What is known of an archive without opening it. Fields are described in FORMAT.md, section 4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Manifest {
     /// Major version of the format.
     pub format: u32,
@@ -78,7 +77,6 @@ pub struct Encryption {
 
 /// Where the index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct IndexLocation {
     /// Number of its first frame.
     pub frame: u64,
@@ -103,7 +101,6 @@ pub struct Part {
 
 /// The verdict on one database file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Database {
     /// Name of the database, or of the file where it is unknown.
     pub name: String,
@@ -341,10 +338,10 @@ mod tests {
         assert!(changed("id", "ABC-20261122T235900Z".into()).is_err());
         assert!(changed("archive", "../../etc/passwd".into()).is_err());
         assert!(changed("archive", "XYZ-20261122T235900Z.tar.zst.age".into()).is_err());
-        assert!(changed("compressed-bytes", 1001.into()).is_err());
+        assert!(changed("compressed_bytes", 1001.into()).is_err());
         assert!(changed("sha256", "abc".into()).is_err());
         assert!(changed("bytes", u64::MAX.into()).is_err());
-        assert!(changed("uncompressed-bytes", u64::MAX.into()).is_err());
+        assert!(changed("uncompressed_bytes", u64::MAX.into()).is_err());
     }
 
     #[test]

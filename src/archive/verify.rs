@@ -14,7 +14,6 @@ use crate::monitor::Monitor;
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Verified {
     /// Bytes of the tar that were decompressed and compared.
     pub plain_bytes: u64,

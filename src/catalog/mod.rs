@@ -348,10 +348,10 @@ mod tests {
         let digits = "0".repeat(64);
         let (name, stamp) = (id.archive_name(false), id.stamp());
         format!(
-            r#"{{"format":1,"id":"{id}","site":"{}","completed":"{stamp}","completion-evidence":"metadata",
+            r#"{{"format":1,"id":"{id}","site":"{}","completed":"{stamp}","completion_evidence":"metadata",
             "archived":"{stamp}","program":"test","host":"CM01","archive":"{name}","bytes":100,"sha256":"{digits}",
-            "compressed-bytes":100,"uncompressed-bytes":1536,"files":0,
-            "index":{{"frame":0,"frames":1,"frame-offset":0,"offset":512,"size":9}}}}"#,
+            "compressed_bytes":100,"uncompressed_bytes":1536,"files":0,
+            "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9}}}}"#,
             id.site()
         )
         .into_bytes()

@@ -33,13 +33,11 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Document {
     files: Vec<One>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct One {
     path: String,
     #[serde(flatten)]

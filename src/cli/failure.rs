@@ -36,7 +36,7 @@ impl Failure {
     pub(super) fn event(&self) -> Event {
         Event::new("error", Level::Error, self.message.clone())
             .with("hint", self.hint.clone())
-            .with("exit-code", self.exit as u8)
+            .with("exit_code", self.exit as u8)
     }
 }
 

@@ -73,7 +73,6 @@ impl Key {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Report<'a> {
     archive: &'a ArchiveId,
     destination: &'a str,
@@ -83,7 +82,6 @@ struct Report<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Raw<'a> {
     archive: &'a ArchiveId,
     destination: &'a str,

@@ -34,14 +34,12 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Listing {
     archives: Vec<Row>,
     destinations: Vec<Read>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Row {
     id: ArchiveId,
     completed: Timestamp,
@@ -60,7 +58,6 @@ struct Row {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Read {
     name: String,
     location: String,

@@ -33,7 +33,6 @@ pub(super) struct UnpinArgs {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Report {
     archive: ArchiveId,
     pinned: bool,

@@ -39,7 +39,6 @@ impl Args {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Report {
     dry_run: bool,
     destinations: Vec<Pruned>,

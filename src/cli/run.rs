@@ -77,7 +77,7 @@ fn report(program: &Program<'_>, runs: &[LastRun]) -> Exit {
 
 fn finished(program: &Program<'_>, exit: Exit) -> Exit {
     if program.console.is_json() {
-        let event = Event::new("finished", Level::Info, "Finished").with("exit-code", exit as u8);
+        let event = Event::new("finished", Level::Info, "Finished").with("exit_code", exit as u8);
         program.console.event(&event);
     }
     exit

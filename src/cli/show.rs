@@ -36,7 +36,6 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Shown<'a> {
     destination: &'a str,
     manifest: &'a Manifest,

@@ -55,7 +55,6 @@ impl FromStr for Share {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Report {
     archives: Vec<One>,
     /// Manifests that cannot be read: what they stand for cannot be verified.
@@ -63,7 +62,6 @@ struct Report {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct One {
     archive: ArchiveId,
     destination: String,

@@ -145,7 +145,7 @@ impl Attempt<'_> {
         self.context.tell(
             &Event::new("started", Level::Info, message)
                 .with("archive", self.id.to_string())
-                .with("snapshot-bytes", bytes)
+                .with("snapshot_bytes", bytes)
                 .with("evidence", self.completion.reasons.clone()),
         );
         self.tell_oddities();

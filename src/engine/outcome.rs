@@ -98,7 +98,6 @@ pub enum DestinationResult {
 
 /// What became of pruning one destination.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Pruned {
     /// Which destination.
     pub destination: String,
@@ -275,7 +274,7 @@ impl SiteOutcome {
                 );
                 event("archived", Level::Info, message)
                     .with("files", files)
-                    .with("uncompressed-bytes", plain)
+                    .with("uncompressed_bytes", plain)
                     .with("bytes", bytes)
                     .with("sha256", manifest.map(|manifest| manifest.sha256.to_string()))
             }

@@ -30,7 +30,7 @@ pub(super) fn tell(context: &Context<'_>, held: &[Held<'_>], outcome: &SiteOutco
         let message = format!("{name} was sound in {id}, {is}: keep that archive (afterbackup pin {id})");
         let event = Event::new("database-worsened", level, message);
         let event = event.with("archive", now.id.to_string()).with("database", name);
-        context.tell(&event.with("sound-in", id.to_string()));
+        context.tell(&event.with("sound_in", id.to_string()));
     }
 }
 

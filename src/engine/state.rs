@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// What is known of the last runs on this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[serde(default)]
 pub struct State {
     /// Who holds the run lock; what a process that died has left counts only while the lock is held.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,6 @@ pub struct State {
 
 /// A run under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Work {
     /// Who began it.
     pub by: By,
@@ -61,7 +60,6 @@ pub enum By {
 
 /// How the last run of a site ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct LastRun {
     /// The archive, if it came to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +79,6 @@ pub struct LastRun {
 
 /// What became of a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct LastPush {
     /// Its name.
     pub name: String,

@@ -39,7 +39,6 @@ pub struct Evidence<'a> {
 
 /// The decision about a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Verdict {
     /// The site; `None` when no site is known at all.
     pub site: Option<SiteCode>,

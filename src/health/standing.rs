@@ -40,7 +40,6 @@ pub enum Health {
 
 /// Something that is not right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Problem {
     /// How bad it is.
     pub health: Health,

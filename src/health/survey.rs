@@ -36,7 +36,6 @@ impl Surveyed {
 
 /// What a destination holds of a site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Holding {
     /// The newest whole archive that is not of the future.
     pub newest: Option<Newest>,
@@ -52,7 +51,6 @@ pub struct Holding {
 
 /// The newest archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Newest {
     /// Its id.
     pub id: ArchiveId,
@@ -65,7 +63,6 @@ pub struct Newest {
 
 /// What the manifest tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Content {
     /// Size of what is in it.
     pub uncompressed_bytes: u64,

@@ -28,7 +28,6 @@ pub trait Task: Send + Sync {
 
 /// What happened, for people (through `Display` text made by the console) and for programs (`--json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Event {
     /// What kind of event: `started`, `archived`, `pushed`, `push-failed`, `verified`, `removed`, `warning`, …
     pub event: &'static str,

@@ -393,7 +393,7 @@ impl Plan {
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut plan = serializer.serialize_struct("Plan", 4)?;
-        plan.serialize_field("time-zone", &self.zone_name())?;
+        plan.serialize_field("time_zone", &self.zone_name())?;
         plan.serialize_field("keep", &self.keep_total())?;
         plan.serialize_field("remove", &self.remove_total())?;
         plan.serialize_field("archives", &self.decisions)?;
@@ -847,7 +847,7 @@ mod tests {
         let plan = plan(&archives, &Policy { daily: 7, ..rules() }, at("2026-11-22T14:00:00Z"));
         insta::assert_snapshot!(serde_json::to_string_pretty(&plan).unwrap(), @r#"
         {
-          "time-zone": "UTC",
+          "time_zone": "UTC",
           "keep": {
             "archives": 1,
             "bytes": 1073741824

@@ -52,7 +52,6 @@ pub struct Installed {
 
 /// How the service is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// In one word.
     pub state: &'static str,

@@ -13,7 +13,6 @@ use super::trail::Known;
 
 /// One thing found in comparing the files of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct PairFinding {
     /// How much it matters.
     pub severity: Severity,

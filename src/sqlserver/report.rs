@@ -11,7 +11,7 @@ pub const LISTED: usize = 100;
 
 /// The result of checking one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(default)]
 pub struct Report {
     /// What the content is.
     pub kind: Kind,
@@ -113,7 +113,7 @@ impl fmt::Display for Obstacle {
 
 /// What a file says about its database. Values that could not be read or cannot be trusted are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(default)]
 pub struct Facts {
     /// Name of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,7 +179,7 @@ pub enum PageVerify {
 
 /// Pages by kind; every page is counted once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(default)]
 pub struct PageCounts {
     /// All pages.
     pub total: u64,
@@ -205,7 +205,7 @@ pub struct PageCounts {
 
 /// Log blocks and, in backups, headers and streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(default)]
 pub struct BlockCounts {
     /// Log blocks.
     pub log_blocks: u64,
@@ -229,7 +229,6 @@ pub struct BlockCounts {
 
 /// One thing found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Finding {
     /// What it is, for programs.
     pub problem: Problem,

@@ -58,7 +58,7 @@ fn everything_works_on_a_bucket() {
     cloud.run(&["fetch", "latest", "--to", "back"]).exits(0);
     assert_same_tree(&scene.path("back/XYZBackup"), &scene.snapshot());
     let one = cloud.run(&["fetch", "latest", "--to", "one", "**/hman.ini", "--json"]).exits(0).json();
-    assert!(one["read-bytes"].as_u64().unwrap() < 1_100_000, "{one}");
+    assert!(one["read_bytes"].as_u64().unwrap() < 1_100_000, "{one}");
     assert_eq!(assert_part_of_tree(&scene.path("one/XYZBackup"), &scene.snapshot()), 1);
     cloud.run(&["pin", "latest", "--reason", "the first"]).exits(0);
     for day in 1..4 {

@@ -102,7 +102,7 @@ fn errors_are_json_too_when_asked_for() {
     lock.lock().unwrap();
     let output = scene.run(&["run", "--json"]).exits(5);
     let events = output.events();
-    assert_eq!((&events[0]["event"], &events[0]["exit-code"]), (&"error".into(), &5.into()));
+    assert_eq!((&events[0]["event"], &events[0]["exit_code"]), (&"error".into(), &5.into()));
 }
 
 #[test]

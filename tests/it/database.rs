@@ -62,7 +62,7 @@ fn sound_database_is_said_everywhere() {
     assert_eq!(databases.len(), 2, "{databases:?}");
     assert_eq!(
         databases[0],
-        serde_json::json!({"name": "CM_P01", "verdict": "sound", "pages": 64, "damaged-pages": 0})
+        serde_json::json!({"name": "CM_P01", "verdict": "sound", "pages": 64, "damaged_pages": 0})
     );
     assert_eq!(databases[1]["name"], "CM_XYZ_log.ldf");
     assert_eq!(databases[1]["verdict"], "sound");
@@ -86,12 +86,12 @@ fn index_has_the_facts() {
     let facts = &found["facts"];
     assert_eq!(facts["database"], "CM_P01");
     assert_eq!(facts["version"], "2019");
-    assert_eq!(facts["page-verify"], "checksum");
-    assert_eq!(facts["clean-shutdown"], true);
+    assert_eq!(facts["page_verify"], "checksum");
+    assert_eq!(facts["clean_shutdown"], true);
     assert_eq!((&found["pages"]["total"], &found["pages"]["checksummed"]), (&64.into(), &54.into()));
     assert!(found.get("findings").is_none() && found.get("pairing").is_none(), "{found}");
     let found = entry(&scene, "CM_XYZ_log.ldf");
-    assert_eq!((&found["kind"], &found["blocks"]["virtual-logs"]), (&"log".into(), &4.into()));
+    assert_eq!((&found["kind"], &found["blocks"]["virtual_logs"]), (&"log".into(), &4.into()));
     assert!(entry(&scene, "hman.ini").is_null());
 }
 
@@ -101,7 +101,7 @@ fn damaged_page_is_archived_all_the_same_and_named() {
     let output = scene.run(&["run"]).exits(6);
     assert!(output.stderr.contains("XYZBackup/SiteDBServer/CM_XYZ.mdf: DAMAGED 1 of 64 pages (first: 20)"), "{output}");
     let databases = databases(&scene);
-    assert_eq!((&databases[0]["verdict"], &databases[0]["damaged-pages"]), (&"damaged".into(), &1.into()));
+    assert_eq!((&databases[0]["verdict"], &databases[0]["damaged_pages"]), (&"damaged".into(), &1.into()));
     assert_eq!(databases[1]["verdict"], "sound");
     // That it lies there already does not make it sound.
     scene.run(&["run"]).exits(6).says("is already archived").says("DAMAGED database");
@@ -110,7 +110,7 @@ fn damaged_page_is_archived_all_the_same_and_named() {
     let listed = scene.run(&["list", "--json"]).exits(0).json();
     assert_eq!(listed["archives"][0]["good"], false);
     let found = entry(&scene, "CM_XYZ.mdf");
-    assert_eq!((&found["findings"][0]["page"], &found["findings-total"]), (&20.into(), &1.into()), "{found}");
+    assert_eq!((&found["findings"][0]["page"], &found["findings_total"]), (&20.into(), &1.into()), "{found}");
     // What is stored is what was there, and whole.
     scene.run(&["verify"]).exits(0);
     scene.run(&["fetch", "latest", "--to", "back"]).exits(0);
@@ -127,7 +127,7 @@ fn damage_is_an_event_for_programs() {
     assert_eq!((&event["level"], &event["archive"]), (&"error".into(), &ID.into()));
     let damage = event["damage"].as_str().unwrap();
     assert!(damage.contains("CM_XYZ.mdf") && damage.contains("20, 30"), "{damage}");
-    assert_eq!((of("archived").len(), of("finished")[0]["exit-code"].as_u64()), (1, Some(6)));
+    assert_eq!((of("archived").len(), of("finished")[0]["exit_code"].as_u64()), (1, Some(6)));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn every_damaged_page_counts_and_few_are_told() {
     let scene = scene(&damaged(&pages), &log(0, TODAY));
     let output = scene.run(&["run"]).exits(6).says("DAMAGED 30 of 64 pages (first: 11, 12, 13)");
     assert!(output.stderr.lines().count() < 12, "{output}");
-    assert_eq!(databases(&scene)[0]["damaged-pages"], 30);
+    assert_eq!(databases(&scene)[0]["damaged_pages"], 30);
     scene.run(&["list"]).exits(0).says("DAMAGED 30 pages");
 }
 
@@ -146,7 +146,7 @@ fn log_of_another_day_or_database_is_damage() {
         let scene = scene(&data(), &other);
         scene.run(&["run"]).exits(6).says(words).says("CM_XYZ.mdf");
         let databases = databases(&scene);
-        let about = (&databases[0]["verdict"], &databases[0]["damaged-pages"], &databases[0]["unpaired"]);
+        let about = (&databases[0]["verdict"], &databases[0]["damaged_pages"], &databases[0]["unpaired"]);
         assert_eq!(about, (&"damaged".into(), &0.into(), &true.into()), "{databases:?}");
         scene.run(&["list"]).exits(0).says("DAMAGED: files do not fit together");
         let found = entry(&scene, "CM_XYZ.mdf");
@@ -234,7 +234,7 @@ fn database_that_was_sound_in_the_archive_before_is_told_loudly() {
         event["message"],
         format!("CM_P01 was sound in {ID}, is damaged now: keep that archive (afterbackup pin {ID})")
     );
-    assert_eq!((&event["database"], &event["sound-in"]), (&"CM_P01".into(), &ID.into()));
+    assert_eq!((&event["database"], &event["sound_in"]), (&"CM_P01".into(), &ID.into()));
     // It is no news any more.
     assert!(worsened(&next(&scene, 2, &damaged(&[20]), 6)).is_empty());
     assert!(worsened(&next(&scene, 3, &data(), 0)).is_empty());

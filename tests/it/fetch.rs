@@ -30,7 +30,7 @@ fn report_for_programs_counts_what_was_fetched() {
     assert_eq!(report["files"], 39);
     assert_eq!(report["damaged"], serde_json::json!([]));
     let report = scene.run(&["fetch", ID, "--to", "back", "--json"]).exits(0).json();
-    assert_eq!((&report["files"], &report["already-there"]), (&0.into(), &39.into()));
+    assert_eq!((&report["files"], &report["already_there"]), (&0.into(), &39.into()));
 }
 
 #[test]

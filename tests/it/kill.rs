@@ -71,7 +71,7 @@ fn kill_after(mut child: Child, moment: Duration) -> bool {
 fn assert_nothing_half(scene: &Scene, destination: &str) {
     let listed = scene.run(&["list", "--json"]).exits(0).json();
     for archive in listed["archives"].as_array().unwrap() {
-        assert_eq!(archive["incomplete-on"].as_array().unwrap().len(), 0, "{archive}");
+        assert_eq!(archive["incomplete_on"].as_array().unwrap().len(), 0, "{archive}");
     }
     assert_eq!(listed["destinations"][0]["problems"].as_array().unwrap().len(), 0, "{listed}");
     for name in scene.held(destination) {

@@ -28,7 +28,7 @@ fn archives_are_listed_for_programs() {
     let archive = &listed["archives"][0];
     assert_eq!(archive["id"], ID);
     assert_eq!(archive["destinations"], serde_json::json!(["vault", "offsite"]));
-    assert_eq!(archive["within-change-tracking"], false);
+    assert_eq!(archive["within_change_tracking"], false);
     assert_eq!(archive["good"], true);
     assert_eq!(archive["bytes"], fs::metadata(scene.archive("vault")).unwrap().len());
 }

@@ -26,6 +26,7 @@ mod help;
 mod hostile;
 #[cfg(unix)]
 mod interop;
+mod json;
 mod kill;
 mod list;
 mod log;

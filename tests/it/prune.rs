@@ -63,7 +63,7 @@ fn dry_run_says_what_prune_would_do_and_does_nothing() {
     ");
     assert_eq!(left(&scene, "vault"), [22, 23, 24, 25]);
     let json = scene.run(&["prune", "--dry-run", "--json"]).exits(0).json();
-    assert_eq!(json["dry-run"], true);
+    assert_eq!(json["dry_run"], true);
     let decisions = json["destinations"][0]["plan"]["archives"].as_array().unwrap();
     assert_eq!(decisions.len(), 4);
 }

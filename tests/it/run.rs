@@ -207,7 +207,7 @@ fn events_of_a_run_are_lines_of_json() {
     assert_eq!(events[1]["destination"], "vault");
     assert_eq!(events[2]["destination"], "away");
     assert_eq!(events[3]["archive"], ID);
-    assert_eq!(events[4]["exit-code"], 3);
+    assert_eq!(events[4]["exit_code"], 3);
 }
 
 // No completed snapshot: exit code 4.
@@ -284,7 +284,7 @@ fn failed_backup_task_is_no_completed_snapshot() {
     let output = scene_with_log(&failed).run(&["run", "--json"]).exits(4);
     let events = output.events();
     assert_eq!(events[0]["event"], "not-complete");
-    assert_eq!(events[1]["exit-code"], 4);
+    assert_eq!(events[1]["exit_code"], 4);
 }
 
 #[test]

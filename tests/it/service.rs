@@ -62,7 +62,7 @@ fn service_is_installed_started_archives_and_is_stopped_and_removed() {
     server.wait("archive", || scene.manifests("vault") == 1);
     scene.run(&["service", "stop"]).exits(0).says("Stopped");
     let status = scene.run(&["--json", "service", "status"]).exits(1).json();
-    assert_eq!((&status["state"], &status["last-exit-code"]), (&"stopped".into(), &0.into()), "{status}");
+    assert_eq!((&status["state"], &status["last_exit_code"]), (&"stopped".into(), &0.into()), "{status}");
     scene.run(&["service", "stop"]).exits(0).says("It does not run");
     server.wait("last record", || server.log().contains("ends: service, exit code 0"));
     assert!(server.log().contains("Archived XYZ-"), "{}", server.log());

@@ -43,16 +43,16 @@ fn old_archive_is_overdue() {
     scene.run(&["run"]).exits(0);
     scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ: the newest archive is of 2021-11-22T23:59:00Z");
     let json = scene.run(&["status", "--json"]).exits(7).json();
-    assert_eq!((&json["health"], &json["exit-code"]), (&"overdue".into(), &7.into()));
+    assert_eq!((&json["health"], &json["exit_code"]), (&"overdue".into(), &7.into()));
     let site = &json["sites"][0];
     assert_eq!(
         (&site["site"], &site["overdue"], &site["newest"]),
         (&"XYZ".into(), &true.into(), &"2021-11-22T23:59:00Z".into())
     );
-    assert_eq!(site["newest-archive"]["id"], ID);
+    assert_eq!(site["newest_archive"]["id"], ID);
     assert_eq!(site["destinations"][0]["newest"]["id"], ID);
     assert_eq!(json["snapshots"][0]["state"], "complete");
-    assert_eq!(json["overdue-limit-seconds"], 432_000);
+    assert_eq!(json["overdue_limit_seconds"], 432_000);
 }
 
 #[test]

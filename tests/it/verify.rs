@@ -24,7 +24,7 @@ fn report_is_for_programs_too() {
     let report = scene.run(&["verify", "latest", "--json"]).exits(0).json();
     let one = &report["archives"][0];
     assert_eq!((&one["archive"], &one["damages"], &one["files"]), (&ID.into(), &0.into(), &39.into()));
-    assert!(one["read-bytes"].as_u64().unwrap() >= fs::metadata(scene.archive("vault")).unwrap().len());
+    assert!(one["read_bytes"].as_u64().unwrap() >= fs::metadata(scene.archive("vault")).unwrap().len());
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn sample_is_a_part() {
     let scene = Scene::new();
     scene.run(&["run"]).exits(0);
     let report = scene.run(&["verify", "--sample", "1%", "--json"]).exits(0).json();
-    let read = report["archives"][0]["read-bytes"].as_u64().unwrap();
+    let read = report["archives"][0]["read_bytes"].as_u64().unwrap();
     assert!(read < fs::metadata(scene.archive("vault")).unwrap().len(), "{read}");
     scene.run(&["verify", "--sample", "100%"]).exits(0).says("ok (a sample");
     for share in ["0%", "101%", "-1%", "half"] {

@@ -197,7 +197,7 @@ fn one_shot_waits_for_the_watcher_and_reports_what_came_of_it() {
     let events = output.events();
     let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["waiting", "told", "finished"], "{output}");
-    assert_eq!((&events[1]["archive"], &events[2]["exit-code"]), (&ID.into(), &0.into()));
+    assert_eq!((&events[1]["archive"], &events[2]["exit_code"]), (&ID.into(), &0.into()));
     assert_eq!(watcher.told("archived").len(), 1);
     assert_eq!(archives(&scene), [ID]);
 }
@@ -309,7 +309,7 @@ fn state_tells_who_did_what() {
         serde_json::from_slice::<Value>(&text).is_ok_and(|state| state["sites"]["XYZ"]["archive"] == ID)
     });
     let state: Value = serde_json::from_slice(&fs::read(scene.path("lock.state")).unwrap()).unwrap();
-    assert_eq!((&state["sites"]["XYZ"]["by"], &state["sites"]["XYZ"]["exit-code"]), (&"watch".into(), &0.into()));
+    assert_eq!((&state["sites"]["XYZ"]["by"], &state["sites"]["XYZ"]["exit_code"]), (&"watch".into(), &0.into()));
     let finished = state["sites"]["XYZ"]["finished"].as_str().unwrap();
     assert!(at(finished) > at(COMPLETED) + SignedDuration::from_hours(1));
 }
@@ -380,7 +380,7 @@ fn one_shot_waits_for_the_watcher_also_while_commands_run_before_and_after() {
     assert_eq!(waiting["event"], "waiting");
     fs::write(go, "").unwrap();
     let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    assert_eq!((&rest[0]["event"], &rest[1]["exit-code"]), (&"told".into(), &0.into()), "{rest:?}");
+    assert_eq!((&rest[0]["event"], &rest[1]["exit_code"]), (&"told".into(), &0.into()), "{rest:?}");
     assert_eq!(one_shot.wait().unwrap().code(), Some(0));
 }
 

@@ -91,7 +91,6 @@ fn exit(health: Health) -> Exit {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Document<'a> {
     health: Health,
     exit_code: u8,
@@ -107,7 +106,6 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct SiteDocument<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,

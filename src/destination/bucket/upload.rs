@@ -51,7 +51,6 @@ fn part_bytes_at(first: u64, index: usize) -> u64 {
 
 /// What the journal object holds. When the upload began is the time of the object itself, by the store's clock.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(super) struct Journal {
     of: String,
     upload_id: String,
@@ -377,7 +376,7 @@ mod tests {
 
     #[test]
     fn journal_names_the_upload() {
-        let text = br#"{"of":"a.tar.zst","upload-id":"2~x/y","host":"h","later":1}"#;
+        let text = br#"{"of":"a.tar.zst","upload_id":"2~x/y","host":"h","later":1}"#;
         assert_eq!(Journal::parse(text).as_deref(), Some("2~x/y"));
         assert_eq!(Journal::parse(b"{\"of\":"), None);
     }
