@@ -747,7 +747,8 @@ fn every_block_of_toml_in_the_documentation_is_a_valid_configuration() {
     for (page, text) in pages() {
         for (line, block) in toml_blocks(&text) {
             // Files of secrets are not there.
-            let block = block.replace("password-file = 'C:\\ProgramData\\afterbackup\\vault.secret'", "password-env = 'X'");
+            let block =
+                block.replace("password-file = 'C:\\ProgramData\\afterbackup\\vault.secret'", "password-env = 'X'");
             let config = for_windows(&completed(&block), &|_| Some("secret".to_owned()));
             config.unwrap_or_else(|error| panic!("{page}:{line}: {error}"));
             read += 1;

@@ -76,7 +76,8 @@ fn links_between_pages_lead_somewhere() {
             if link.starts_with("https://") {
                 continue;
             }
-            let (file, anchor) = link.split_once('#').map_or((link.as_str(), None), |(file, anchor)| (file, Some(anchor)));
+            let (file, anchor) =
+                link.split_once('#').map_or((link.as_str(), None), |(file, anchor)| (file, Some(anchor)));
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             let target = root().join(target);
             assert!(target.exists(), "{}: {link} does not exist", page.display());
@@ -160,7 +161,10 @@ fn every_command_line_of_the_documentation_is_accepted() {
 fn a_command_line_that_the_program_refuses_is_noticed() {
     let page = "Run `afterbackup\nlst` now.\n```sh\nafterbackup fetch latest --two x   # no\n```\n```text\nafterbackup 1\n> afterbackup 2 | more\n```\n";
     let lines = command_lines(page);
-    assert_eq!(lines.iter().map(|line| line.trim()).collect::<Vec<_>>(), ["afterbackup fetch latest --two x", "afterbackup 2", "afterbackup lst"]);
+    assert_eq!(
+        lines.iter().map(|line| line.trim()).collect::<Vec<_>>(),
+        ["afterbackup fetch latest --two x", "afterbackup 2", "afterbackup lst"]
+    );
     for line in lines {
         assert!(afterbackup::cli::Cli::command().try_get_matches_from(words(&line)).is_err(), "{line}");
     }

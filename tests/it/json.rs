@@ -55,7 +55,7 @@ fn keys_of_every_document_and_event_are_in_snake_case() {
         let output = scene.run(&[&["--json"], command].concat());
         assert_snake_case(&command.join(" "), &output.json());
     }
-    for event in scene.run(&["fetch", "no-such-archive", "--to", "x", "--json"]).exits(1).events() {
+    for event in scene.run(&["fetch", "XYZ-20200101T000000Z", "--to", "x", "--json"]).exits(1).events() {
         assert_snake_case("error", &event);
     }
     let manifest = fs::read_to_string(scene.manifest("vault")).unwrap();
