@@ -717,7 +717,7 @@ fn toml_blocks(page: &str) -> Vec<(usize, String)> {
             None if line.starts_with("```toml") => open = Some((number + 1, String::new())),
             None => {}
             Some(_) if line.starts_with("```") => blocks.extend(open.take()),
-            Some((_, text)) => *text += &format!("{line}\n"),
+            Some((_, text)) => writeln!(text, "{line}").unwrap(),
         }
     }
     assert!(open.is_none(), "a block has no end");

@@ -107,7 +107,8 @@ fn command_lines(text: &str) -> Vec<String> {
     for (block, line) in lines(text) {
         let line = match block {
             None => {
-                prose += &format!("{line} ");
+                prose.push_str(line);
+                prose.push(' ');
                 continue;
             }
             Some("sh" | "bat" | "powershell") => line.trim_start_matches('('),
