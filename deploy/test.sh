@@ -1,17 +1,24 @@
 #!/bin/bash
 # Runs every check of the project. A fresh Debian 12 machine with Rust is enough: as root, missing Debian packages are
-# installed. Stops at the first step that fails, with its exit status.
+# installed. Stops at the first step that fails, with its exit status, and says in the end how long each step took.
 #
-#   deploy/test.sh                 everything
-#   deploy/test.sh lint tests      these steps alone
+#   deploy/test.sh                 everything; what concerns Windows runs beside the other steps
+#   deploy/test.sh lint tests      these steps alone, one after another
+#   deploy/test.sh campaign        not part of everything: kills programs at random moments, for some minutes
 #
 # CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER   runs Windows programs, where that target is installed already
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps=(packages format lint docs tests doc-tests ceph scripts licences quick-start windows msi results)
+# Two lanes, each of its steps one after another: neither needs what the other makes, one compiles for this machine in
+# target/debug, the other in target/x86_64-pc-windows-gnu, and each waits now and then for one core or for a server.
+first=(packages)
+linux_lane=(format text scripts licences lint docs tests doc-tests quick-start field ceph)
+windows_lane=(windows msi)
+last=(results)
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 windows_tools=${AFTERBACKUP_WINDOWS_TOOLS:-../shared/windows}
+field_cases=${AFTERBACKUP_FIELD_CASES:-../shared/field}
 windows_target=x86_64-pc-windows-gnu
 
 say() { printf '%s\n' "$*"; }
@@ -25,13 +32,18 @@ die() { say "error: $*" >&2; exit 1; }
 work=$(mktemp -d)
 times=()
 current=''
+lane=''
 finish() {
     local status=$?
+    # The other lane, with all that it has started.
+    [ -z "$lane" ] || kill -- "-$lane" 2>/dev/null || true
     if [ -e "$work/ceph" ]; then
         DIR=$work/ceph tests/ceph.sh down || true
     fi
+    [ -z "$lane" ] || { wait "$lane" 2>/dev/null || true; }
+    [ ! -e "$work/lane.log" ] || { say; cat "$work/lane.log"; }
     rm -rf "$work"
-    [ ${#times[@]} -eq 0 ] || printf '\n=== times\n%s\n' "$(printf '%s\n' "${times[@]}")"
+    [ ${#times[@]} -eq 0 ] || printf '\n=== times, and what the processors worked\n%s\n' "$(printf '%s\n' "${times[@]}")"
     [ "$status" -eq 0 ] || say "FAILED: ${current:-start} (exit status $status)"
     exit "$status"
 }
@@ -42,16 +54,24 @@ trap 'exit 143' TERM
 step() { # NAME: runs the function of that name, - being _
     local begin=$SECONDS
     current=$1
+    times >"$work/before"
     printf '\n=== %s\n' "$1"
     "step_${1//-/_}"
-    times+=("$(printf '%5d s  %s' $((SECONDS - begin)) "$1")")
+    times >"$work/after"
+    times+=("$(printf '%5d s  %5d s  %s' $((SECONDS - begin)) "$(worked)" "$1")")
+}
+
+# What the commands that were waited for between the two took, in seconds of processors.
+worked() {
+    tail -qn 1 "$work/before" "$work/after" | tr 'ms' '  ' |
+        awk '{ seconds = $1 * 60 + $2 + $3 * 60 + $4 - seconds } END { printf "%d", seconds }'
 }
 
 # --- what the tests need -----------------------------------------------------
 
 step_packages() {
-    local wanted=(age ceph-mgr ceph-mon ceph-osd faketime gcc jq libarchive-tools libc6-dev p7zip-full radosgw
-        shellcheck time zstd)
+    local wanted=(age ceph-mgr ceph-mon ceph-osd codespell faketime gcc jq libarchive-tools libc6-dev p7zip-full
+        python3 radosgw shellcheck time zstd)
     local package missing=()
     for package in "${wanted[@]}"; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
@@ -63,8 +83,10 @@ step_packages() {
     [ "$(id -u)" = 0 ] || die "run this as root, or install: ${missing[*]}"
     say "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update
-    apt-get -qq -y --no-install-recommends install "${missing[@]}" >"$work/apt.log" 2>&1 ||
+    # Another process may be at work, on machines that update themselves for one.
+    local patience=(-o DPkg::Lock::Timeout=600)
+    apt-get -qq "${patience[@]}" update
+    apt-get -qq "${patience[@]}" -y --no-install-recommends install "${missing[@]}" >"$work/apt.log" 2>&1 ||
         { cat "$work/apt.log"; die "apt-get install failed"; }
 }
 
@@ -113,6 +135,12 @@ step_doc_tests() {
     cargo test --locked --doc
 }
 
+# Programs that are killed at random moments: how many of them hit is a matter of luck, so that only what is left behind
+# is judged. stop.rs kills at every named point, in the step tests.
+step_campaign() {
+    cargo test --locked --test it -- --ignored --nocapture kill::
+}
+
 # The tests that want a real, distributed S3 service.
 step_ceph() {
     local settings
@@ -135,6 +163,14 @@ step_ceph() {
 
 # --- the rest ----------------------------------------------------------------
 
+# Misspelt words. Words of the domain that look like one are in .config/words.
+step_text() {
+    local texts=()
+    mapfile -t texts < <(git ls-files '*.rs' '*.md' '*.sh' '*.toml' ':!tests/it/snapshots')
+    codespell --ignore-words .config/words "${texts[@]}"
+    say "${#texts[@]} files"
+}
+
 step_scripts() {
     local scripts=(.ci/run)
     mapfile -t -O 1 scripts < <(find deploy tests -name '*.sh' | sort)
@@ -144,8 +180,15 @@ step_scripts() {
 
 # Every package must offer a licence of the list in .config/deny.toml. cargo-deny looks at more, where it is installed.
 step_licences() {
+    local checks=(licenses bans sources)
     if cargo deny --version >/dev/null 2>&1; then
-        cargo deny --locked check --config .config/deny.toml licenses bans sources
+        # Without its database, which it would fetch, it knows no advisories.
+        if compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-db*/*" >/dev/null; then
+            checks+=(advisories)
+        else
+            skip "advisories: there is no database of them here"
+        fi
+        cargo deny --locked --offline check --config .config/deny.toml "${checks[@]}"
         return
     fi
     sed -n '/^allow = \[/,/^\]/s/^ *"\(.*\)",.*/\1/p' .config/deny.toml >"$work/allowed"
@@ -175,7 +218,21 @@ step_quick_start() {
     PROFILE=dev deploy/quick-start.sh
 }
 
-# The release build that users get, and the tests as that same build, under Wine.
+# What others have met, rebuilt: each case runs the program and looks at what came out.
+step_field() {
+    if [ ! -x "$field_cases/run" ]; then
+        skip "no $field_cases"
+        return
+    fi
+    AB=$PWD/target/debug/afterbackup "$field_cases/run" >"$work/field.log" || {
+        grep -v '^ok ' "$work/field.log"
+        die "cases from the field are not right"
+    }
+    tail -n 1 "$work/field.log" | tee "$work/field.summary"
+}
+
+# The release build that users get, and the tests with that program, under Wine. The tests themselves are built without
+# optimising the whole program at once, which took longer than all of them.
 step_windows() {
     local libraries runner program=target/$windows_target/release/afterbackup.exe
     libraries=$(rustc --print target-libdir --target "$windows_target")
@@ -191,7 +248,11 @@ step_windows() {
     cargo build --locked --release --target "$windows_target"
     windows_imports "$program"
     windows_resources "$program"
+    ! grep -q AFTERBACKUP_TEST_STOP "$program" || die "$program can be stopped by the tests' variables"
     "$runner" "$program" --version
+    # As Wine names it.
+    program=Z:$PWD/$program
+    export AFTERBACKUP_TEST_PROGRAM=${program//\//\\}
     windows_tests
     "$runner" --stop 2>/dev/null || true
 }
@@ -220,7 +281,9 @@ windows_imports() { # PROGRAM
 
 # A folder of this machine is a share for them; .config/nextest.toml says what is left out, and why.
 windows_tests() {
-    local options=(--release --target "$windows_target" --lib --test it)
+    local options=(--target "$windows_target" --lib --test it)
+    # Nobody reads line numbers there, and the linker is slow.
+    export CARGO_PROFILE_DEV_DEBUG=none
     mkdir "$work/share"
     export WINE_UNC="afterbackup/share\$=$work/share" AFTERBACKUP_TEST_SHARE='\\afterbackup\share$'
     if has_nextest; then
@@ -245,16 +308,44 @@ step_msi() {
 step_results() {
     local name
     [ ${#skips[@]} -eq 0 ] || printf 'SKIPPED %s\n' "${skips[@]}"
-    for name in ceph windows tests; do
+    for name in field ceph windows tests; do
         [ ! -e "$work/$name.summary" ] || cat "$work/$name.summary"
     done
 }
 
-[ $# -gt 0 ] || set -- "${steps[@]}"
+all=("${first[@]}" "${linux_lane[@]}" "${windows_lane[@]}" "${last[@]}" campaign)
 for name in "$@"; do
-    [ "$(type -t "step_${name//-/_}")" = function ] || die "no step $name; there are: ${steps[*]}"
+    [ "$(type -t "step_${name//-/_}")" = function ] || die "no step $name; there are: ${all[*]}"
 done
-for name in "$@"; do
+if [ $# -gt 0 ]; then
+    for name in "$@"; do
+        step "$name" </dev/null
+    done
+    current=''
+    exit 0
+fi
+
+for name in "${first[@]}"; do
     step "$name" </dev/null
 done
+# In a process group of its own, so that it can be ended as a whole.
+set -m
+deploy/test.sh "${windows_lane[@]}" results >"$work/lane.log" 2>&1 </dev/null &
+lane=$!
+set +m
+for name in "${linux_lane[@]}"; do
+    step "$name" </dev/null
+done
+current="${windows_lane[*]}"
+say "waiting for ${windows_lane[*]}"
+status=0
+wait "$lane" || status=$?
+lane=''
+[ "$status" -eq 0 ] || exit "$status"
+say
+cat "$work/lane.log"
+rm "$work/lane.log"
 current=''
+for name in "${last[@]}"; do
+    step "$name" </dev/null
+done

@@ -28,7 +28,7 @@ impl Server {
             folder
         };
         let exe = folder(programs).join("afterbackup.exe");
-        fs::copy(env!("CARGO_BIN_EXE_afterbackup"), &exe).unwrap();
+        fs::copy(crate::harness::program_file(), &exe).unwrap();
         let config = folder(&format!("{programs} settings")).join("afterbackup.toml");
         let bat = folder("Microsoft Configuration Manager/Inboxes/smsbkup.box").join("AfterBackup.bat");
         Self { scene, exe, config, bat }

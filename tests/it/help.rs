@@ -39,7 +39,7 @@ fn every_help_text_begins_with_a_capital_and_has_no_full_stop() {
 
 /// Runs the program in a folder, without any configuration of this machine.
 fn afterbackup(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_afterbackup"))
+    Command::new(crate::harness::program_file())
         .args(arguments)
         .current_dir(folder)
         .env_remove("AFTERBACKUP_CONFIG")

@@ -408,7 +408,7 @@ fn peak_memory(scene: &Scene, args: &[&str]) -> String {
     use std::process::Command;
     let output = Command::new("/usr/bin/time")
         .args(["-f", "%M KiB at most, %e s"])
-        .arg(env!("CARGO_BIN_EXE_afterbackup"))
+        .arg(crate::harness::program_file())
         .arg("--config")
         .arg(scene.config())
         .args(args)

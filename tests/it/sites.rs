@@ -107,7 +107,7 @@ fn as_nobody(scene: &Scene, args: &[&str]) -> crate::harness::Output {
     // The build folder may be closed to others.
     let program = scene.path("program");
     if !program.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_afterbackup"), &program).unwrap();
+        fs::copy(crate::harness::program_file(), &program).unwrap();
     }
     let mut command = std::process::Command::new(program);
     command.arg("--config").arg(scene.config()).args(args).current_dir(scene.root()).uid(NOBODY).gid(NOBODY);

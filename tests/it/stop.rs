@@ -4,9 +4,10 @@
 //! no longer passed is a failed test, not one that tests less.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use jiff::SignedDuration;
 
@@ -23,14 +24,24 @@ fn whole(encrypted: bool) -> [String; 2] {
     [format!("{ID}.json"), format!("{ID}.tar.zst{}", if encrypted { ".age" } else { "" })]
 }
 
+/// The same command of the program that was built with the tests: a released one has no points.
+fn with_points(command: &Command, variable: &str, value: impl AsRef<OsStr>) -> Command {
+    let mut other = Command::new(env!("CARGO_BIN_EXE_afterbackup"));
+    other.args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other.current_dir(command.get_current_dir().unwrap()).env(format!("AFTERBACKUP_TEST_{variable}"), value);
+    other
+}
+
 /// The points that a command passes, each with how often.
-fn points_of(mut command: Command, trace: &Path) -> BTreeMap<String, u32> {
+fn points_of(command: &Command, trace: &Path) -> BTreeMap<String, u32> {
     drop(fs::remove_file(trace));
-    Output::of({
-        command.env("AFTERBACKUP_TEST_TRACE", trace);
-        command
-    })
-    .exits(0);
+    Output::of(with_points(command, "TRACE", trace)).exits(0);
     let mut points = BTreeMap::new();
     for line in fs::read_to_string(trace).unwrap().lines() {
         *points.entry(line.to_owned()).or_default() += 1;
@@ -39,9 +50,8 @@ fn points_of(mut command: Command, trace: &Path) -> BTreeMap<String, u32> {
 }
 
 /// Runs a command that ends at a point.
-fn stop_at(mut command: Command, point: &str) {
-    command.env("AFTERBACKUP_TEST_STOP", point);
-    Output::of(command).exits(STOPPED);
+fn stop_at(command: &Command, point: &str) {
+    Output::of(with_points(command, "STOP", point)).exits(STOPPED);
 }
 
 /// Lets a command die at every point: at each the first two times, in the middle and at the end of its passing. Before
@@ -54,7 +64,7 @@ fn at_every_point(
     mut check: impl FnMut(&str),
 ) {
     prepare();
-    let points = points_of(command(), trace);
+    let points = points_of(&command(), trace);
     let mut expected = expected.to_vec();
     expected.sort_unstable();
     assert_eq!(points.keys().collect::<Vec<_>>(), expected, "the points that are passed");
@@ -65,7 +75,7 @@ fn at_every_point(
         for number in times {
             let point = format!("{name}#{number}");
             prepare();
-            stop_at(command(), &point);
+            stop_at(&command(), &point);
             check(&point);
         }
     }
@@ -279,7 +289,7 @@ const IN_A_BUCKET: &[&str] =
 fn upload_to_a_bucket_that_dies_at_any_point_is_completed_by_the_next_run() {
     let trace = tempfile::tempdir().unwrap();
     // A server of its own for each point: this one keeps parts of uploads that it has forgotten.
-    let points = points_of(Cloud::new().command(&["run"]), &trace.path().join("trace"));
+    let points = points_of(&Cloud::new().command(&["run"]), &trace.path().join("trace"));
     let mut expected = [IN_A_BUCKET, OF_A_RUN].concat();
     expected.sort_unstable();
     assert_eq!(points.keys().collect::<Vec<_>>(), expected);
@@ -287,7 +297,7 @@ fn upload_to_a_bucket_that_dies_at_any_point_is_completed_by_the_next_run() {
         for number in if count == 1 { vec![1] } else { vec![1, count] } {
             let point = format!("{name}#{number}");
             let cloud = Cloud::new();
-            stop_at(cloud.command(&["run"]), &point);
+            stop_at(&cloud.command(&["run"]), &point);
             cloud.run(&["list"]);
             cloud.run(&["run"]).exits(0);
             assert_eq!(cloud.archives(), 1, "{point}");
@@ -302,8 +312,6 @@ fn upload_to_a_bucket_that_dies_at_any_point_is_completed_by_the_next_run() {
 
 #[cfg(unix)]
 mod signals {
-    use std::process::Stdio;
-
     use rustix::process::{Pid, Signal, kill_process};
 
     use super::*;
@@ -313,8 +321,7 @@ mod signals {
     fn interrupted_at(scene: &Scene, args: &[&str], point: &str, signal: Signal) -> i32 {
         let file = scene.path("held-here");
         drop(fs::remove_file(&file));
-        let mut command = scene.command(args);
-        command.env("AFTERBACKUP_TEST_HOLD", format!("{point}={}", file.display()));
+        let mut command = with_points(&scene.command(args), "HOLD", format!("{point}={}", file.display()));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         until(point, || {
             assert!(child.try_wait().unwrap().is_none(), "{point} is not passed");
@@ -327,7 +334,7 @@ mod signals {
     #[test]
     fn run_that_is_interrupted_says_so_and_leaves_nothing() {
         let scene = Scene::new();
-        let points = points_of(scene.command(&["run"]), &scene.path("trace"));
+        let points = points_of(&scene.command(&["run"]), &scene.path("trace"));
         for (number, name) in points.keys().enumerate() {
             let signal = if number % 2 == 0 { Signal::TERM } else { Signal::INT };
             remove_tree(&scene.path("vault/XYZ"));

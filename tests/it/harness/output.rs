@@ -1,5 +1,6 @@
 //! The program's runs and what they print.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
@@ -33,9 +34,14 @@ pub(super) fn normalised_line(line: &str) -> String {
     out.join(" ")
 }
 
+/// The file of the program: the one built with the tests, unless another build of it is to be tested.
+pub fn program_file() -> PathBuf {
+    std::env::var_os("AFTERBACKUP_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_afterbackup").into()).into()
+}
+
 /// The program, without the settings of whoever runs the tests.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_afterbackup"));
+    let mut command = Command::new(program_file());
     command.env_remove("AFTERBACKUP_CONFIG").env_remove("RUST_LOG").env("TZ", "UTC").stdin(Stdio::null());
     command
 }
