@@ -13,9 +13,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Two lanes, each of its steps one after another: neither needs what the other makes, one compiles for this machine in
 # target/debug, the other in target/x86_64-pc-windows-gnu, and each waits now and then for one core or for a server.
 first=(packages)
-linux_lane=(format text scripts licences lint docs tests doc-tests quick-start field ceph)
+linux_lane=(format text scripts licences lint docs tests doc-tests quick-start ceph)
 windows_lane=(windows msi)
-last=(results)
+last=(field results)
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 windows_tools=${AFTERBACKUP_WINDOWS_TOOLS:-../shared/windows}
 field_cases=${AFTERBACKUP_FIELD_CASES:-../shared/field}
