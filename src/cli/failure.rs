@@ -43,8 +43,8 @@ impl Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match &error {
-            LockError::Busy(_) => {
-                Self::new(Exit::Busy, &error).hint(Some("wait until it has ended; the lock goes with its process"))
+            LockError::Busy { .. } => {
+                Self::new(Exit::Busy, &error).hint(Some("wait until it has ended; its lock ends with its process"))
             }
             LockError::Open { .. } => Self::new(Exit::Failed, &error)
                 .hint(Some("set lock-file in the configuration to a path that this account can write")),

@@ -11,7 +11,7 @@ use crate::engine::context::Context;
 use crate::engine::outcome::Pruned;
 use crate::engine::prune;
 use crate::name::SiteCode;
-use crate::platform::lock::RunLock;
+use crate::platform::lock::{Holder, RunLock};
 
 const EXAMPLES: &str = r"Examples:
   afterbackup prune --dry-run
@@ -51,7 +51,8 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         named(&loaded.destinations, name)?;
     }
     // A plan reads only; carrying it out is a run.
-    let _lock = if args.dry_run { None } else { Some(RunLock::take(&loaded.config.lock_file)?) };
+    let holder = Holder::this_process("prune", program.clock.now());
+    let _lock = if args.dry_run { None } else { Some(RunLock::take_as(&loaded.config.lock_file, &holder)?) };
     // With --json there is one document, which has all that the events tell.
     let silent = program.records.listeners();
     let context = program.context(&loaded);

@@ -9,7 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{Loaded, Program};
-use crate::platform::lock::{LockError, RunLock, watcher_lock};
+use crate::platform::lock::{Holder, LockError, RunLock, watcher_lock};
 use crate::watch;
 
 const EXAMPLES: &str = r"It needs no AfterBackup.bat. Ctrl-C and SIGTERM end it; an archive that is being written is dropped, and made by
@@ -36,9 +36,11 @@ pub(super) fn watch(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure
 /// Watches until somebody asks to stop. `ready` is called when watching has begun.
 pub(super) fn resident(program: &Program<'_>, loaded: &Loaded, ready: impl FnOnce()) -> Result<Exit, Failure> {
     let lock_file = &loaded.config.lock_file;
-    let _resident = RunLock::take(&watcher_lock(lock_file)).map_err(|error| match &error {
-        LockError::Busy(path) => {
-            let message = format!("a watcher is already at work (it holds the lock {})", path.display());
+    let watcher = Holder::this_process("watch", program.clock.now());
+    let _resident = RunLock::take_as(&watcher_lock(lock_file), &watcher).map_err(|error| match &error {
+        LockError::Busy { path, holder } => {
+            let who = holder.as_ref().map_or_else(|| "it".to_owned(), ToString::to_string);
+            let message = format!("a watcher is already at work ({who} holds the lock {})", path.display());
             Failure::words(Exit::Busy, message).hint(Some("one watcher serves all sites of a configuration"))
         }
         LockError::Open { .. } => error.into(),

@@ -49,11 +49,13 @@ pub struct Config {
     pub hooks: Hooks,
     /// How others learn how runs went, and that none did.
     pub report: Report,
-    /// The file whose OS lock keeps two runs on this host apart.
+    /// The file whose OS lock keeps two runs of this configuration on this host apart; what is known of its runs lies
+    /// beside it.
     ///
-    /// By default `%ProgramData%\afterbackup\afterbackup.lock`, on Unix `/run/lock/afterbackup.lock` for root and
-    /// `/tmp/afterbackup-<uid>.lock` for others. Not `$XDG_RUNTIME_DIR`: cron jobs have none, and a lock
-    /// that depends on how a run was started keeps nothing apart.
+    /// By default its name comes from the configuration's own path, so that two configurations on one host keep out of
+    /// each other's way. Its folder is one that only we can write, and neither emptied by a restart nor dependent on how
+    /// a run was started (`$XDG_RUNTIME_DIR` is: cron jobs have none): `%ProgramData%\afterbackup`, on Unix
+    /// `/var/lib/afterbackup` for root and `~/.local/state/afterbackup` for others.
     pub lock_file: PathBuf,
     /// The log file.
     pub log: Log,
@@ -65,6 +67,12 @@ pub struct Config {
 const MAX_BYTES: usize = 1 << 20;
 
 impl Config {
+    /// What tells this configuration from others on this host, in a form that file names can hold.
+    #[must_use]
+    pub fn key(&self) -> String {
+        paths::key(&self.file)
+    }
+
     /// Reads and checks a configuration.
     ///
     /// # Errors
@@ -147,7 +155,7 @@ impl Reader<'_, '_> {
         let report = self.report(root);
         let lock_file = match root.text("lock-file") {
             Some(text) => self.path(root, "lock-file", &text),
-            None => Some(paths::default_lock_file(self.env)),
+            None => Some(paths::default_lock_file(file, self.env)),
         };
         let log = self.log(root);
         *read_log = Some(log.clone());

@@ -4,9 +4,9 @@
 //! lock first archives. A one-shot that finds the watcher at work waits, and reports what came of it as if it had done
 //! it itself. One that may not wait leaves a request that the watcher finds, and ends.
 //!
-//! While the lock is held, the [state file](crate::engine::state) says by whom, and afterwards, how it ended.
+//! While the lock is held, a file beside it says by whom, and afterwards, the [state file](crate::engine::state) says how it ended.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use super::context::Context;
 use super::error::RunError;
 use super::outcome::{Outcome, SiteResult};
 use super::run;
-use crate::engine::state::{By, LastRun, State, StateFile, Work};
+use crate::engine::state::{By, Ended, LastRun, State, StateFile};
 use crate::monitor::{Event, Level};
-use crate::platform::lock::{LockError, RunLock, wake_file, watcher_lock};
+use crate::platform::private;
+use crate::platform::lock::{Holder, LockError, RunLock, wake_file, watcher_lock};
 
 /// Between two tries to get the lock.
 const LOOK: Duration = Duration::from_millis(250);
@@ -36,26 +37,27 @@ pub enum Turn {
 /// When another one-shot has the lock, it cannot be taken, or somebody asked to stop.
 pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
     let path = &context.config.lock_file;
-    let state = StateFile::beside(path);
-    let busy = match RunLock::take(path) {
+    let try_once = || RunLock::take_as(path, &Holder::this_process("run", context.clock.now()));
+    let work = match try_once() {
         Ok(lock) => return Ok(Turn::Ours(lock)),
-        Err(error @ LockError::Busy(_)) => error,
+        Err(LockError::Busy { holder: Some(holder), .. }) if holder.command == "watch" => holder,
         Err(error) => return Err(error.into()),
     };
-    let Some(work) = state.read().work.filter(|work| work.by == By::Watch) else { return Err(busy.into()) };
-    let message = format!("The watcher is at work (process {}): waiting for what comes of it", work.pid);
+    let message = format!("The watcher is at work (PID {}): waiting for its result", work.pid);
     context.tell(&Event::new("waiting", Level::Info, message));
     let lock = loop {
         if context.clock.wait(LOOK, context.cancel) {
             return Err(TurnError::Cancelled);
         }
-        match RunLock::take(path) {
+        match try_once() {
             Ok(lock) => break lock,
-            Err(LockError::Busy(_)) => {}
+            Err(LockError::Busy { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     };
-    let done: Vec<LastRun> = state.read().sites.into_values().collect();
+    // What is not known is no result: then the run is ours.
+    let done: Vec<LastRun> =
+        StateFile::of(context.config).read().map(|state| state.sites.into_values().collect()).unwrap_or_default();
     let done = done.into_iter().filter(|last| last.by == By::Watch && last.finished >= work.since);
     let done: Vec<LastRun> = done.collect();
     // What cannot be looked at is for the run to report.
@@ -73,8 +75,9 @@ pub fn hand_over(context: &Context<'_>) -> Result<bool, TurnError> {
     let lock_file = &context.config.lock_file;
     match RunLock::take(&watcher_lock(lock_file)) {
         Ok(_) => Ok(false),
-        Err(LockError::Busy(_)) => match File::create(wake_file(lock_file)) {
+        Err(LockError::Busy { .. }) => match private::create_new(&wake_file(lock_file)) {
             Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
             Err(error) => Err(TurnError::HandOver(error)),
         },
         Err(error) => Err(error.into()),
@@ -87,21 +90,24 @@ pub fn forget_request(context: &Context<'_>) {
     fs::remove_file(wake_file(&context.config.lock_file)).ok();
 }
 
-/// Says, as long as it lives, who has the lock: others wait for a watcher, and not for a one-shot.
-#[derive(Debug)]
+/// Notes what runs do, for those who ask later.
+#[derive(Debug, Clone)]
 pub struct Working {
     file: StateFile,
     by: By,
 }
 
 impl Working {
-    /// Whoever has just taken the lock.
+    /// For whoever has just taken the lock.
     #[must_use]
     pub fn begin(context: &Context<'_>, by: By, _lock: &RunLock) -> Self {
-        let working = Self { file: StateFile::beside(&context.config.lock_file), by };
-        let work = Work { by, pid: std::process::id(), since: context.clock.now() };
-        working.note(|state| state.work = Some(work));
-        working
+        Self { file: StateFile::of(context.config), by }
+    }
+
+    /// Notes how a run ended, whatever it came to.
+    pub fn ended(&self, context: &Context<'_>, exit_code: u8, problems: Vec<String>) {
+        let ended = Ended { by: self.by, finished: context.clock.now(), exit_code, problems };
+        self.note(|state| state.last_run = Some(ended));
     }
 
     fn note(&self, change: impl FnOnce(&mut State)) {
@@ -109,12 +115,6 @@ impl Working {
             // Archives do not depend on it.
             tracing::warn!(path = %self.file.path().display(), %error, "Could not note what the run did");
         }
-    }
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.note(|state| state.work = None);
     }
 }
 

@@ -230,6 +230,17 @@ impl SiteOutcome {
         }
     }
 
+    /// What went wrong, a sentence each: what a person has to know of a run that did not end with 0.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let told = self.events().into_iter().filter(|event| event.level > Level::Info).map(|event| event.message);
+        let unpruned = self.pruned.iter().flat_map(|one| {
+            let reasons = one.refused.iter().chain(&one.failures);
+            reasons.map(move |reason| format!("{} is not pruned: {reason}", one.destination))
+        });
+        told.chain(unpruned).collect()
+    }
+
     /// What to tell about it: one event for the site and one for each destination.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {

@@ -1,53 +1,135 @@
-//! What the last runs did, in a file beside the lock.
+//! What the last runs did, and what verification found, in a file beside the lock: one for each configuration.
 //!
 //! Three things ask for it: `status`, a one-shot that finds the watcher at work on its snapshot and reports what came of
 //! it, and a watcher that is started again. Nothing in it is needed to list or restore archives, and nothing is decided
-//! by it that could lose one: missing or damaged, it is as if nothing were known.
+//! by it that could lose one.
 //!
-//! Only whoever holds the run lock writes it ([`crate::platform::lock`]), as a new file that replaces the old one, so readers need
-//! no lock and never see half of it.
+//! It is written as a new file that replaces the old one, so readers need no lock and never see half of it. Writers keep
+//! each other out by a lock of their own, which nobody holds for longer than a moment: `verify` writes while a run holds
+//! the run lock.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::engine::outcome::{DestinationResult, SiteOutcome};
 use crate::name::{ArchiveId, SiteCode};
-use crate::platform::files::persistently;
-use crate::platform::lock;
+use crate::platform::lock::{self, LockError, RunLock};
+use crate::platform::private;
 
 /// Larger files are none of ours.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 22;
+/// More findings than this say no more than these.
+const MAX_FINDINGS: usize = 1000;
+/// Tries to get the writers' lock, which takes about 50 ms each.
+const TRIES: u32 = 100;
 
-/// What is known of the last runs on this host.
+/// What is known of the last runs of a configuration on this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "snake_case")]
 pub struct State {
-    /// Who holds the run lock; what a process that died has left counts only while the lock is held.
+    /// The last run, whatever it came to, also where it did not begin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub work: Option<Work>,
-    /// The last run of each site.
+    pub last_run: Option<Ended>,
+    /// The last run that came to each site.
     pub sites: BTreeMap<SiteCode, LastRun>,
+    /// When archives were last verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Timestamp>,
+    /// The damage that verification found and that nothing has disproved since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
-/// A run under way.
+/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
+#[serde(rename_all = "snake_case")]
+pub struct Ended {
     /// Who began it.
     pub by: By,
-    /// Its process.
-    pub pid: u32,
-    /// When it began.
-    pub since: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// The exit code, hooks included.
+    pub exit_code: u8,
+    /// What went wrong, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
+/// Damage that `verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Finding {
+    /// In which archive.
+    pub archive: ArchiveId,
+    /// On which destination.
+    pub destination: String,
+    /// When.
+    pub found: Timestamp,
+    /// The first damage, in words.
+    pub problem: String,
+    /// How it was found.
+    pub extent: Extent,
+}
+
+/// How much of an archive was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// Every file.
+    Full,
+    /// The stored bytes, without a look inside.
+    Stored,
+    /// A part.
+    #[serde(other)]
+    Sample,
+}
+
+impl Extent {
+    /// Does a good result of this extent disprove damage that was found with the other?
+    fn disproves(self, found: Self) -> bool {
+        self == Self::Full || self == Self::Stored && found == Self::Stored
+    }
+}
+
+impl State {
+    /// Remembers that an archive was verified, and what was wrong with it.
+    pub fn verified(
+        &mut self,
+        archive: &ArchiveId,
+        destination: &str,
+        extent: Extent,
+        problem: Option<&str>,
+        at: Timestamp,
+    ) {
+        self.verified = Some(at);
+        let same = |one: &Finding| one.archive == *archive && one.destination == destination;
+        match problem {
+            None => self.findings.retain(|one| !(same(one) && extent.disproves(one.extent))),
+            Some(problem) => {
+                self.findings.retain(|one| !same(one));
+                self.findings.push(Finding {
+                    archive: archive.clone(),
+                    destination: destination.to_owned(),
+                    found: at,
+                    problem: problem.to_owned(),
+                    extent,
+                });
+                let excess = self.findings.len().saturating_sub(MAX_FINDINGS);
+                self.findings.drain(..excess);
+            }
+        }
+    }
 }
 
 /// Who begins runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum By {
     /// `run`
     Run,
@@ -60,6 +142,7 @@ pub enum By {
 
 /// How the last run of a site ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct LastRun {
     /// The archive, if it came to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +155,9 @@ pub struct LastRun {
     pub exit_code: u8,
     /// How it ended, in a sentence.
     pub message: String,
+    /// What went wrong, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// What became of each destination.
     #[serde(default)]
     pub destinations: Vec<LastPush>,
@@ -79,6 +165,7 @@ pub struct LastRun {
 
 /// What became of a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct LastPush {
     /// Its name.
     pub name: String,
@@ -107,6 +194,7 @@ impl LastRun {
             finished,
             exit_code,
             message: outcome.events().pop().map(|event| event.message).unwrap_or_default(),
+            problems: outcome.problems(),
             destinations: destinations.collect(),
         }
     }
@@ -117,10 +205,10 @@ impl LastRun {
 pub struct StateFile(PathBuf);
 
 impl StateFile {
-    /// The one that belongs to a lock file.
+    /// The one of a configuration. Where several configurations name the same lock file, each has its own.
     #[must_use]
-    pub fn beside(lock_file: &Path) -> Self {
-        Self(lock::beside(lock_file, ".state"))
+    pub fn of(config: &Config) -> Self {
+        Self(lock::beside(&config.lock_file, &format!(".{}.state", config.key())))
     }
 
     /// Where it is.
@@ -129,62 +217,55 @@ impl StateFile {
         &self.0
     }
 
-    /// What is known. What cannot be read, or was written by another account, is not.
-    #[must_use]
-    pub fn read(&self) -> State {
-        let read = || -> io::Result<State> {
-            let file = File::open(&self.0)?;
-            // The default place on Unix is one where anybody may put a file.
-            if !is_ours(&file)? {
-                return Ok(State::default());
-            }
-            let mut bytes = Vec::new();
-            file.take(MAX_BYTES).read_to_end(&mut bytes)?;
-            Ok(serde_json::from_slice(&bytes)?)
+    /// What is known.
+    ///
+    /// # Errors
+    /// When there is a file that cannot be read, or is none of ours. Nothing is known before the first run.
+    pub fn read(&self) -> io::Result<State> {
+        let file = match private::open(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+            other => other?,
         };
-        read().unwrap_or_default()
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+        Ok(serde_json::from_slice(&bytes)?)
     }
 
-    /// Changes what is known. Only for whoever holds the run lock.
+    /// Changes what is known. What could not be read is replaced.
     ///
     /// # Errors
     /// When the folder cannot be written. What was known stays.
     pub fn update(&self, change: impl FnOnce(&mut State)) -> io::Result<()> {
-        let mut state = self.read();
+        let _alone = self.alone()?;
+        let mut state = self.read().unwrap_or_default();
         change(&mut state);
         let mut json = serde_json::to_vec_pretty(&state).expect("a state has only string keys");
         json.push(b'\n');
-        let new = lock::beside(&self.0, ".new");
-        // Whoever holds the lock is alone: what lies there was left by a process that died.
-        if let Err(error) = fs::remove_file(&new)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = File::options().write(true).create_new(true).open(&new)?;
-        file.write_all(&json)?;
-        drop(file);
-        crate::stop_point::reached("state-written");
-        persistently(|| fs::rename(&new, &self.0))
+        private::replace_when(&self.0, &json, || crate::stop_point::reached("state-written"))
     }
-}
 
-#[cfg(unix)]
-fn is_ours(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let owner = file.metadata()?.uid();
-    Ok(owner == 0 || owner == rustix::process::geteuid().as_raw())
-}
-
-#[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps, reason = "it fails on other systems")]
-fn is_ours(_file: &File) -> io::Result<bool> {
-    Ok(true)
+    fn alone(&self) -> io::Result<RunLock> {
+        let path = lock::beside(&self.0, ".lock");
+        for _ in 0..TRIES {
+            match RunLock::take(&path) {
+                Err(LockError::Busy { .. }) => std::thread::sleep(Duration::from_millis(1)),
+                Err(LockError::Open { source, .. }) => return Err(source),
+                Ok(lock) => return Ok(lock),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{} is locked", path.display())))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn file(folder: &Path) -> StateFile {
+        StateFile(folder.join("lock.state"))
+    }
 
     fn last() -> LastRun {
         LastRun {
@@ -193,34 +274,75 @@ mod tests {
             finished: "2026-11-23T00:10:00Z".parse().unwrap(),
             exit_code: 3,
             message: "Archived".to_owned(),
+            problems: vec!["not on vault: full".to_owned()],
             destinations: vec![LastPush { name: "vault".to_owned(), has_archive: false, reason: Some("full".into()) }],
         }
     }
 
     #[test]
-    fn state_is_read_as_it_was_written_and_nothing_is_left_beside_it() {
+    fn state_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let file = StateFile::beside(&folder.path().join("lock"));
-        assert_eq!(file.read(), State::default());
-        fs::write(folder.path().join("lock.state.new"), "left by a process that died").unwrap();
+        let file = file(folder.path());
+        assert_eq!(file.read().unwrap(), State::default());
         file.update(|state| drop(state.sites.insert("XYZ".parse().unwrap(), last()))).unwrap();
-        let work = Work { by: By::Run, pid: 4711, since: last().finished };
-        file.update(|state| state.work = Some(work.clone())).unwrap();
-        let state = file.read();
-        assert_eq!((state.work, &state.sites[&"XYZ".parse().unwrap()]), (Some(work), &last()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let ended = Ended { by: By::Run, finished: last().finished, exit_code: 1, problems: vec!["x".to_owned()] };
+        file.update(|state| state.last_run = Some(ended.clone())).unwrap();
+        let state = file.read().unwrap();
+        assert_eq!((state.last_run, &state.sites[&"XYZ".parse().unwrap()]), (Some(ended), &last()));
     }
 
     #[test]
-    fn damaged_state_is_as_good_as_none_and_that_of_a_later_version_is_read() {
+    fn many_writers_lose_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let file = StateFile::beside(&folder.path().join("lock"));
+        let file = file(folder.path());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let file = &file;
+                scope.spawn(move || {
+                    for number in 0..8 {
+                        let site = format!("{thread}{number}X").parse().unwrap();
+                        file.update(|state| drop(state.sites.insert(site, last()))).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(file.read().unwrap().sites.len(), 32);
+    }
+
+    #[test]
+    fn damaged_state_is_an_error_to_readers_and_replaced_by_writers() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
         for text in ["", "{", "[]", "{\"sites\": 1}", "\u{0}"] {
             fs::write(file.path(), text).unwrap();
-            assert_eq!(file.read(), State::default(), "{text}");
+            assert!(file.read().is_err() || text == "[]", "{text}");
+            file.update(|state| drop(state.sites.insert("XYZ".parse().unwrap(), last()))).unwrap();
+            assert_eq!(file.read().unwrap().sites.len(), 1, "{text}");
         }
-        let later = r#"{"work": {"by": "magic", "pid": 1, "since": "2026-11-23T00:10:00Z", "x": 1}, "more": []}"#;
+        let later = r#"{"last_run": {"by": "magic", "exit_code": 1, "finished": "2026-11-23T00:10:00Z", "x": 1}, "more": []}"#;
         fs::write(file.path(), later).unwrap();
-        assert_eq!(file.read().work.unwrap().by, By::Other);
+        assert_eq!(file.read().unwrap().last_run.unwrap().by, By::Other);
+    }
+
+    #[test]
+    fn only_what_looks_as_closely_disproves_damage() {
+        let id: ArchiveId = "XYZ-20261122T235900Z".parse().unwrap();
+        let at = last().finished;
+        for (found, good, gone) in [
+            (Extent::Full, Extent::Full, true),
+            (Extent::Full, Extent::Stored, false),
+            (Extent::Full, Extent::Sample, false),
+            (Extent::Stored, Extent::Full, true),
+            (Extent::Stored, Extent::Stored, true),
+            (Extent::Sample, Extent::Sample, false),
+            (Extent::Sample, Extent::Full, true),
+        ] {
+            let mut state = State::default();
+            state.verified(&id, "vault", found, Some("frame 3 is damaged"), at);
+            state.verified(&id, "other", Extent::Full, None, at);
+            assert_eq!(state.findings.len(), 1);
+            state.verified(&id, "vault", good, None, at);
+            assert_eq!(state.findings.is_empty(), gone, "{found:?} {good:?}");
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Standing {
     pub fn look(context: &Context<'_>) -> Self {
         let config = context.config;
         let log = source::read_log(&config.snapshot);
-        let state = StateFile::beside(&config.lock_file).read();
+        let state = StateFile::of(config).read().unwrap_or_default();
         let at = context.clock.now();
         let expected = expected(config, &log, &state, at);
         let destinations = survey(context.destinations, Some(&expected).filter(|sites| !sites.is_empty()), at);

@@ -5,15 +5,15 @@
 //! times (`time() - afterbackup_newest_archive_timestamp_seconds`), which age by themselves.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use crate::health::standing::Standing;
 use crate::health::survey::Newest;
-use crate::platform::files::persistently;
+use crate::platform::private;
 
 /// How the last run on this host ended, whatever it came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,8 @@ const RUN_CODE: &str = "afterbackup_run_exit_code";
 pub(super) fn write(path: &Path, standing: &Standing, ended: Option<Ended>) -> io::Result<()> {
     let ended = ended.or_else(|| last_run(&fs::read_to_string(path).ok()?));
     let text = render(standing, ended);
-    // Not beside it under a name that ends in .prom: collectors would read it half written.
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let mut file = File::create(&partial)?;
-    file.write_all(text.as_bytes())?;
-    drop(file);
-    persistently(|| fs::rename(&partial, path)).inspect_err(|_| drop(fs::remove_file(&partial)))
+    // Until it is whole, under a name that does not end in .prom: collectors would read it.
+    private::replace_public(path, text.as_bytes())
 }
 
 /// What metrics written before tell of the last run.

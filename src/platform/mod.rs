@@ -2,4 +2,5 @@
 
 pub(crate) mod files;
 pub mod lock;
+pub(crate) mod private;
 pub(crate) mod verbatim;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Text that is no duration, size or rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -233,6 +234,16 @@ pub fn format_bandwidth(bytes_per_second: u64) -> String {
     format!("{}/s", format_bytes(bytes_per_second))
 }
 
+/// A time as people on this host read it: local, to the second, with its offset: `2026-11-22 22:46:10+01:00`.
+#[must_use]
+pub fn format_time(time: Timestamp) -> String {
+    format_time_in(time, &TimeZone::system())
+}
+
+fn format_time_in(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
+}
+
 /// How long ago something was: `3 days ago`, `just now`, `in 2 hours (clock?)`.
 #[must_use]
 pub fn format_age(then: Timestamp, now: Timestamp) -> String {
@@ -335,6 +346,14 @@ mod tests {
 
     fn duration_error(text: &str) -> String {
         parse_duration(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn times_are_local_with_their_offset_and_without_fractions() {
+        let time: Timestamp = "2026-11-22T22:46:10.123456789Z".parse().unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(5));
+        assert_eq!(format_time_in(time, &zone), "2026-11-23 03:46:10+05:00");
+        assert_eq!(format_time_in(time, &TimeZone::UTC), "2026-11-22 22:46:10+00:00");
     }
 
     fn size_error(text: &str) -> String {

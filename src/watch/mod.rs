@@ -33,7 +33,7 @@ use crate::error::chain;
 use crate::monitor::{Event, Level, Monitor};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::notify::Reporter;
-use crate::platform::lock::{LockError, RunLock};
+use crate::platform::lock::{Holder, LockError, RunLock};
 use crate::source::task_log::{self, Follower, Run, Runs};
 use crate::source::{self, Marks};
 
@@ -244,9 +244,10 @@ impl<'a> Watcher<'a> {
 
     /// Archives the snapshot of a site, if it is complete.
     fn attempt(&self, code: SiteCode, site: &mut Site, run: Option<&Run>) -> Attempted {
-        let lock = match RunLock::take(&self.context.config.lock_file) {
+        let holder = Holder::this_process("watch", self.context.clock.now());
+        let lock = match RunLock::take_as(&self.context.config.lock_file, &holder) {
             Ok(lock) => lock,
-            Err(LockError::Busy(_)) => return Attempted::Busy,
+            Err(LockError::Busy { .. }) => return Attempted::Busy,
             Err(error) => {
                 self.calm.event(&Event::new("failed", Level::Error, chain(&error)));
                 return Attempted::Unfinished;

@@ -13,12 +13,12 @@ use super::list::databases;
 use super::table::{Align, render};
 use super::{Loaded, Program};
 use crate::engine::inspect::{Look, look};
-use crate::engine::state::{LastRun, Work};
+use crate::engine::state::LastRun;
 use crate::error::chain;
 use crate::health::overdue::Verdict;
 use crate::health::standing::{Health, Problem, SiteStanding, Standing};
 use crate::health::survey::{Holding, Newest};
-use crate::platform::lock;
+use crate::platform::lock::{self, Holder};
 use crate::source::LogEvidence;
 use crate::source::complete::State;
 use crate::source::task_log::Outcome;
@@ -61,7 +61,7 @@ pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     let snapshots = look(&context);
     let standing = Standing::look(&context);
     let lock_file = &loaded.config.lock_file;
-    let work = standing.state.work.clone().filter(|_| lock::is_held(lock_file));
+    let work = lock::holder(lock_file);
     let watched = lock::is_held(&lock::watcher_lock(lock_file));
     if program.console.is_json() {
         program.console.document(&Document::new(&standing, &snapshots, work.as_ref(), watched));
@@ -102,7 +102,7 @@ struct Document<'a> {
     snapshots: Vec<SnapshotDocument>,
     task: Option<String>,
     watcher: bool,
-    work: Option<&'a Work>,
+    work: Option<&'a Holder>,
 }
 
 #[derive(Serialize)]
@@ -138,7 +138,7 @@ struct SnapshotDocument {
 }
 
 impl<'a> Document<'a> {
-    fn new(standing: &'a Standing, snapshots: &[Look], work: Option<&'a Work>, watcher: bool) -> Self {
+    fn new(standing: &'a Standing, snapshots: &[Look], work: Option<&'a Holder>, watcher: bool) -> Self {
         let health = standing.health();
         let sites = standing.sites.iter().map(|one| SiteDocument {
             verdict: &one.verdict,
@@ -219,7 +219,7 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
     units::format_age(then, now)
 }
 
-fn text(standing: &Standing, snapshots: &[Look], work: Option<&Work>, watched: bool) -> String {
+fn text(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched: bool) -> String {
     let mut text = String::new();
     for (name, value) in facts(standing, snapshots, work, watched) {
         text.extend([&format!("{name:<16}{value}"), "\n"]);
@@ -244,7 +244,7 @@ fn text(standing: &Standing, snapshots: &[Look], work: Option<&Work>, watched: b
     text
 }
 
-fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Work>, watched: bool) -> Vec<(&'static str, String)> {
+fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched: bool) -> Vec<(&'static str, String)> {
     let now = standing.at;
     let mut facts = Vec::new();
     for site in &standing.sites {
@@ -272,7 +272,7 @@ fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Work>, watched: 
     facts.push((
         "Runs",
         match (work, watched) {
-            (Some(work), _) => format!("one is at work since {}", work.since),
+            (Some(work), _) => format!("{work} is at work"),
             (None, true) => "a watcher waits for the next snapshot".to_owned(),
             (None, false) => "no watcher is at work".to_owned(),
         },

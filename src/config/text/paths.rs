@@ -5,6 +5,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 /// `C:\…`, `C:/…`, `\\server\share`.
 pub(crate) fn is_windows(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -99,21 +101,40 @@ pub(in crate::config) fn is_inside(inner: &Path, outer: &Path) -> bool {
 }
 
 /// The lock file where the configuration names none; see `Config::lock_file`.
-#[cfg(windows)]
-pub(in crate::config) fn default_lock_file(env: super::reader::Env<'_>) -> PathBuf {
-    let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
-    Path::new(&data).join("afterbackup").join("afterbackup.lock")
+pub(in crate::config) fn default_lock_file(config: &Path, env: super::reader::Env<'_>) -> PathBuf {
+    private_folder(env).join(format!("{}.lock", key(config)))
 }
 
-/// The lock file where the configuration names none; see `Config::lock_file`.
-#[cfg(not(windows))]
-pub(in crate::config) fn default_lock_file(_env: super::reader::Env<'_>) -> PathBuf {
-    let user = rustix::process::geteuid();
-    let shared = Path::new("/run/lock");
-    if user.is_root() && shared.is_dir() {
-        shared.join("afterbackup.lock")
-    } else {
-        PathBuf::from(format!("/tmp/afterbackup-{}.lock", user.as_raw()))
+/// What tells a configuration from others on this host: the beginning of its name, and of a hash over its whole path.
+pub(in crate::config) fn key(config: &Path) -> String {
+    let real = std::fs::canonicalize(config).or_else(|_| std::path::absolute(config));
+    let real = real.unwrap_or_else(|_| config.to_owned());
+    let text = if cfg!(windows) { real.to_string_lossy().to_lowercase() } else { real.to_string_lossy().into_owned() };
+    let hash = Sha256::digest(text.as_bytes());
+    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let stem = config.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let stem: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(24).collect();
+    if stem.is_empty() { hash } else { format!("{stem}-{hash}") }
+}
+
+/// A folder of the program's own.
+fn private_folder(env: super::reader::Env<'_>) -> PathBuf {
+    let folder = |name: &str| env(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    #[cfg(windows)]
+    {
+        folder("ProgramData").unwrap_or_else(|| PathBuf::from(r"C:\ProgramData")).join("afterbackup")
+    }
+    #[cfg(not(windows))]
+    {
+        let user = rustix::process::geteuid();
+        let system = Path::new("/var/lib");
+        if user.is_root() && system.is_dir() {
+            return system.join("afterbackup");
+        }
+        folder("HOME").filter(|home| !user.is_root() && home.is_dir()).map_or_else(
+            || PathBuf::from(format!("/tmp/afterbackup-{}", user.as_raw())),
+            |home| home.join(".local/state/afterbackup"),
+        )
     }
 }
 
@@ -161,6 +182,21 @@ mod tests {
         for text in [r"\\srv\configmgr$", r"\\srv\d$\x", "100%", "a%b", "%%", "50% a 60% b"] {
             assert!(!has_placeholder(text), "{text}");
         }
+    }
+
+    #[test]
+    fn every_configuration_has_a_lock_of_its_own_whatever_its_path_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = |path: &Path| default_lock_file(path, &|_| None);
+        let (one, two) = (folder.path().join("site a.toml"), folder.path().join("b/site a.toml"));
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        for path in [&one, &two] {
+            std::fs::write(path, "").unwrap();
+        }
+        assert_ne!(lock(&one), lock(&two));
+        assert_eq!(lock(&one), lock(&folder.path().join("b/../site a.toml")));
+        let name = lock(&one).file_name().unwrap().to_string_lossy().into_owned();
+        assert!(name.starts_with("sitea-") && name.ends_with(".lock") && name.is_ascii(), "{name}");
     }
 
     #[test]
