@@ -16,8 +16,8 @@ use super::outcome::{Outcome, SiteResult};
 use super::run;
 use crate::engine::state::{By, Ended, LastRun, State, StateFile};
 use crate::monitor::{Event, Level};
-use crate::platform::private;
 use crate::platform::lock::{Holder, LockError, RunLock, wake_file, watcher_lock};
+use crate::platform::private;
 
 /// Between two tries to get the lock.
 const LOOK: Duration = Duration::from_millis(250);

@@ -319,7 +319,8 @@ mod tests {
             file.update(|state| drop(state.sites.insert("XYZ".parse().unwrap(), last()))).unwrap();
             assert_eq!(file.read().unwrap().sites.len(), 1, "{text}");
         }
-        let later = r#"{"last_run": {"by": "magic", "exit_code": 1, "finished": "2026-11-23T00:10:00Z", "x": 1}, "more": []}"#;
+        let later =
+            r#"{"last_run": {"by": "magic", "exit_code": 1, "finished": "2026-11-23T00:10:00Z", "x": 1}, "more": []}"#;
         fs::write(file.path(), later).unwrap();
         assert_eq!(file.read().unwrap().last_run.unwrap().by, By::Other);
     }
