@@ -111,7 +111,8 @@ pub(in crate::config) fn key(config: &Path) -> String {
     let real = real.unwrap_or_else(|_| config.to_owned());
     let text = if cfg!(windows) { real.to_string_lossy().to_lowercase() } else { real.to_string_lossy().into_owned() };
     let hash = Sha256::digest(text.as_bytes());
-    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let hash = format!("{hash:012x}");
     let stem = config.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
     let stem: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(24).collect();
     if stem.is_empty() { hash } else { format!("{stem}-{hash}") }
