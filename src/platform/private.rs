@@ -229,12 +229,13 @@ mod tests {
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
     }
 
+    type Make<'m> = Box<dyn Fn(&Path) + 'm>;
+
     #[test]
     fn links_fifos_folders_and_second_names_are_refused_without_waiting_and_untouched() {
         let scratch = tempfile::tempdir().unwrap();
         let victim = scratch.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        type Make<'m> = Box<dyn Fn(&Path) + 'm>;
         let lies: [(&str, Make<'_>); 5] = [
             ("link", Box::new(|path| symlink(scratch.path().join("victim"), path).unwrap())),
             ("link to nothing", Box::new(|path| symlink(scratch.path().join("nothing"), path).unwrap())),
