@@ -3,18 +3,23 @@
 //! Nothing is remembered between runs. A listing says which files there are; the manifests among them are read, several
 //! at a time; everything that does not fit together is a [`Problem`] that is told and otherwise left alone.
 
+mod inventory;
+mod selector;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::{MAX_BYTES, Manifest};
 use crate::destination::{self, Destination, Entry};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
+
+pub use self::inventory::{Inventory, Known, known, read_all};
+pub use self::selector::{Chosen, Selector, SelectorError};
 
 /// Manifests are read by so many threads.
 const READERS: usize = 16;
@@ -229,119 +234,11 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], read: impl Fn(&T) -> Resu
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// Which archive somebody means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selector {
-    /// `XYZ-20261122T235900Z`
-    Id(ArchiveId),
-    /// `latest`, `latest~2`: so many before the newest.
-    Latest(usize),
-    /// `latest-good`: the newest whose databases passed their checks.
-    LatestGood,
-    /// `XYZ@2026-11-20`: the newest of the site that is not after the day (UTC).
-    NotAfter(SiteCode, Date),
-}
-
-impl std::str::FromStr for Selector {
-    type Err = SelectorError;
-
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let fault = || SelectorError::Form(text.to_owned());
-        match text {
-            "latest" => return Ok(Self::Latest(0)),
-            "latest-good" => return Ok(Self::LatestGood),
-            _ => {}
-        }
-        if let Some(back) = text.strip_prefix("latest~") {
-            return back.parse().map(Self::Latest).map_err(|_| fault());
-        }
-        if let Some((site, day)) = text.split_once('@') {
-            let site = site.parse().map_err(|_| fault())?;
-            return day.parse().map(|day| Self::NotAfter(site, day)).map_err(|_| fault());
-        }
-        text.parse().map(Self::Id).map_err(|_| fault())
-    }
-}
-
-impl Selector {
-    /// The archive that is meant, among these (id, is it good).
-    ///
-    /// # Errors
-    /// When there is none, or several sites are there and the selector does not say which.
-    pub fn choose<'a>(
-        &self,
-        archives: impl IntoIterator<Item = (&'a ArchiveId, bool)>,
-    ) -> Result<ArchiveId, SelectorError> {
-        let archives: BTreeMap<&ArchiveId, bool> = archives.into_iter().collect();
-        if let Self::Id(id) = self {
-            return archives.contains_key(id).then(|| id.clone()).ok_or_else(|| SelectorError::Missing(id.to_string()));
-        }
-        // Relative selectors speak of the site's own archives, not of separate series.
-        let own: Vec<(&ArchiveId, bool)> = archives.into_iter().filter(|(id, _)| id.series().is_none()).collect();
-        let site = match self {
-            Self::NotAfter(site, _) => Some(*site),
-            _ => own.first().map(|(id, _)| id.site()),
-        };
-        let is_named = matches!(self, Self::NotAfter(..));
-        if !is_named && own.iter().any(|(id, _)| Some(id.site()) != site) {
-            return Err(SelectorError::SeveralSites);
-        }
-        let newest_first = own.iter().rev().filter(|(id, _)| Some(id.site()) == site);
-        let chosen = match self {
-            Self::Latest(back) => newest_first.map(|(id, _)| id).nth(*back),
-            Self::LatestGood => newest_first.filter(|(_, good)| *good).map(|(id, _)| id).next(),
-            Self::NotAfter(_, day) => {
-                newest_first.map(|(id, _)| id).find(|id| jiff::tz::TimeZone::UTC.to_datetime(id.stamp()).date() <= *day)
-            }
-            Self::Id(_) => None,
-        };
-        chosen.map(|&id| id.clone()).ok_or_else(|| SelectorError::Missing(self.to_string()))
-    }
-}
-
-impl std::fmt::Display for Selector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Id(id) => write!(f, "{id}"),
-            Self::Latest(0) => f.write_str("latest"),
-            Self::Latest(back) => write!(f, "latest~{back}"),
-            Self::LatestGood => f.write_str("latest-good"),
-            Self::NotAfter(site, day) => write!(f, "{site}@{day}"),
-        }
-    }
-}
-
-/// Why no archive could be chosen.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectorError {
-    /// Not a selector.
-    #[error(
-        "'{0}' names no archive: give an id like XYZ-20261122T235900Z, or latest, latest~2, latest-good, XYZ@2026-11-20"
-    )]
-    Form(String),
-    /// There is none.
-    #[error("there is no archive '{0}' on these destinations")]
-    Missing(String),
-    /// Which site?
-    #[error("there are archives of several sites: say which with --site, or give an id")]
-    SeveralSites,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::destination::faulty::{Call, Faulty, Script};
     use crate::destination::{ErrorKind, in_memory};
-
-    fn ids(texts: &[&str]) -> Vec<ArchiveId> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    fn choose(selector: &str, archives: &[ArchiveId], damaged: &[usize]) -> Result<String, SelectorError> {
-        let selector: Selector = selector.parse().unwrap();
-        let archives = archives.iter().enumerate().map(|(number, id)| (id, !damaged.contains(&number)));
-        selector.choose(archives).map(|id| id.to_string())
-    }
 
     /// A manifest as JSON. Nothing lies beside it yet.
     fn manifest(id: &ArchiveId) -> Vec<u8> {
@@ -479,32 +376,6 @@ mod tests {
             script.fail_times(call, nth, u64::MAX, ErrorKind::Unavailable);
             assert_eq!(read(&destination, None).unwrap_err().kind, ErrorKind::Unavailable);
             assert!(script.count(Call::Read) < nth + READERS as u64, "{}", script.count(Call::Read));
-        }
-    }
-
-    #[test]
-    fn selectors_name_archives() {
-        let archives =
-            ids(&["XYZ-20261120T235900Z", "XYZ-20261121T000100Z", "XYZ-20261122T235900Z", "XYZ.Lib-20261123T000000Z"]);
-        assert_eq!(choose("latest", &archives, &[]).unwrap(), "XYZ-20261122T235900Z");
-        assert_eq!(choose("latest~2", &archives, &[]).unwrap(), "XYZ-20261120T235900Z");
-        assert_eq!(choose("latest-good", &archives, &[2]).unwrap(), "XYZ-20261121T000100Z");
-        assert_eq!(choose("XYZ@2026-11-20", &archives, &[]).unwrap(), "XYZ-20261120T235900Z");
-        assert_eq!(choose("xyz@2026-11-21", &archives, &[]).unwrap(), "XYZ-20261121T000100Z");
-        assert_eq!(choose("XYZ.Lib-20261123T000000Z", &archives, &[]).unwrap(), "XYZ.Lib-20261123T000000Z");
-    }
-
-    #[test]
-    fn what_is_not_there_is_said() {
-        let archives = ids(&["XYZ-20261120T235900Z"]);
-        assert!(matches!(choose("latest~1", &archives, &[]), Err(SelectorError::Missing(_))));
-        assert!(matches!(choose("latest-good", &archives, &[0]), Err(SelectorError::Missing(_))));
-        assert!(matches!(choose("XYZ@2026-11-19", &archives, &[]), Err(SelectorError::Missing(_))));
-        let two = ids(&["ABC-20261120T235900Z", "XYZ-20261120T235900Z"]);
-        assert_eq!(choose("latest", &two, &[]), Err(SelectorError::SeveralSites));
-        assert_eq!(choose("ABC@2026-11-20", &two, &[]).unwrap(), "ABC-20261120T235900Z");
-        for text in ["", "newest", "latest~", "latest~x", "XYZ@", "XYZ@yesterday", "@2026-11-20"] {
-            assert!(text.parse::<Selector>().is_err(), "{text:?}");
         }
     }
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::place::{Held, Place, misplaced};
+use super::place::{Place, misplaced};
 use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
-use crate::catalog::{Pin, Problem};
+use crate::catalog::{Inventory, Pin, Problem};
 use crate::error::chain;
 use crate::name::ArchiveId;
 use crate::units;
@@ -67,7 +67,8 @@ struct Read {
 }
 
 pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
-    let held = args.place.read(program)?;
+    let targets = args.place.targets(program)?;
+    let held = args.place.read(program, &targets)?;
     let now = program.clock.now();
     let listing = listing(&held, now);
     if program.console.is_json() {
@@ -85,16 +86,16 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     Ok(if partial { Exit::Partial } else { Exit::Done })
 }
 
-fn listing(held: &[Held], now: Timestamp) -> Listing {
+fn listing(held: &[Inventory<'_>], now: Timestamp) -> Listing {
     let mut rows: BTreeMap<ArchiveId, Row> = BTreeMap::new();
     let mut destinations = Vec::new();
     for one in held {
-        let name = one.destination.name().to_owned();
+        let name = one.target.name().to_owned();
         let (error, problems) = match &one.catalog {
             Ok(catalog) => (None, catalog.problems.clone()),
             Err(error) => (Some(chain(error)), vec![]),
         };
-        destinations.push(Read { name: name.clone(), location: one.destination.location(), error, problems });
+        destinations.push(Read { name: name.clone(), location: one.target.location(), error, problems });
         for (id, stored) in one.catalog.iter().flat_map(|catalog| &catalog.archives) {
             let row = rows.entry(id.clone()).or_insert_with(|| row(&stored.manifest, now));
             if stored.whole {

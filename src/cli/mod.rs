@@ -17,7 +17,7 @@ use self::records::Records;
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
-use crate::destination::{self, Destination};
+use crate::destination::Target;
 use crate::engine::context::Context;
 use crate::monitor::{Event, Level, Tee};
 use crate::program_log::Slot;
@@ -203,7 +203,7 @@ struct Program<'a> {
 /// The configuration and its destinations, ready for use.
 struct Loaded {
     config: Config,
-    destinations: Vec<Arc<dyn Destination>>,
+    targets: Vec<Target>,
 }
 
 impl Program<'_> {
@@ -230,23 +230,21 @@ impl Program<'_> {
         config::locate(self.global.config.as_deref(), &env).is_err() && std::path::Path::new(name).is_dir()
     }
 
-    /// Reads the configuration and opens its destinations.
+    /// Reads the configuration.
     fn load(&self) -> Result<Loaded, Failure> {
-        self.open(self.config()?)
+        Ok(self.loaded(self.config()?))
     }
 
-    /// Opens the destinations of a configuration.
-    fn open(&self, config: Config) -> Result<Loaded, Failure> {
-        let opened: Result<Vec<_>, destination::Error> =
-            config.destinations.iter().map(|one| destination::open(one, self.cancel).map(Arc::from)).collect();
-        let destinations = opened.map_err(|error| Failure::new(Exit::Usage, &error).hint(error.hint()))?;
-        Ok(Loaded { config, destinations })
+    /// A configuration with its destinations.
+    fn loaded(&self, config: Config) -> Loaded {
+        let targets = Target::all(&config, self.cancel);
+        Loaded { config, targets }
     }
 
     fn context<'c>(&'c self, loaded: &'c Loaded) -> Context<'c> {
         Context {
             config: &loaded.config,
-            destinations: &loaded.destinations,
+            targets: &loaded.targets,
             clock: self.clock,
             monitor: self.monitor,
             cancel: self.cancel,

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::place::{Held, Place};
+use super::place::{Place, choose};
 use crate::catalog::{Pin, Selector};
-use crate::destination::ErrorKind;
+use crate::destination::{Destination, ErrorKind};
 use crate::monitor::{Event, Level};
 use crate::name::ArchiveId;
 
@@ -45,14 +45,14 @@ pub(super) fn pin(program: &Program<'_>, args: &PinArgs) -> Result<Exit, Failure
     let by = if user.is_empty() { host } else { format!("{user}@{host}") };
     let pin = Pin { reason: args.reason.clone(), by, when: Some(program.clock.now()) };
     let json = serde_json::to_vec(&pin).expect("a pin has only string keys");
-    change(program, &args.place, &args.archive, true, |one, key| match one.destination.put_new(key, &json) {
+    change(program, &args.place, &args.archive, true, |destination, key| match destination.put_new(key, &json) {
         Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
         result => result,
     })
 }
 
 pub(super) fn unpin(program: &Program<'_>, args: &UnpinArgs) -> Result<Exit, Failure> {
-    change(program, &args.place, &args.archive, false, |one, key| one.destination.delete(key))
+    change(program, &args.place, &args.archive, false, |destination, key| destination.delete(key))
 }
 
 fn change(
@@ -60,14 +60,12 @@ fn change(
     place: &Place,
     archive: &Selector,
     pinned: bool,
-    apply: impl Fn(&Held, &str) -> Result<(), crate::destination::Error>,
+    apply: impl Fn(&dyn Destination, &str) -> Result<(), crate::destination::Error>,
 ) -> Result<Exit, Failure> {
-    let held = place.read(program)?;
+    let targets = place.targets(program)?;
+    let held = place.read(program, &targets)?;
     let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
-    let known = catalogs().flat_map(|(_, catalog)| catalog.archives.iter().map(|(id, stored)| (id, stored.is_good())));
-    let id = archive.choose(known).map_err(|error| {
-        Failure::new(Exit::Failed, &error).hint(Some("'afterbackup list' shows which archives there are"))
-    })?;
+    let id = choose(program, &held, archive)?;
     let mut destinations = Vec::new();
     let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
     for (one, stored) in catalogs().filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
@@ -77,10 +75,10 @@ fn change(
                 Some(pin) => format!("pinned already: {}; unpin it first to change the reason", pin.reason),
                 None => "not pinned".to_owned(),
             };
-            program.console.note(&format!("{id} was {was} (on {})", one.destination.name()));
+            program.console.note(&format!("{id} was {was} (on {})", one.target.name()));
         }
-        match apply(one, &id.key(&id.pin_name())) {
-            Ok(()) => destinations.push(one.destination.name().to_owned()),
+        match one.target.open().and_then(|destination| apply(&**destination, &id.key(&id.pin_name()))) {
+            Ok(()) => destinations.push(one.target.name().to_owned()),
             Err(error) => {
                 let failure = Failure::new(Exit::Partial, &error).hint(error.hint());
                 program.console.failure(&failure);

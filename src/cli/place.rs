@@ -3,7 +3,6 @@
 //! After a disaster there is no configuration. `--destination` therefore takes a folder or URL too, and everything that
 //! is needed lies there.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,9 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::archive::manifest::Manifest;
-use crate::catalog::{self, Catalog, Selector};
-use crate::config::{self, Bucket, Target, Verify};
-use crate::destination::{self, Destination};
+use crate::catalog::{self, Inventory, Selector};
+use crate::config::{self, Bucket, Verify};
+use crate::destination::{self, Destination, Target};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::policy::Policy;
@@ -31,15 +30,9 @@ pub(super) struct Place {
     pub(super) site: Option<SiteCode>,
 }
 
-/// A destination with what it holds.
-pub(super) struct Held {
-    pub(super) destination: Arc<dyn Destination>,
-    pub(super) catalog: Result<Catalog, destination::Error>,
-}
-
 impl Place {
-    /// Opens the destinations.
-    pub(super) fn open(&self, program: &Program<'_>) -> Result<Vec<Arc<dyn Destination>>, Failure> {
+    /// The destinations.
+    pub(super) fn targets(&self, program: &Program<'_>) -> Result<Vec<Target>, Failure> {
         let place = self.destination.as_deref().filter(|name| is_place(name) || program.has_no_config(name));
         if let Some(place) = place {
             if let Some((fault, hint)) = config::place_fault(place) {
@@ -48,21 +41,17 @@ impl Place {
             }
             let usage = |error: &dyn std::error::Error| Failure::new(Exit::Usage, error);
             let config = unconfigured(place).map_err(|error| usage(&error))?;
-            let opened = destination::open(&config, program.cancel).map_err(|error| usage(&error))?;
-            return Ok(vec![Arc::from(opened)]);
+            return Ok(vec![Target::new(config, program.cancel)]);
         }
         let loaded = program.load()?;
-        let Some(name) = &self.destination else { return Ok(loaded.destinations) };
-        Ok(vec![Arc::clone(named(&loaded.destinations, name)?)])
+        let Some(name) = &self.destination else { return Ok(loaded.targets) };
+        let number = named(&loaded.targets, name)?;
+        Ok(loaded.targets.into_iter().skip(number).take(1).collect())
     }
 
-    /// Opens the destinations and reads what they hold. At least one can be read.
-    pub(super) fn read(&self, program: &Program<'_>) -> Result<Vec<Held>, Failure> {
-        let held: Vec<Held> = self
-            .open(program)?
-            .into_iter()
-            .map(|destination| Held { catalog: catalog::read(&*destination, self.site), destination })
-            .collect();
+    /// Reads what the destinations hold. At least one can be read.
+    pub(super) fn read<'t>(&self, program: &Program<'_>, targets: &'t [Target]) -> Result<Vec<Inventory<'t>>, Failure> {
+        let held = catalog::read_all(targets, self.site);
         if held.iter().all(|one| one.catalog.is_err()) {
             let errors = held.iter().filter_map(|one| one.catalog.as_ref().err());
             let hint = errors.clone().find_map(destination::Error::hint);
@@ -72,12 +61,12 @@ impl Place {
         for one in &held {
             match &one.catalog {
                 Err(error) => {
-                    program.console.warn(&format!("{} is left out: {}", one.destination.name(), chain(error)));
+                    program.console.warn(&format!("{} is left out: {}", one.target.name(), chain(error)));
                     program.console.hint(error.hint());
                 }
                 Ok(catalog) => {
                     for problem in &catalog.problems {
-                        let name = one.destination.name();
+                        let name = one.target.name();
                         program.console.warn(&format!("{name}: {}: {}", problem.key, problem.problem));
                     }
                 }
@@ -92,31 +81,37 @@ impl Place {
         program: &Program<'_>,
         selector: &Selector,
     ) -> Result<(Arc<dyn Destination>, Manifest), Failure> {
-        let held = self.read(program)?;
-        let mut known: BTreeMap<&ArchiveId, bool> = BTreeMap::new();
-        for (id, stored) in held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|c| &c.archives) {
-            *known.entry(id).or_default() |= stored.is_good();
-        }
-        let id = selector.choose(known).map_err(|error| {
-            let hint = misplaced(&held);
-            let hint = hint.as_deref().unwrap_or("'afterbackup list' shows which archives there are");
-            Failure::new(Exit::Failed, &error).hint(Some(hint))
-        })?;
-        let of = |one: &Held| one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(&id).cloned());
-        let mut having = held.iter().filter_map(|one| of(one).map(|stored| (&one.destination, stored)));
+        let targets = self.targets(program)?;
+        let held = self.read(program, &targets)?;
+        let id = choose(program, &held, selector)?;
+        let of = |one: &Inventory<'_>| one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(&id).cloned());
+        let mut having = held.iter().filter_map(|one| of(one).map(|stored| (one.target, stored)));
         let best = having.clone().find(|(_, stored)| stored.whole).or_else(|| having.next());
-        let (destination, stored) = best.expect("the selector chose among what these destinations hold");
+        let (target, stored) = best.expect("the selector chose among what these destinations hold");
+        let destination = target.open().map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
         Ok((Arc::clone(destination), stored.manifest))
     }
 }
 
-/// The destination of this name.
-pub(super) fn named<'a>(
-    destinations: &'a [Arc<dyn Destination>],
-    name: &str,
-) -> Result<&'a Arc<dyn Destination>, Failure> {
-    destinations.iter().find(|one| one.name() == name).ok_or_else(|| {
-        let names: Vec<&str> = destinations.iter().map(|one| one.name()).collect();
+/// The archive that a selector stands for, among all that these destinations hold.
+pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &Selector) -> Result<ArchiveId, Failure> {
+    let chosen = selector.choose(&catalog::known(held), program.clock.now()).map_err(|error| {
+        let hint = misplaced(held);
+        let hint = hint.as_deref().unwrap_or("'afterbackup list' shows which archives there are");
+        Failure::new(Exit::Failed, &error).hint(Some(hint))
+    })?;
+    for id in &chosen.passed_over {
+        program.console.warn(&format!(
+            "{id} is dated in the future (a clock is or was wrong) and was not considered for '{selector}'"
+        ));
+    }
+    Ok(chosen.id)
+}
+
+/// The number of the destination of this name.
+pub(super) fn named(targets: &[Target], name: &str) -> Result<usize, Failure> {
+    targets.iter().position(|one| one.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = targets.iter().map(Target::name).collect();
         let hint =
             format!("the configuration has {}; a folder is written with a / or \\, like ./vault", names.join(", "));
         Failure::words(Exit::Usage, format!("there is no destination '{name}' in the configuration")).hint(Some(&hint))
@@ -124,14 +119,15 @@ pub(super) fn named<'a>(
 }
 
 /// Where nothing was found: is it the folder of a site instead of the one above it?
-pub(super) fn misplaced(held: &[Held]) -> Option<String> {
-    let has_archives = |one: &Held| {
-        let files = one.destination.list("").unwrap_or_default();
-        files.iter().any(|file| StoredFile::parse(&file.name).is_some())
+pub(super) fn misplaced(held: &[Inventory<'_>]) -> Option<String> {
+    // Only a hint hangs on it: what cannot be listed gives none.
+    let has_archives = |one: &Inventory<'_>| {
+        let files = one.target.open().and_then(|destination| destination.list(""));
+        files.is_ok_and(|files| files.iter().any(|file| StoredFile::parse(&file.name).is_some()))
     };
-    let nothing = |one: &Held| one.catalog.as_ref().is_ok_and(|catalog| catalog.archives.is_empty());
+    let nothing = |one: &Inventory<'_>| one.catalog.as_ref().is_ok_and(|catalog| catalog.archives.is_empty());
     let one = held.iter().find(|one| nothing(one) && has_archives(one))?;
-    let place = one.destination.location();
+    let place = one.target.location();
     Some(format!(
         "archives lie in a folder named after their site: name the folder above {place}, or put them into one"
     ))
@@ -143,20 +139,20 @@ fn is_place(text: &str) -> bool {
 
 /// A destination that no configuration describes.
 fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
-    let target = if place.contains("://") {
+    let location = if place.contains("://") {
         // Keys come from where the provider's own tools look for them; so do server and certificate authority of S3.
         let url: url::Url = place.parse()?;
         let variable = |name| std::env::var(name).ok().filter(|value| url.scheme() == "s3" && !value.is_empty());
         let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
         let endpoint = endpoint.map(|endpoint| endpoint.parse()).transpose()?;
         let ca_file = variable("AWS_CA_BUNDLE").map(PathBuf::from);
-        Target::Bucket(Bucket { url, endpoint, options: vec![], ca_file })
+        config::Location::Bucket(Bucket { url, endpoint, options: vec![], secrets: vec![], ca_file })
     } else {
-        Target::Folder(std::path::absolute(Path::new(place)).unwrap_or_else(|_| PathBuf::from(place)))
+        config::Location::Folder(std::path::absolute(Path::new(place)).unwrap_or_else(|_| PathBuf::from(place)))
     };
     Ok(config::Destination {
         name: place.to_owned(),
-        target,
+        location,
         credentials: None,
         retention: Policy::default(),
         verify: Verify::Size,

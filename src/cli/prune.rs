@@ -48,7 +48,7 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     let loaded = program.load()?;
     let only = args.destination.as_deref();
     if let Some(name) = only {
-        named(&loaded.destinations, name)?;
+        named(&loaded.targets, name)?;
     }
     // A plan reads only; carrying it out is a run.
     let holder = Holder::this_process("prune", program.clock.now());

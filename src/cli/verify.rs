@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fetch::{Key, read_failure};
-use super::place::{Held, Place, misplaced};
+use super::place::{Place, choose, misplaced};
 use super::{Program, threads};
 use crate::archive::verify::{self, Verified};
-use crate::catalog::{Problem, ProblemKind, Selector};
+use crate::catalog::{Inventory, Problem, ProblemKind, Selector, known};
 use crate::monitor::{Event, Level};
 use crate::name::ArchiveId;
 use crate::units;
@@ -96,18 +96,12 @@ impl One {
 
 pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let identities = args.key.identities()?;
-    let held = args.place.read(program)?;
-    let mut known = std::collections::BTreeMap::new();
-    for (id, stored) in held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|catalog| &catalog.archives) {
-        *known.entry(id).or_insert(false) |= stored.is_good();
-    }
+    let targets = args.place.targets(program)?;
+    let held = args.place.read(program, &targets)?;
     let wanted: Vec<ArchiveId> = if args.archives.is_empty() {
-        known.keys().map(|&id| id.clone()).collect()
+        known(&held).keys().map(|&id| id.clone()).collect()
     } else {
-        let chosen: Result<_, _> = args.archives.iter().map(|selector| selector.choose(known.clone())).collect();
-        chosen.map_err(|error: crate::catalog::SelectorError| {
-            Failure::new(Exit::Failed, &error).hint(Some("'afterbackup list' shows which archives there are"))
-        })?
+        args.archives.iter().map(|selector| choose(program, &held, selector)).collect::<Result<_, _>>()?
     };
     let mut archives = Vec::new();
     let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
@@ -116,9 +110,10 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
             let Some(stored) = one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(id)) else { continue };
             let begun = std::time::Instant::now();
             let share = args.sample.map(|Share(share)| share);
-            let destination = one.destination.name().to_owned();
+            let destination = one.target.name().to_owned();
+            let opened = one.target.open().map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
             let result = verify::verify(
-                &*one.destination,
+                &**opened,
                 &stored.manifest,
                 &identities,
                 share,
@@ -164,7 +159,7 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
 }
 
 /// Manifests of which only the existence is known. They were told when the catalog was read.
-fn unreadable(held: &[Held]) -> Vec<Problem> {
+fn unreadable(held: &[Inventory<'_>]) -> Vec<Problem> {
     let problems = held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|catalog| &catalog.problems);
     problems.filter(|problem| problem.kind != ProblemKind::Archive).cloned().collect()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use url::Url;
 
-use super::sections::destination::{Destination, Target};
+use super::sections::destination::{Destination, Location};
 use super::sections::log::Log;
 use super::sections::report::Report;
 use super::sections::share::Share;
@@ -26,9 +26,9 @@ impl Reader<'_, '_> {
                 names.push(lower);
             }
             let Some(destination) = destination else { continue };
-            let (key, place) = match &destination.target {
-                Target::Folder(path) => ("path", paths::comparable(path)),
-                Target::Bucket(bucket) => {
+            let (key, place) = match &destination.location {
+                Location::Folder(path) => ("path", paths::comparable(path)),
+                Location::Bucket(bucket) => {
                     let endpoint = bucket.endpoint.as_ref().map(Url::as_str).unwrap_or_default();
                     let prefix = bucket.url.path().split('/').filter(|part| !part.is_empty());
                     let head = format!("{endpoint} {}", &bucket.url[..url::Position::BeforePath]);
@@ -55,7 +55,7 @@ impl Reader<'_, '_> {
     ) {
         let sources = snapshot_places(snapshot);
         for (section, destination) in sections.iter().zip(destinations) {
-            let Some(Destination { target: Target::Folder(folder), .. }) = destination else { continue };
+            let Some(Destination { location: Location::Folder(folder), .. }) = destination else { continue };
             let mut add = |message: String, hint: &str| {
                 self.faults.add(Some(section.at("path")), section.label("path"), message, hint);
             };
@@ -129,7 +129,7 @@ impl Reader<'_, '_> {
             before.extend(paths.filter_map(|path| Some((Share::of(path)?, None, "the snapshot".to_owned()))));
         }
         for (section, destination) in sections.iter().zip(destinations) {
-            let Some(Destination { name, target: Target::Folder(path), credentials, .. }) = destination else {
+            let Some(Destination { name, location: Location::Folder(path), credentials, .. }) = destination else {
                 continue;
             };
             let Some(share) = Share::of(path) else { continue };

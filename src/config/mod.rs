@@ -26,7 +26,7 @@ pub use self::load::Config;
 pub use self::locate::locate;
 pub use self::sections::archive::Archive;
 pub use self::sections::bucket::Bucket;
-pub use self::sections::destination::{Destination, Target, Verify};
+pub use self::sections::destination::{Destination, Location, Verify};
 pub use self::sections::hooks::{Hook, Hooks, OnFailure};
 pub use self::sections::log::{Log, LogFormat};
 pub use self::sections::report::{Heartbeat, Report};
@@ -34,7 +34,7 @@ pub use self::sections::share::{Credentials, Share};
 pub use self::sections::snapshot::{LogBackups, Snapshot, SnapshotKind};
 pub use self::sections::supplemental::Supplemental;
 pub use self::sections::watch::Watch;
-pub use self::text::{Env, Fault, place_fault};
+pub use self::text::{Env, Fault, Secret, SecretError, place_fault};
 
 /// Reads a secret from a file that holds nothing else.
 ///

@@ -59,7 +59,7 @@ fn minimal_configuration_has_the_defaults() {
     assert_eq!(config.archive.level, 3);
     assert!(config.archive.threads >= 1);
     let [destination] = config.destinations.as_slice() else { panic!("one destination") };
-    assert!(matches!(&destination.target, Target::Folder(path) if path == Path::new(r"\\backup01\configmgr$")));
+    assert!(matches!(&destination.location, Location::Folder(path) if path == Path::new(r"\\backup01\configmgr$")));
     assert_eq!(destination.verify, Verify::Full);
     assert_eq!(destination.retry_for, Duration::from_mins(5));
     assert_eq!(destination.stall_timeout, Duration::from_mins(15));
@@ -99,11 +99,12 @@ fn relative_paths_start_at_the_configuration() {
     assert_eq!(config.snapshot.log.as_deref(), Some(Path::new("/nowhere/smsbkup.log")));
     assert_eq!(config.supplemental[0].path, "/nowhere/extra/*.sdf");
     assert_eq!(config.lock_file, Path::new("/nowhere/x.lock"));
-    assert!(matches!(&config.destinations[0].target, Target::Folder(path) if path == Path::new("/nowhere/v")));
+    assert!(matches!(&config.destinations[0].location, Location::Folder(path) if path == Path::new("/nowhere/v")));
 }
 
 #[test]
 fn buckets_take_options_and_secrets_from_the_environment() {
+    use secrecy::ExposeSecret as _;
     let env = |name: &str| match name {
         "VAULT_ACCESS_KEY" => Some("AKIAEXAMPLE".to_owned()),
         "VAULT_SECRET_KEY" => Some("hunter2\n".to_owned()),
@@ -115,18 +116,17 @@ fn buckets_take_options_and_secrets_from_the_environment() {
          access-key-env = 'VAULT_ACCESS_KEY'\nsecret-key-env = 'VAULT_SECRET_KEY'\n"
     );
     let config = Config::from_text(&text, file(), &env).unwrap();
-    let Target::Bucket(bucket) = &config.destinations[1].target else { panic!("a bucket") };
+    let Location::Bucket(bucket) = &config.destinations[1].location else { panic!("a bucket") };
     let options: Vec<_> = bucket.options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(
         options,
-        [
-            ("aws_virtual_hosted_style_request", "true"),
-            ("timeout", "60s"),
-            ("aws_region", "eu-central-1"),
-            ("aws_access_key_id", "AKIAEXAMPLE"),
-            ("aws_secret_access_key", "hunter2"),
-        ]
+        [("aws_virtual_hosted_style_request", "true"), ("timeout", "60s"), ("aws_region", "eu-central-1"),]
     );
+    let secret =
+        |(option, secret): &(String, Secret)| (option.clone(), secret.read(&env).unwrap().expose_secret().to_owned());
+    let secrets: Vec<_> = bucket.secrets.iter().map(secret).collect();
+    let expected = [("aws_access_key_id", "AKIAEXAMPLE"), ("aws_secret_access_key", "hunter2")];
+    assert_eq!(secrets, expected.map(|(option, secret)| (option.to_owned(), secret.to_owned())));
     assert_eq!(config.destinations[1].verify, Verify::Size);
     assert_eq!(config.destinations[1].bandwidth, Some(1_000_000));
     assert!(config.warnings.iter().any(|warning| warning.contains("unencrypted")), "{:?}", config.warnings);
@@ -310,8 +310,6 @@ fn bad_buckets_are_explained() {
     afterbackup.toml:11:61: [[destination]] options.timeout: must be text, not a list
     afterbackup.toml:12:18: [[destination]] access-key-env: secret-key-env or secret-key-file is missing
       hint: both halves are needed; without either, the cloud's own chain of credentials is asked
-    afterbackup.toml:12:18: [[destination]] access-key-env: variable VAULT_ACCESS_KEY is not set
-      hint: set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide, or use secret-key-file)
     "#);
     let mut urls = String::new();
     for (index, url) in [
@@ -354,8 +352,6 @@ fn bad_buckets_are_explained() {
       hint: remove it; the account is options = { azure_storage_account_name = "…" }
     afterbackup.toml:12:19: [[destination]] secret-key-file: secret-key-env is given too
       hint: remove one of the two
-    afterbackup.toml:12:19: [[destination]] secret-key-file: cannot use /no/such/file: there is no such file
-      hint: write the PATH of a file that holds nothing but the secret
     "#);
 }
 
@@ -429,7 +425,7 @@ fn credentials_are_read_from_where_they_may_live() {
     let config = for_windows(&text, &env).unwrap();
     let account = config.destinations[0].credentials.clone().unwrap();
     assert_eq!(account.user, r"CONTOSO\svc");
-    assert_eq!(account.password.expose_secret(), "hunter2");
+    assert_eq!(account.password.read(&env).unwrap().expose_secret(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
@@ -465,10 +461,6 @@ fn bad_credentials_are_explained() {
       hint: remove it; the secrets of buckets are access-key-env and secret-key-env or secret-key-file
     afterbackup.toml:18:29: [[destination]] credentials.password: a secret must not stand in this file
       hint: name where it is: password-file = 'path' or password-env = "VARIABLE"; and change it, it was written down
-    afterbackup.toml:22:45: [[destination]] credentials.password-file: cannot use d.secret: there is no such file
-      hint: write the PATH of a file that holds nothing but the secret
-    afterbackup.toml:26:44: [[destination]] credentials.password-env: the variable named here is not set
-      hint: write the NAME of an environment variable, like "VAULT_SECRET_KEY", never the secret itself
     afterbackup.toml:30:1: [[destination]] credentials: must be a single table, not text
       hint: write credentials = { … }
     "#);
@@ -587,20 +579,12 @@ fn secrets_in_the_file_are_refused_without_being_printed() {
       hint: name where it is: secret-key-env = "VARIABLE" or secret-key-file = 'path'; and change it, it was written down
     afterbackup.toml:13:1: [[destination]] access-key: a secret must not stand in this file
       hint: name where it is: secret-key-env = "VARIABLE" or secret-key-file = 'path'; and change it, it was written down
-    afterbackup.toml:14:18: [[destination]] secret-key-env: the variable named here is not set
-      hint: write the NAME of an environment variable, like "VAULT_SECRET_KEY", never the secret itself
-    afterbackup.toml:15:18: [[destination]] access-key-env: variable VAULT_ACCESS_KEY is not set
-      hint: set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide, or use secret-key-file)
     afterbackup.toml:16:13: [[destination]] options.aws_secret_access_key: a secret must not stand in this file
       hint: name where it is: secret-key-env = "VARIABLE" or secret-key-file = 'path'; and change it, it was written down
     afterbackup.toml:16:60: [[destination]] options.proxy_url: must hold neither name, password nor parameters
       hint: a secret must not stand in this file
     afterbackup.toml:20:1: [[destination]] secret-key-fil: unknown key
       hint: did you mean 'secret-key-file'?
-    afterbackup.toml:21:19: [[destination]] secret-key-file: cannot use the file named here: there is no such file
-      hint: write the PATH of a file that holds nothing but the secret
-    afterbackup.toml:22:18: [[destination]] access-key-env: variable VAULT_ACCESS_KEY is not set
-      hint: set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide, or use secret-key-file)
     "#);
 }
 
@@ -618,8 +602,10 @@ fn secret_files_that_everyone_can_read_are_warned_about() {
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
         let config = Config::load(&path, &nothing).unwrap();
         assert_eq!(config.warnings.iter().any(|warning| warning.contains("readable by everyone")), warned);
-        let Target::Bucket(bucket) = &config.destinations[0].target else { panic!("a bucket") };
-        assert!(bucket.options.contains(&("azure_storage_account_key".to_owned(), "hunter2".to_owned())));
+        let Location::Bucket(bucket) = &config.destinations[0].location else { panic!("a bucket") };
+        let (option, secret) = &bucket.secrets[0];
+        assert_eq!(option, "azure_storage_account_key");
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&secret.read(&nothing).unwrap()), "hunter2");
     }
 }
 

@@ -25,6 +25,7 @@ mod folder;
 mod key;
 mod retry;
 mod share;
+mod target;
 mod throttle;
 mod win32;
 
@@ -39,11 +40,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use crate::cancel::Cancel;
 use crate::config;
 
 pub use bucket::in_memory;
+pub use target::Target;
 
 /// Opens the destination that the configuration names. Nothing is asked of it yet: a folder that is not mounted or a
 /// bucket that refuses us is an error of the first call.
@@ -52,17 +55,20 @@ pub use bucket::in_memory;
 /// [`ErrorKind::Cancelled`] when `cancel` is set; only the removal of what an upload left does not.
 ///
 /// # Errors
-/// When the settings make no sense: an unknown option, a certificate that cannot be read.
+/// When a secret or a certificate cannot be read, or the settings make no sense, as an unknown option.
 pub fn open(destination: &config::Destination, cancel: &Cancel) -> Result<Box<dyn Destination>, Error> {
-    let opened: Box<dyn Destination> = match &destination.target {
-        config::Target::Folder(path) => {
+    let opened: Box<dyn Destination> = match &destination.location {
+        config::Location::Folder(path) => {
             let folder = Box::new(folder::Folder::new(&destination.name, path));
             match &destination.credentials {
-                Some(credentials) => Box::new(share::Share::new(folder, credentials, Box::new(share::System))),
+                Some(credentials) => {
+                    let password = secret(&credentials.password, folder.location())?;
+                    Box::new(share::Share::new(folder, credentials, password, Box::new(share::System)))
+                }
                 None => folder,
             }
         }
-        config::Target::Bucket(settings) => {
+        config::Location::Bucket(settings) => {
             Box::new(bucket::Bucket::open(&destination.name, settings, destination.retry_for, cancel)?)
         }
     };
@@ -70,6 +76,12 @@ pub fn open(destination: &config::Destination, cancel: &Cancel) -> Result<Box<dy
         Some(bytes_per_second) => Box::new(throttle::Throttled::new(opened, bytes_per_second, cancel)),
         None => opened,
     })
+}
+
+/// Reads a secret where the configuration says that it is.
+fn secret(secret: &config::Secret, subject: String) -> Result<SecretString, Error> {
+    let env = |name: &str| std::env::var(name).ok();
+    secret.read(&env).map_err(|error| Error::new(ErrorKind::Unauthenticated, "use", subject, error))
 }
 
 /// Where archives are kept.
@@ -235,6 +247,12 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         if let Some(error) = self.source.downcast_ref::<win32::ShareError>() {
             return Some(error.hint());
+        }
+        if let Some(error) = self.source.downcast_ref::<config::SecretError>() {
+            return Some(error.hint());
+        }
+        if self.source.is::<bucket::CertificateError>() {
+            return Some("ca-file is a PEM file with the certificates of the authority that vouches for this server");
         }
         let bucket = self.subject.contains("://");
         match self.kind {

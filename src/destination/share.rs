@@ -60,6 +60,7 @@ impl Network for System {
 struct Connection {
     share: String,
     credentials: Credentials,
+    password: SecretString,
     network: Box<dyn Network>,
     /// How often it was made; 0 = not there.
     made: Mutex<u32>,
@@ -89,8 +90,7 @@ impl Connection {
     }
 
     fn connect(&self) -> io::Result<()> {
-        let Credentials { user, password, .. } = &self.credentials;
-        self.network.connect(&self.share, user, password)
+        self.network.connect(&self.share, &self.credentials.user, &self.password)
     }
 
     /// Best effort: files of others may be open there, and then it is needed.
@@ -121,10 +121,16 @@ pub(super) struct Share {
 }
 
 impl Share {
-    pub(super) fn new(inner: Box<dyn Destination>, credentials: &Credentials, network: Box<dyn Network>) -> Self {
+    pub(super) fn new(
+        inner: Box<dyn Destination>,
+        credentials: &Credentials,
+        password: SecretString,
+        network: Box<dyn Network>,
+    ) -> Self {
         let connection = Connection {
             share: credentials.share.to_string(),
             credentials: credentials.clone(),
+            password,
             network,
             made: Mutex::new(0),
         };
@@ -287,10 +293,10 @@ mod tests {
         let inner = Faulty::new(bucket::in_memory("vault"), script);
         let credentials = Credentials {
             user: r"CONTOSO\svc".to_owned(),
-            password: "hunter2".into(),
+            password: config::Secret::in_variable("UNUSED"),
             share: config::Share { server: "srv".to_owned(), name: "cm$".to_owned() },
         };
-        Share::new(Box::new(inner), &credentials, Box::new(network.clone()))
+        Share::new(Box::new(inner), &credentials, "hunter2".into(), Box::new(network.clone()))
     }
 
     #[test]

@@ -37,10 +37,14 @@ impl Attempt<'_> {
         outcome.archive = Some(self.id.clone());
         let mut lanes = Vec::new();
         let mut stored = None;
-        for (destination, config) in self.context.destinations.iter().zip(&self.context.config.destinations) {
-            let result = match self.prepare(&**destination, &mut stored) {
-                Ok(true) => DestinationResult::AlreadyThere,
-                Ok(false) => {
+        for target in self.context.targets {
+            let prepared = target
+                .open()
+                .and_then(|destination| self.prepare(&**destination, &mut stored).map(|there| (destination, there)));
+            let result = match prepared {
+                Ok((_, true)) => DestinationResult::AlreadyThere,
+                Ok((destination, false)) => {
+                    let config = target.settings();
                     lanes.push(Lane {
                         destination: Arc::clone(destination),
                         verify: config.verify,
@@ -50,7 +54,7 @@ impl Attempt<'_> {
                 }
                 Err(error) => DestinationResult::failed(&error, error.hint()),
             };
-            outcome.destinations.push(DestinationOutcome::new(destination.name(), result));
+            outcome.destinations.push(DestinationOutcome::new(target.name(), result));
         }
         crate::stop_point::reached("prepared");
         if lanes.is_empty() {

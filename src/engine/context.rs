@@ -1,11 +1,9 @@
 //! What everything in here works with.
 
-use std::sync::Arc;
-
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::destination::Destination;
+use crate::destination::Target;
 use crate::monitor::{Event, Monitor};
 
 /// What a run works with.
@@ -13,8 +11,8 @@ use crate::monitor::{Event, Monitor};
 pub struct Context<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Its destinations, opened, in the same order.
-    pub destinations: &'a [Arc<dyn Destination>],
+    /// Its destinations.
+    pub targets: &'a [Target],
     /// The time.
     pub clock: &'a dyn Clock,
     /// Who is told.

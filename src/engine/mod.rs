@@ -5,7 +5,6 @@ mod contents;
 pub mod context;
 pub mod error;
 pub mod handover;
-mod held;
 pub mod inspect;
 pub mod lanes;
 mod naming;

@@ -24,9 +24,10 @@ pub(super) fn known_as(
         other != id && other.series().is_none() && other.stamp().duration_since(id.stamp()).abs() <= NAMES_APART
     };
     let mut fingerprint = None;
-    for destination in context.destinations {
-        // What cannot be asked is told when the archive is put there.
-        let entries = destination.list(snapshot.site.as_str()).unwrap_or_default();
+    for target in context.targets {
+        // What cannot be asked is reported when the archive is put there.
+        let Ok(destination) = target.open() else { continue };
+        let Ok(entries) = destination.list(snapshot.site.as_str()) else { continue };
         let others = entries.iter().filter_map(|entry| match StoredFile::parse(&entry.name) {
             Some(StoredFile::Manifest(other)) if near(&other) => Some((other, &entry.name)),
             _ => None,

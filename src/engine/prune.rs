@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::held::{Held, read_all};
 use super::outcome::{Pruned, SiteOutcome};
-use crate::catalog::{Catalog, Stored};
+use crate::catalog::{Catalog, Inventory, Stored, read_all};
+use crate::destination::Destination;
 use crate::error::chain;
 use crate::monitor::{Event, Level};
 use crate::name::{ArchiveId, SiteCode};
@@ -19,10 +19,10 @@ use crate::retention::plan::{Candidate, Condition, plan};
 use crate::units;
 
 /// Prunes after a run: only where this run's archive is.
-pub(super) fn after_run(context: &Context<'_>, held: &[Held<'_>], outcome: &mut SiteOutcome) {
+pub(super) fn after_run(context: &Context<'_>, held: &[Inventory<'_>], outcome: &mut SiteOutcome) {
     let Some(archive) = outcome.archive.clone() else { return };
     for one in held {
-        let name = one.destination.name();
+        let name = one.target.name();
         // One that missed the push is told as that; it is not pruned, and that is no second fault.
         if outcome.has_archive(name) {
             outcome.pruned.push(prune_one(context, one, held, Some(&archive), false));
@@ -33,19 +33,19 @@ pub(super) fn after_run(context: &Context<'_>, held: &[Held<'_>], outcome: &mut 
 /// Prunes every destination (of one name, if given). `dry_run` only plans.
 #[must_use]
 pub fn prune(context: &Context<'_>, site: Option<SiteCode>, only: Option<&str>, dry_run: bool) -> Vec<Pruned> {
-    let held = read_all(context, site);
-    let chosen = held.iter().filter(|one| only.is_none_or(|only| only == one.destination.name()));
+    let held = read_all(context.targets, site);
+    let chosen = held.iter().filter(|one| only.is_none_or(|only| only == one.target.name()));
     chosen.map(|one| prune_one(context, one, &held, None, dry_run)).collect()
 }
 
 fn prune_one(
     context: &Context<'_>,
-    one: &Held<'_>,
-    all: &[Held<'_>],
+    one: &Inventory<'_>,
+    all: &[Inventory<'_>],
     fresh: Option<&ArchiveId>,
     dry_run: bool,
 ) -> Pruned {
-    let mut pruned = Pruned::new(one.destination.name());
+    let mut pruned = Pruned::new(one.target.name());
     match &one.catalog {
         Ok(catalog) => decide(context, one, all, catalog, fresh, dry_run, &mut pruned),
         Err(error) => pruned.failures.push(match error.hint() {
@@ -61,17 +61,21 @@ fn prune_one(
 
 fn decide(
     context: &Context<'_>,
-    one: &Held<'_>,
-    all: &[Held<'_>],
+    one: &Inventory<'_>,
+    all: &[Inventory<'_>],
     catalog: &Catalog,
     fresh: Option<&ArchiveId>,
     dry_run: bool,
     pruned: &mut Pruned,
 ) {
+    let destination = match one.target.open() {
+        Ok(destination) => &**destination,
+        Err(error) => return pruned.failures.push(chain(&error)),
+    };
     let now = context.clock.now();
     let candidates = candidates(one, catalog, all, now);
-    let plan = plan(&candidates, &one.config.retention, now);
-    if let Err(refusal) = brakes::check(&plan, &one.config.retention, &Push::Done) {
+    let plan = plan(&candidates, &one.target.settings().retention, now);
+    if let Err(refusal) = brakes::check(&plan, &one.target.settings().retention, &Push::Done) {
         pruned.refused = Some(format!("{refusal} (hint: {})", refusal.hint()));
     } else if !dry_run {
         for id in plan.removed().map(|decision| &decision.id) {
@@ -80,20 +84,20 @@ fn decide(
                 continue;
             }
             if let Some(stored) = catalog.archives.get(id) {
-                remove(one, stored, pruned);
+                remove(destination, stored, pruned);
             }
         }
     }
     pruned.plan = Some(plan);
     if !dry_run {
-        sweep(context, one, catalog, now, pruned);
+        sweep(context, one, destination, catalog, now, pruned);
     }
 }
 
-fn candidates(one: &Held<'_>, catalog: &Catalog, all: &[Held<'_>], now: Timestamp) -> Vec<Candidate> {
+fn candidates(one: &Inventory<'_>, catalog: &Catalog, all: &[Inventory<'_>], now: Timestamp) -> Vec<Candidate> {
     let mut candidates: BTreeMap<&ArchiveId, Candidate> =
         catalog.archives.iter().map(|(id, stored)| (id, candidate(stored))).collect();
-    for other in all.iter().filter(|other| other.destination.name() != one.destination.name()) {
+    for other in all.iter().filter(|other| other.target.name() != one.target.name()) {
         let empty = Catalog::default();
         // One that cannot be read may lack everything: what it would keep is kept for it here.
         let theirs = other.catalog.as_ref().unwrap_or(&empty);
@@ -103,7 +107,7 @@ fn candidates(one: &Held<'_>, catalog: &Catalog, all: &[Held<'_>], now: Timestam
             together.entry(id).or_insert_with(|| candidate(stored));
         }
         let together: Vec<Candidate> = together.into_values().collect();
-        let theirs_to_be = plan(&together, &other.config.retention, now);
+        let theirs_to_be = plan(&together, &other.target.settings().retention, now);
         for id in theirs_to_be.kept().map(|decision| &decision.id).filter(|id| !theirs.archives.contains_key(id)) {
             if let Some(candidate) = candidates.get_mut(id) {
                 candidate.needed_elsewhere = true;
@@ -130,11 +134,11 @@ fn candidate(stored: &Stored) -> Candidate {
     }
 }
 
-fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
+fn remove(destination: &dyn Destination, stored: &Stored, pruned: &mut Pruned) {
     let manifest = &stored.manifest;
     let id = &manifest.id;
     // Somebody may have pinned it since the catalog was read.
-    match one.destination.stat(&id.key(&id.pin_name())) {
+    match destination.stat(&id.key(&id.pin_name())) {
         Err(error) if error.is_not_found() => {}
         Err(error) => return pruned.failures.push(chain(&error)),
         Ok(_) => return,
@@ -143,7 +147,7 @@ fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
     let keys = [id.manifest_name(), manifest.archive.clone(), id.pin_name()].map(|name| id.key(&name));
     for (step, key) in keys.iter().enumerate() {
         crate::stop_point::reached(["manifest-goes", "archive-goes", "pin-goes"][step]);
-        match one.destination.delete(key) {
+        match destination.delete(key) {
             Ok(()) if step == 1 => pruned.removed_bytes += manifest.bytes,
             Ok(()) => {}
             Err(error) => {
@@ -159,13 +163,20 @@ fn remove(one: &Held<'_>, stored: &Stored, pruned: &mut Pruned) {
 }
 
 /// Removes what killed runs have left, when it is old enough that nobody can be at work on it.
-fn sweep(context: &Context<'_>, one: &Held<'_>, catalog: &Catalog, now: Timestamp, pruned: &mut Pruned) {
+fn sweep(
+    context: &Context<'_>,
+    one: &Inventory<'_>,
+    destination: &dyn Destination,
+    catalog: &Catalog,
+    now: Timestamp,
+    pruned: &mut Pruned,
+) {
     let is_old = |modified: Timestamp| {
         let age = now.duration_since(modified);
-        !age.is_negative() && age.unsigned_abs() > one.config.sweep_after
+        !age.is_negative() && age.unsigned_abs() > one.target.settings().sweep_after
     };
     for orphan in catalog.orphans.iter().filter(|orphan| is_old(orphan.entry.modified)) {
-        match one.destination.delete(&orphan.key) {
+        match destination.delete(&orphan.key) {
             Ok(()) => pruned.swept.push(orphan.key.clone()),
             Err(error) => pruned.note(&orphan.id, &error),
         }
@@ -174,7 +185,7 @@ fn sweep(context: &Context<'_>, one: &Held<'_>, catalog: &Catalog, now: Timestam
         if context.cancel.is_cancelled() {
             return;
         }
-        let leftovers = match one.destination.leftovers(site.as_str()) {
+        let leftovers = match destination.leftovers(site.as_str()) {
             Ok(leftovers) => leftovers,
             Err(error) => {
                 pruned.failures.push(chain(&error));
@@ -182,7 +193,7 @@ fn sweep(context: &Context<'_>, one: &Held<'_>, catalog: &Catalog, now: Timestam
             }
         };
         for leftover in leftovers.iter().filter(|leftover| is_old(leftover.modified)) {
-            match one.destination.remove_leftover(leftover) {
+            match destination.remove_leftover(leftover) {
                 Ok(()) => pruned.swept.push(leftover.key.clone()),
                 Err(error) => pruned.failures.push(chain(&error)),
             }
@@ -233,9 +244,9 @@ mod tests {
     use crate::archive::manifest::{FORMAT, IndexLocation, Manifest, Sha256Hex};
     use crate::cancel::Cancel;
     use crate::clock::FixedClock;
-    use crate::config::{self, Config, Target, Verify};
+    use crate::config::{self, Config, Verify};
     use crate::destination::faulty::{Call, Faulty, Script};
-    use crate::destination::{Destination, ErrorKind, in_memory};
+    use crate::destination::{self, ErrorKind, in_memory};
     use crate::monitor::Collector;
     use crate::retention::policy::Policy;
 
@@ -274,7 +285,7 @@ mod tests {
     /// Destinations with archives of some days, and a configuration that keeps two.
     struct Place {
         config: Config,
-        destinations: Vec<Arc<dyn Destination>>,
+        targets: Vec<destination::Target>,
         scripts: Vec<Script>,
     }
 
@@ -283,7 +294,7 @@ mod tests {
             let retention = Policy { last: 2, ..Policy::without_rules() };
             let destination = |name: &&str| config::Destination {
                 name: (*name).to_owned(),
-                target: Target::Folder(PathBuf::from(name)),
+                location: config::Location::Folder(PathBuf::from(name)),
                 credentials: None,
                 retention: retention.clone(),
                 verify: Verify::Full,
@@ -293,10 +304,10 @@ mod tests {
                 sweep_after: Duration::from_hours(48),
             };
             let scripts: Vec<Script> = names.iter().map(|_| Script::default()).collect();
-            let opened = names.iter().zip(&scripts);
-            let destinations: Vec<Arc<dyn Destination>> = opened
-                .map(|(name, script)| Arc::new(Faulty::new(in_memory(name), script)) as Arc<dyn Destination>)
-                .collect();
+            let target = |(name, script): (&&str, &Script)| {
+                destination::Target::opened(destination(name), Arc::new(Faulty::new(in_memory(name), script)))
+            };
+            let targets = names.iter().zip(&scripts).map(target).collect();
             let config = Config {
                 file: PathBuf::new(),
                 snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(PathBuf::new()) },
@@ -310,7 +321,7 @@ mod tests {
                 log: crate::config::Log::default(),
                 warnings: vec![],
             };
-            Self { config, destinations, scripts }
+            Self { config, targets, scripts }
         }
 
         fn filled() -> Self {
@@ -325,29 +336,28 @@ mod tests {
             self.put(destination, &id.key(&id.manifest_name()), &manifest(id).to_json());
         }
 
+        fn destination(&self, number: usize) -> &dyn Destination {
+            &**self.targets[number].open().unwrap()
+        }
+
         fn put(&self, destination: usize, key: &str, bytes: &[u8]) {
-            self.destinations[destination].put_new(key, bytes).unwrap();
+            self.destination(destination).put_new(key, bytes).unwrap();
         }
 
         fn names(&self, destination: usize) -> Vec<String> {
-            self.destinations[destination].list("XYZ").unwrap().into_iter().map(|entry| entry.name).collect()
+            self.destination(destination).list("XYZ").unwrap().into_iter().map(|entry| entry.name).collect()
         }
 
         fn prune_at(&self, now: Timestamp, cancel: &Cancel) -> Vec<Pruned> {
             let (clock, monitor) = (FixedClock(now), Collector::default());
-            let context = Context {
-                config: &self.config,
-                destinations: &self.destinations,
-                clock: &clock,
-                monitor: &monitor,
-                cancel,
-            };
+            let context =
+                Context { config: &self.config, targets: &self.targets, clock: &clock, monitor: &monitor, cancel };
             prune(&context, None, None, false)
         }
 
         /// The storage's clock is the real one: what the tests have put is as old as they want it to be.
         fn prune_after(&self, age: Duration) -> Vec<Pruned> {
-            let modified = self.destinations[0].list("XYZ").unwrap().iter().map(|entry| entry.modified).max();
+            let modified = self.destination(0).list("XYZ").unwrap().iter().map(|entry| entry.modified).max();
             self.prune_at(modified.unwrap() + age, &Cancel::new())
         }
 
@@ -474,12 +484,12 @@ mod tests {
         let (clock, monitor, cancel) = (FixedClock(id(10).stamp()), Collector::default(), Cancel::new());
         let context = Context {
             config: &place.config,
-            destinations: &place.destinations,
+            targets: &place.targets,
             clock: &clock,
             monitor: &monitor,
             cancel: &cancel,
         };
-        let held = read_all(&context, None);
+        let held = read_all(context.targets, None);
         place.put(0, &id(1).key(&id(1).pin_name()), b"{}");
         let pruned = prune_one(&context, &held[0], &held, None, false);
         assert!(!pruned.is_failure(), "{pruned:?}");
@@ -503,7 +513,10 @@ mod tests {
         (0..DAYS).for_each(|day| place.store(0, &id(day)));
         place.store(1, &id(0));
         place.store(1, &id(5));
-        place.config.destinations[1].retention.last = 4;
+        let mut settings = place.targets[1].settings().clone();
+        settings.retention.last = 4;
+        let offsite = Arc::clone(place.targets[1].open().unwrap());
+        place.targets[1] = destination::Target::opened(settings, offsite);
         let pruned = place.prune_after(SOON);
         assert_eq!(pruned[0].removed, days([0, 1]));
         assert_eq!(place.visible(0), days(2..6));

@@ -2,9 +2,9 @@
 //! more than the newest.
 
 use super::context::Context;
-use super::held::Held;
 use super::outcome::SiteOutcome;
 use crate::archive::manifest::{Database, Manifest};
+use crate::catalog::Inventory;
 use crate::monitor::{Event, Level};
 
 /// What has become of a database that was sound.
@@ -17,7 +17,7 @@ enum Now {
 }
 
 /// Compares what this run has written with the newest archive before it that was checked, wherever that lies.
-pub(super) fn tell(context: &Context<'_>, held: &[Held<'_>], outcome: &SiteOutcome) {
+pub(super) fn tell(context: &Context<'_>, held: &[Inventory<'_>], outcome: &SiteOutcome) {
     let Some(now) = outcome.manifest.as_deref().filter(|_| context.config.archive.check_databases) else { return };
     let Some(before) = newest_before(held, now) else { return };
     for (name, state) in worsened(&before.databases, &now.databases) {
@@ -34,7 +34,7 @@ pub(super) fn tell(context: &Context<'_>, held: &[Held<'_>], outcome: &SiteOutco
     }
 }
 
-fn newest_before<'a>(held: &'a [Held<'_>], now: &Manifest) -> Option<&'a Manifest> {
+fn newest_before<'a>(held: &'a [Inventory<'_>], now: &Manifest) -> Option<&'a Manifest> {
     let id = &now.id;
     held.iter()
         .filter_map(|one| one.catalog.as_ref().ok())

@@ -10,7 +10,8 @@ use super::error::RunError;
 use super::naming::known_as;
 use super::outcome::{Outcome, SiteOutcome, SiteResult};
 use super::sentinel::{Guard, guarded};
-use super::{held, prune, regression as worsened};
+use super::{prune, regression as worsened};
+use crate::catalog;
 use crate::error::chain;
 use crate::monitor::{Event, Level};
 use crate::name::ArchiveId;
@@ -114,7 +115,7 @@ fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<Sit
     let id = known_as(context, snapshot, &gathered, &id).unwrap_or(id);
     let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by, guard };
     let mut outcome = attempt.archive(&gathered)?;
-    let held = held::read_all(context, Some(snapshot.site));
+    let held = catalog::read_all(context.targets, Some(snapshot.site));
     worsened::tell(context, &held, &outcome);
     prune::after_run(context, &held, &mut outcome);
     Ok(outcome)

@@ -8,21 +8,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::name::SiteCode;
+use crate::retention::plan::is_future;
 use crate::source::LogEvidence;
 use crate::source::task_log::Outcome;
 use crate::units;
-
-/// By how much the clocks of two servers may differ.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
-
-/// Does this lie in the future, by more than clocks may differ?
-pub(super) fn in_future(time: Timestamp, now: Timestamp) -> bool {
-    time.duration_since(now) > SKEW
-}
 
 /// What the decision rests on.
 #[derive(Debug, Clone)]
@@ -144,7 +137,7 @@ impl Serialize for Reason {
 #[must_use]
 pub fn overdue(evidence: &Evidence<'_>, limit: Duration, now: Timestamp) -> Verdict {
     let (future, past): (Vec<Timestamp>, Vec<Timestamp>) =
-        evidence.archives.iter().copied().partition(|stamp| in_future(*stamp, now));
+        evidence.archives.iter().copied().partition(|stamp| is_future(*stamp, now));
     let newest = past.into_iter().max();
     let age = |time: Timestamp| now.duration_since(time).try_into().unwrap_or(Duration::ZERO);
     let mut reasons = Vec::new();
@@ -186,6 +179,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use jiff::SignedDuration;
+
+    use crate::retention::plan::FUTURE_TOLERANCE;
     use crate::source::task_log::Runs;
 
     const LIMIT: Duration = Duration::from_hours(5 * 24);
@@ -244,7 +240,7 @@ mod tests {
         let verdict = decide(&[day(0), day(99)], &LogEvidence::Absent, day(6));
         assert!(matches!(verdict.reasons.as_slice(), [Reason::Old { newest, .. }] if *newest == day(0)));
         // Clocks of two servers differ by a little.
-        assert!(!decide(&[day(0) + SKEW], &LogEvidence::Absent, day(0)).is_overdue());
+        assert!(!decide(&[day(0) + FUTURE_TOLERANCE], &LogEvidence::Absent, day(0)).is_overdue());
     }
 
     #[test]

@@ -5,15 +5,14 @@
 //! the newest manifest is read, and older ones only as long as what is newer is not whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::overdue::in_future;
 use crate::archive::manifest::{Database, MAX_BYTES, Manifest};
-use crate::destination::{self, Destination, Entry};
+use crate::destination::{self, Destination, Entry, Target};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
+use crate::retention::plan::is_future;
 
 /// A destination and what it holds of each site, or why that is not known.
 #[derive(Debug)]
@@ -91,19 +90,15 @@ impl Newest {
 
 /// Looks at all destinations: at these sites, or at all that are there.
 #[must_use]
-pub fn survey(
-    destinations: &[Arc<dyn Destination>],
-    sites: Option<&BTreeSet<SiteCode>>,
-    now: Timestamp,
-) -> Vec<Surveyed> {
-    let one = |destination: &Arc<dyn Destination>| Surveyed {
-        name: destination.name().to_owned(),
-        location: destination.location(),
-        holdings: look(&**destination, sites, now),
+pub fn survey(targets: &[Target], sites: Option<&BTreeSet<SiteCode>>, now: Timestamp) -> Vec<Surveyed> {
+    let one = |target: &Target| Surveyed {
+        name: target.name().to_owned(),
+        location: target.location(),
+        holdings: target.open().and_then(|destination| look(&**destination, sites, now)),
     };
     // One that is away takes minutes to say so: they are asked at the same time.
     std::thread::scope(|scope| {
-        let asked: Vec<_> = destinations.iter().map(|destination| scope.spawn(move || one(destination))).collect();
+        let asked: Vec<_> = targets.iter().map(|target| scope.spawn(move || one(target))).collect();
         asked.into_iter().map(|thread| thread.join().expect("looking at a destination does not panic")).collect()
     })
 }
@@ -144,7 +139,7 @@ fn look_at_site(destination: &dyn Destination, site: SiteCode, now: Timestamp) -
         };
         holding.archives += 1;
         holding.bytes += file.bytes;
-        if in_future(id.stamp(), now) {
+        if is_future(id.stamp(), now) {
             holding.future.push(id.clone());
         } else if holding.newest.is_none() {
             match judge(destination, id, file)? {

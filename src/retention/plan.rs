@@ -39,6 +39,12 @@ use crate::units::{format_bytes, format_duration};
 /// set wrongly makes it hours.
 pub const FUTURE_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
+/// Is an archive of this time dated in the future? One rule for everything that asks for the newest archive.
+#[must_use]
+pub fn is_future(stamp: Timestamp, now: Timestamp) -> bool {
+    stamp.duration_since(now) > FUTURE_TOLERANCE
+}
+
 /// What is known of an archive's databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -439,8 +445,7 @@ fn counts(policy: &Policy) -> [(Unit, u32); 5] {
 
 /// Plans one site's series, given oldest first.
 fn plan_group(group: &[&Candidate], policy: &Policy, now: Timestamp) -> Vec<Decision> {
-    let is_future = |candidate: &Candidate| candidate.id.stamp().duration_since(now) > FUTURE_TOLERANCE;
-    let present = group.partition_point(|candidate| !is_future(candidate));
+    let present = group.partition_point(|candidate| !is_future(candidate.id.stamp(), now));
     let calendar = Calendar { time_zone: &policy.time_zone, day_starts: policy.day_starts };
 
     // Newest first from here on.

@@ -446,7 +446,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{Config, Target};
+    use crate::config::{Config, Location};
 
     fn found(text: &str) -> (Vec<String>, Vec<String>) {
         let findings = from_bat(text);
@@ -583,10 +583,10 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
         assert_eq!(config.snapshot.site, answers.site);
         assert_eq!(config.snapshot.log.as_deref(), Some(Path::new(r"D:\SMS\Logs\smsbkup.log")));
         assert!(
-            matches!(&config.destinations[0].target, Target::Folder(path) if path == Path::new(r"\\backup01\configmgr$"))
+            matches!(&config.destinations[0].location, Location::Folder(path) if path == Path::new(r"\\backup01\configmgr$"))
         );
         assert!(
-            matches!(&config.destinations[1].target, Target::Bucket(bucket) if bucket.url.as_str() == "s3://site-archives/configmgr")
+            matches!(&config.destinations[1].location, Location::Bucket(bucket) if bucket.url.as_str() == "s3://site-archives/configmgr")
         );
     }
 

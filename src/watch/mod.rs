@@ -185,7 +185,7 @@ impl<'a> Watcher<'a> {
             Some(StoredFile::Manifest(id)) if id.site() == site && id.series().is_none() => Some(id),
             _ => None,
         };
-        let lists = self.context.destinations.iter().filter_map(|one| one.list(site.as_str()).ok());
+        let lists = self.context.targets.iter().filter_map(|one| one.open().ok()?.list(site.as_str()).ok());
         let lists: Vec<_> = lists.collect();
         let archives = lists.iter().flatten().filter_map(|entry| manifest(&entry.name)).collect();
         (!lists.is_empty()).then_some(archives)

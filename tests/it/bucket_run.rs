@@ -14,9 +14,9 @@ use afterbackup::archive::verify::verify;
 use afterbackup::cancel::Cancel;
 use afterbackup::catalog::{self, Catalog};
 use afterbackup::clock::SystemClock;
-use afterbackup::config::{self, Config, Target, Verify};
+use afterbackup::config::{self, Config, Verify};
 use afterbackup::destination::faulty::{Call, Faulty, Script};
-use afterbackup::destination::{self, Destination};
+use afterbackup::destination::{self, Destination, Target};
 use afterbackup::engine::context::Context;
 use afterbackup::engine::error::RunError;
 use afterbackup::engine::outcome::{DestinationResult, Outcome, SiteResult};
@@ -118,7 +118,7 @@ impl Host {
     fn folder(&self) -> config::Destination {
         config::Destination {
             name: "vault".to_owned(),
-            target: Target::Folder(self.vault()),
+            location: config::Location::Folder(self.vault()),
             credentials: None,
             verify: Verify::Full,
             ..Settings::new("http://127.0.0.1:1", "s3://none").config()
@@ -147,9 +147,8 @@ impl Host {
 }
 
 fn run_with(config: &Config, monitor: &dyn Monitor, cancel: &Cancel) -> Result<Outcome, RunError> {
-    let destinations: Vec<Arc<dyn Destination>> =
-        config.destinations.iter().map(|one| Arc::from(destination::open(one, cancel).unwrap())).collect();
-    run(&Context { config, destinations: &destinations, clock: &SystemClock, monitor, cancel })
+    let targets = Target::all(config, cancel);
+    run(&Context { config, targets: &targets, clock: &SystemClock, monitor, cancel })
 }
 
 fn id(site: &str, day: i8) -> ArchiveId {

@@ -62,11 +62,12 @@ impl Settings {
             url: self.url.parse().unwrap(),
             endpoint: Some(self.endpoint.parse().unwrap()),
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            secrets: vec![],
             ca_file: None,
         };
         config::Destination {
             name: "bucket".to_owned(),
-            target: config::Target::Bucket(bucket),
+            location: config::Location::Bucket(bucket),
             credentials: None,
             retention: keep_everything(),
             verify: config::Verify::Size,

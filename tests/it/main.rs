@@ -45,6 +45,7 @@ mod status;
 mod stop;
 #[cfg(unix)]
 mod systemd;
+mod targets;
 mod torn;
 mod verify;
 mod watch;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::FixedClock;
-use afterbackup::destination;
+use afterbackup::destination::Target;
 use afterbackup::engine::context::Context;
 use afterbackup::health::Reminder;
 use afterbackup::health::overdue::Verdict;
@@ -151,11 +151,9 @@ fn hooks_are_run_around_attempts_of_the_watcher() {
     scene.snapshot_key("log = 'smsbkup.log'");
     fs::write(scene.path("smsbkup.log"), log_of_completed_run(at(COMPLETED))).unwrap();
     let (config, cancel, monitor) = (scene.loaded(), Cancel::new(), Collector::default());
-    let destinations: Vec<_> =
-        config.destinations.iter().map(|one| Arc::from(destination::open(one, &cancel).unwrap())).collect();
+    let targets = Target::all(&config, &cancel);
     let clock = FixedClock(at("2021-11-23T01:00:00Z"));
-    let context =
-        Context { config: &config, destinations: &destinations, clock: &clock, monitor: &monitor, cancel: &cancel };
+    let context = Context { config: &config, targets: &targets, clock: &clock, monitor: &monitor, cancel: &cancel };
     let mut watcher = Watcher::new(context);
     watcher.step(Duration::ZERO);
     assert_eq!(told(&scene), ["run-before .", "run-after 0.", "run-finally 0."]);
@@ -317,14 +315,12 @@ fn watcher_tells_of_overdue_backups_once_and_keeps_the_last_run_in_the_metrics()
 
     let config = scene.loaded();
     let cancel = Cancel::new();
-    let destinations: Vec<_> =
-        config.destinations.iter().map(|one| Arc::from(destination::open(one, &cancel).unwrap())).collect();
+    let targets = Target::all(&config, &cancel);
     let monitor = Collector::default();
     let mut reminder = Reminder::default();
     let mut check = |time: &str| {
         let clock = FixedClock(at(time));
-        let context =
-            Context { config: &config, destinations: &destinations, clock: &clock, monitor: &monitor, cancel: &cancel };
+        let context = Context { config: &config, targets: &targets, clock: &clock, monitor: &monitor, cancel: &cancel };
         Reporter::new(context).check(&mut reminder)
     };
     assert!(check("2021-11-27T12:00:00Z").verdicts().all(|verdict| !verdict.is_overdue()));

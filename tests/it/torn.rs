@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::{Clock, FixedClock, SystemClock};
 use afterbackup::config::Config;
-use afterbackup::destination::{self, Destination};
+use afterbackup::destination::{self, Target};
 use afterbackup::engine::context::Context;
 use afterbackup::engine::error::RunError;
 use afterbackup::engine::outcome::{Outcome, SiteResult};
@@ -91,7 +91,7 @@ impl Drop for Step {
 /// The engine with a folder and an in-memory bucket.
 pub(crate) struct Bench {
     config: Config,
-    destinations: Vec<Arc<dyn Destination>>,
+    targets: Vec<Target>,
     pub(crate) cancel: Cancel,
 }
 
@@ -101,13 +101,14 @@ impl Bench {
         scene.destination("bucket");
         let config = scene.loaded();
         let cancel = Cancel::new();
-        let folder = destination::open(&config.destinations[0], &cancel).unwrap();
+        let mut targets = Target::all(&config, &cancel);
         let bucket = destination::in_memory("bucket");
-        Self { config, destinations: vec![Arc::from(folder), Arc::from(bucket)], cancel }
+        targets[1] = Target::opened(config.destinations[1].clone(), Arc::from(bucket));
+        Self { config, targets, cancel }
     }
 
     pub(crate) fn context<'a>(&'a self, monitor: &'a dyn Monitor, clock: &'a dyn Clock) -> Context<'a> {
-        Context { config: &self.config, destinations: &self.destinations, clock, monitor, cancel: &self.cancel }
+        Context { config: &self.config, targets: &self.targets, clock, monitor, cancel: &self.cancel }
     }
 
     pub(crate) fn run(&self, monitor: &dyn Monitor, clock: &dyn Clock) -> Result<Outcome, RunError> {
@@ -117,7 +118,7 @@ impl Bench {
     #[track_caller]
     pub(crate) fn assert_nothing_is_left(&self, scene: &Scene) {
         assert_eq!(scene.held("vault"), Vec::<String>::new());
-        for destination in &self.destinations {
+        for destination in self.targets.iter().map(|target| target.open().unwrap()) {
             assert!(destination.list("XYZ").unwrap().is_empty(), "{}", destination.name());
             assert!(destination.leftovers("XYZ").unwrap().is_empty(), "{}", destination.name());
         }
@@ -286,7 +287,7 @@ fn prune_under_a_wrong_clock_keeps_what_seems_to_be_of_the_future() {
     let clock = FixedClock(at("2090-01-01T00:00:00Z"));
     let monitor = silent();
     let context = bench.context(&monitor, &clock);
-    let one = Context { destinations: &bench.destinations[..1], ..context };
+    let one = Context { targets: &bench.targets[..1], ..context };
     let pruned = prune::prune(&one, None, None, false);
     assert_eq!(pruned[0].removed.len(), 3, "{pruned:?}");
     assert_eq!(scene.held("vault").len(), 2);

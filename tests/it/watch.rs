@@ -329,7 +329,7 @@ fn fault_of_the_program_ends_the_watcher_so_that_it_is_started_again() {
     let scene = scene("");
     let (config, cancel) = (scene.loaded(), Cancel::new());
     let monitor = Collector::default();
-    let context = Context { config: &config, destinations: &[], clock: &Broken, monitor: &monitor, cancel: &cancel };
+    let context = Context { config: &config, targets: &[], clock: &Broken, monitor: &monitor, cancel: &cancel };
     let watched = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watch::watch(&context, || {})));
     assert!(watched.is_err() && cancel.is_cancelled());
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use afterbackup::cancel::Cancel;
 use afterbackup::config::Config;
-use afterbackup::destination::{self, Destination};
+use afterbackup::destination::{self, Destination, Target};
 use afterbackup::engine::context::Context;
 use afterbackup::engine::handover::{self, Turn, Working};
 use afterbackup::engine::state::By;
@@ -77,7 +77,7 @@ struct Schedule {
     layout: Layout,
     folder: TempDir,
     config: Config,
-    destinations: Vec<Arc<dyn Destination>>,
+    vault: Arc<dyn Destination>,
     simulator: Simulator,
     reading: Reading,
     random: Random,
@@ -112,19 +112,8 @@ impl Schedule {
             events: Arc::default(),
             stop: Arc::default(),
         };
-        let destinations = vec![Arc::from(destination::in_memory("vault"))];
-        Self {
-            seed,
-            layout,
-            folder,
-            config,
-            destinations,
-            simulator,
-            reading,
-            random,
-            first_archive: None,
-            stops: vec![],
-        }
+        let vault = Arc::from(destination::in_memory("vault"));
+        Self { seed, layout, folder, config, vault, simulator, reading, random, first_archive: None, stops: vec![] }
     }
 
     /// Several runs of the task, some close together; the watcher comes and goes.
@@ -159,10 +148,10 @@ impl Schedule {
     }
 
     fn watch(&mut self, cancel: &Cancel, events: bool, at_most: Duration) {
-        let (config, destinations) = (self.config.clone(), self.destinations.clone());
+        let config = self.config.clone();
+        let targets = [Target::opened(config.destinations[0].clone(), Arc::clone(&self.vault))];
         let (reading, simulator) = (self.reading.clone(), self.simulator.clone());
-        let context =
-            Context { config: &config, destinations: &destinations, clock: &simulator, monitor: &reading, cancel };
+        let context = Context { config: &config, targets: &targets, clock: &simulator, monitor: &reading, cancel };
         let mut watcher = Watcher::new(context);
         let began = simulator.elapsed();
         let end = began.saturating_add(at_most);
@@ -197,7 +186,7 @@ impl Schedule {
     }
 
     fn archives(&self) -> Vec<ArchiveId> {
-        let entries = self.destinations[0].list("XYZ").unwrap();
+        let entries = self.vault.list("XYZ").unwrap();
         entries.iter().filter_map(|entry| entry.name.strip_suffix(".json")?.parse().ok()).collect()
     }
 
@@ -208,7 +197,7 @@ impl Schedule {
         for id in self.archives() {
             let key = id.key(&id.archive_name(false));
             let mut bytes = Vec::new();
-            self.destinations[0].open(&key).unwrap().read_to_end(&mut bytes).unwrap();
+            self.vault.open(&key).unwrap().read_to_end(&mut bytes).unwrap();
             let files = runs_in(&zstd::decode_all(bytes.as_slice()).unwrap());
             let runs: BTreeSet<u32> = files.values().copied().collect();
             assert_eq!(runs.len(), 1, "seed {}: {id} is torn: {files:?}", self.seed);
@@ -218,7 +207,7 @@ impl Schedule {
             let twice = found.insert(run, id.clone());
             assert!(twice.is_none(), "seed {}: run {run} is archived as {twice:?} and {id}", self.seed);
         }
-        assert!(self.destinations[0].leftovers("XYZ").unwrap().is_empty(), "seed {}", self.seed);
+        assert!(self.vault.leftovers("XYZ").unwrap().is_empty(), "seed {}", self.seed);
         found
     }
 

@@ -77,7 +77,7 @@ fn load(program: &Program<'_>) -> Result<Loaded, Failure> {
     for destination in &mut config.destinations {
         destination.retry_for = destination.retry_for.min(PATIENCE);
     }
-    program.open(config)
+    Ok(program.loaded(config))
 }
 
 fn exit(health: Health) -> Exit {

@@ -10,7 +10,7 @@ use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 use url::Url;
 
-use crate::config::text::{At, Reader, Section, paths, smb_fault};
+use crate::config::text::{At, Reader, Secret, Section, paths, smb_fault};
 
 /// An object store.
 #[derive(Clone)]
@@ -19,8 +19,10 @@ pub struct Bucket {
     pub url: Url,
     /// Another address than the provider's own.
     pub endpoint: Option<Url>,
-    /// Options as `object_store` names them, secrets included: never printed.
+    /// Options as `object_store` names them.
     pub options: Vec<(String, String)>,
+    /// Where the secrets are, by the option that takes each.
+    pub secrets: Vec<(String, Secret)>,
     /// PEM file of the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
@@ -62,8 +64,8 @@ impl Reader<'_, '_> {
                 self.faults.add(Some(region.at), section.label("region"), "is only for s3", "remove it");
             }
         }
-        self.keys(section, provider, &mut options);
-        Some(Bucket { url: url?, endpoint, options, ca_file })
+        let secrets = self.keys(section, provider);
+        Some(Bucket { url: url?, endpoint, options, secrets, ca_file })
     }
 
     fn bucket_url(&mut self, section: &Section<'_>, text: &At<String>) -> Option<Url> {
@@ -119,8 +121,9 @@ impl Reader<'_, '_> {
         options
     }
 
-    /// Reads the secrets from where the configuration says they are.
-    fn keys(&mut self, section: &Section<'_>, provider: Provider, options: &mut Vec<(String, String)>) {
+    /// Where the secrets are, by the options that take them.
+    fn keys(&mut self, section: &Section<'_>, provider: Provider) -> Vec<(String, Secret)> {
+        let mut secrets = Vec::new();
         let (access_option, secret_option) = provider.secrets();
         let has_secret = section.has("secret-key-env") || section.has("secret-key-file");
         if section.has("secret-key-env") && section.has("secret-key-file") {
@@ -152,16 +155,17 @@ impl Reader<'_, '_> {
         }
         let many_lines = provider == Provider::Google;
         if let Some(option) = access_option
-            && let Some(value) = self.secret_variable(section, "access-key-env", "secret-key-file", false)
+            && let Some(value) = self.secret_variable(section, "access-key-env", false)
         {
-            options.push((option.to_owned(), value));
+            secrets.push((option.to_owned(), value));
         }
         let secret = if section.has("secret-key-file") {
             self.secret_file(section, "secret-key-file", many_lines)
         } else {
-            self.secret_variable(section, "secret-key-env", "secret-key-file", many_lines)
+            self.secret_variable(section, "secret-key-env", many_lines)
         };
-        options.extend(secret.map(|value| (secret_option.to_owned(), value)));
+        secrets.extend(secret.map(|value| (secret_option.to_owned(), value)));
+        secrets
     }
 }
 

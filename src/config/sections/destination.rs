@@ -45,7 +45,7 @@ pub struct Destination {
     /// Unique name.
     pub name: String,
     /// Folder or bucket.
-    pub target: Target,
+    pub location: Location,
     /// The account for the share that the folder lies on; without it, the one that the program runs as.
     pub credentials: Option<Credentials>,
     /// What to keep there.
@@ -64,7 +64,7 @@ pub struct Destination {
 
 /// Folder or bucket.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum Location {
     /// A local folder or UNC path.
     Folder(PathBuf),
     /// An object store.
@@ -96,9 +96,9 @@ impl Reader<'_, '_> {
             }
             _ => {}
         }
-        let target = self.target(section);
-        let credentials = match &target {
-            Some(Target::Folder(path)) => self.credentials(section, path),
+        let location = self.location(section);
+        let credentials = match &location {
+            Some(Location::Folder(path)) => self.credentials(section, path),
             _ => None,
         };
         let verify = section.text("verify").and_then(|text| match text.value.as_str() {
@@ -144,18 +144,18 @@ impl Reader<'_, '_> {
             },
         );
         if self.faults.len() > before {
-            // Faults of the target count in `check_duplicates` all the same; the rest is of no use any more.
-            return Some(Destination { name: name?.value, target: target?, credentials, ..placeholder(inherited) });
+            // Faults of the location count in `check_duplicates` all the same; the rest is of no use any more.
+            return Some(Destination { name: name?.value, location: location?, credentials, ..placeholder(inherited) });
         }
-        let target = target?;
-        let verify = verify.unwrap_or(match target {
-            Target::Folder(_) => Verify::Full,
-            Target::Bucket(_) => Verify::Size,
+        let location = location?;
+        let verify = verify.unwrap_or(match location {
+            Location::Folder(_) => Verify::Full,
+            Location::Bucket(_) => Verify::Size,
         });
         let name = name?.value;
         Some(Destination {
             name,
-            target,
+            location,
             credentials,
             retention,
             verify,
@@ -166,7 +166,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    fn target(&mut self, section: &Section<'_>) -> Option<Target> {
+    fn location(&mut self, section: &Section<'_>) -> Option<Location> {
         match (section.has("path"), section.has("url")) {
             (true, true) => {
                 let hint = "a destination is one or the other: make two";
@@ -183,7 +183,7 @@ impl Reader<'_, '_> {
                     let hint = "remove it, or write url instead of path";
                     self.faults.add(Some(section.at(key)), section.label(key), "is only for buckets", hint);
                 }
-                self.optional_path(section, "path").map(Target::Folder)
+                self.optional_path(section, "path").map(Location::Folder)
             }
             (false, true) => {
                 if section.has("credentials") {
@@ -192,7 +192,7 @@ impl Reader<'_, '_> {
                     let at = Some(section.at("credentials"));
                     self.faults.add(at, section.label("credentials"), "is only for shares", hint);
                 }
-                self.bucket(section).map(Target::Bucket)
+                self.bucket(section).map(Location::Bucket)
             }
         }
     }
@@ -202,7 +202,7 @@ impl Reader<'_, '_> {
 fn placeholder(policy: &Policy) -> Destination {
     Destination {
         name: String::new(),
-        target: Target::Folder(PathBuf::new()),
+        location: Location::Folder(PathBuf::new()),
         credentials: None,
         retention: policy.clone(),
         verify: Verify::Full,

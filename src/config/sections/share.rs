@@ -7,8 +7,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::config::text::{Key, Kind, Reader, Section, key};
-use secrecy::SecretString;
+use crate::config::text::{Key, Kind, Reader, Secret, Section, key};
 
 /// The keys of this section.
 pub(in crate::config) const KEYS: &[Key] = &[
@@ -24,8 +23,8 @@ pub(in crate::config) const KEYS: &[Key] = &[
 pub struct Credentials {
     /// `DOMAIN\name` or `name@domain`.
     pub user: String,
-    /// Only to be shown to the system.
-    pub password: SecretString,
+    /// Where the password is.
+    pub password: Secret,
     /// The share.
     pub share: Share,
 }
@@ -97,9 +96,9 @@ impl Reader<'_, '_> {
                 None
             }
             (true, false) => self.secret_file(&own, "password-file", false),
-            (false, true) => self.secret_variable(&own, "password-env", "password-file", false),
+            (false, true) => self.secret_variable(&own, "password-env", false),
         };
-        Some(Credentials { user: own.text("user")?.value, password: password?.into(), share })
+        Some(Credentials { user: own.text("user")?.value, password: password?, share })
     }
 }
 
@@ -121,7 +120,7 @@ mod tests {
     #[test]
     fn passwords_are_not_shown() {
         let share = Share { server: "srv".to_owned(), name: "cm$".to_owned() };
-        let credentials = Credentials { user: "svc".to_owned(), password: "hunter2".into(), share };
+        let credentials = Credentials { user: "svc".to_owned(), password: Secret::in_variable("hunter2"), share };
         assert!(!format!("{credentials:?} {credentials:#?}").contains("hunter2"));
     }
 }

@@ -15,6 +15,7 @@ pub use self::reader::Env;
 pub(super) use self::reader::Reader;
 #[cfg(windows)]
 pub(super) use self::secret_file::read_file;
+pub use self::secret_file::{Secret, SecretError};
 pub(super) use self::section::{At, Item, Section, parse};
 pub use self::smb::place_fault;
 pub(super) use self::smb::smb_fault;

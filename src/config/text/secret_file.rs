@@ -4,10 +4,13 @@
 //! that has the secret, and nothing here ever puts a value into a message. Somebody may well write the secret itself
 //! where its variable or file should be named: therefore even those names are only printed when they look like one.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
 
 use super::paths;
-use super::reader::Reader;
+use super::reader::{Env, Reader};
 use super::section::Section;
 
 /// Can this name of an environment variable be printed, or might somebody have pasted the secret itself?
@@ -65,32 +68,105 @@ fn readable_by_everyone(_path: &Path) -> bool {
     false
 }
 
+/// Where a secret is. It is read when its destination is opened: one that is missing is the failure of that destination
+/// alone, and a command that does not need the destination does not look for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    place: Place,
+    /// May it be a whole document, like Google's key files?
+    many_lines: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Place {
+    /// The name of an environment variable.
+    Variable(String),
+    /// A file, and whether its path can be printed.
+    File(PathBuf, bool),
+}
+
+/// Names and relative paths may be the secret itself, written into the wrong key.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
+}
+
+impl Place {
+    fn words(&self) -> String {
+        match self {
+            Self::Variable(name) if printable_variable(name) => format!("variable {name}"),
+            Self::Variable(_) => "the variable named in the configuration".to_owned(),
+            Self::File(path, true) => path.display().to_string(),
+            Self::File(..) => "the file named in the configuration".to_owned(),
+        }
+    }
+}
+
+/// A secret that cannot be read. Its words never contain the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SecretError {
+    message: String,
+    hint: &'static str,
+}
+
+impl SecretError {
+    /// What an administrator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        self.hint
+    }
+}
+
+impl Secret {
+    /// The secret in an environment variable.
+    #[must_use]
+    pub fn in_variable(name: &str) -> Self {
+        Self { place: Place::Variable(name.to_owned()), many_lines: false }
+    }
+
+    /// Reads it, with variables from `env`.
+    ///
+    /// # Errors
+    /// When the variable is not set, the file cannot be read, or what is there is not a secret.
+    pub fn read(&self, env: Env<'_>) -> Result<SecretString, SecretError> {
+        let (found, hint) = match &self.place {
+            Place::Variable(name) => {
+                let hint = if printable_variable(name) {
+                    "set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide), or name a file that holds the secret instead"
+                } else {
+                    "write the NAME of an environment variable, like \"VAULT_SECRET_KEY\", never the secret itself"
+                };
+                match env(name) {
+                    Some(value) => (clean(&value, self.many_lines), hint),
+                    None => {
+                        let message = format!("{} is not set", self.place.words());
+                        return Err(SecretError { message, hint });
+                    }
+                }
+            }
+            Place::File(path, _) => {
+                (read_file(path, self.many_lines), "write the PATH of a file that holds nothing but the secret")
+            }
+        };
+        found.map(Into::into).map_err(|fault| {
+            let message = format!("cannot use {}: {fault}", self.place.words());
+            SecretError { message, hint }
+        })
+    }
+}
+
 impl Reader<'_, '_> {
-    /// The secret in the environment variable that `key` names. `file_key` would name a file instead.
+    /// The secret in the environment variable that `key` names.
     pub(in crate::config) fn secret_variable(
         &mut self,
         section: &Section<'_>,
         key: &str,
-        file_key: &str,
         many_lines: bool,
-    ) -> Option<String> {
+    ) -> Option<Secret> {
         let text = section.text(key)?;
-        let printable = printable_variable(&text.value);
-        let named = if printable { format!("variable {}", text.value) } else { "the variable named here".to_owned() };
-        let fault = match (self.env)(&text.value).map(|value| clean(&value, many_lines)) {
-            Some(Ok(value)) => return Some(value),
-            Some(Err(fault)) => format!("{named} cannot be used: {fault}"),
-            None => format!("{named} is not set"),
-        };
-        let hint = if printable {
-            format!(
-                "set it for the account that runs afterbackup (AfterBackup.bat runs as Local System: set it machine-wide, or use {file_key})"
-            )
-        } else {
-            "write the NAME of an environment variable, like \"VAULT_SECRET_KEY\", never the secret itself".to_owned()
-        };
-        self.faults.add(Some(text.at), section.label(key), fault, hint);
-        None
+        Some(Secret { place: Place::Variable(text.value), many_lines })
     }
 
     /// The secret in the file that `key` names.
@@ -99,30 +175,19 @@ impl Reader<'_, '_> {
         section: &Section<'_>,
         key: &str,
         many_lines: bool,
-    ) -> Option<String> {
+    ) -> Option<Secret> {
         let text = section.text(key)?;
         let file = self.path(section, key, &text)?;
         // A relative path might be the secret itself, so it is not printed.
         let absolute = paths::is_windows(&text.value) || Path::new(&text.value).has_root();
-        match read_file(&file, many_lines) {
-            Ok(secret) => {
-                if readable_by_everyone(&file) {
-                    self.warnings.push(format!(
-                        "{}: {} is readable by everyone; take that right away (chmod o-r)",
-                        section.label(key),
-                        file.display()
-                    ));
-                }
-                Some(secret)
-            }
-            Err(fault) => {
-                let named = if absolute { text.value.clone() } else { "the file named here".to_owned() };
-                let message = format!("cannot use {named}: {fault}");
-                let hint = "write the PATH of a file that holds nothing but the secret";
-                self.faults.add(Some(text.at), section.label(key), message, hint);
-                None
-            }
+        if readable_by_everyone(&file) {
+            self.warnings.push(format!(
+                "{}: {} is readable by everyone; take that right away (chmod o-r)",
+                section.label(key),
+                file.display()
+            ));
         }
+        Some(Secret { place: Place::File(file, absolute), many_lines })
     }
 }
 
@@ -143,5 +208,28 @@ mod tests {
             std::fs::write(&file, bytes).unwrap();
             assert!(read_file(&file, false).is_err());
         }
+    }
+
+    #[test]
+    fn missing_secret_is_reported_without_what_may_be_the_secret() {
+        use secrecy::ExposeSecret as _;
+        let file = |path: &str, absolute| Secret { place: Place::File(path.into(), absolute), many_lines: false };
+        let nothing = |_: &str| None;
+        let words = |secret: Secret| secret.read(&nothing).unwrap_err().to_string();
+        assert_eq!(words(Secret::in_variable("VAULT_KEY")), "variable VAULT_KEY is not set");
+        assert_eq!(words(Secret::in_variable("hunter2")), "the variable named in the configuration is not set");
+        assert_eq!(words(file("/no/such/file", true)), "cannot use /no/such/file: there is no such file");
+        assert_eq!(
+            words(file("hunter2", false)),
+            "cannot use the file named in the configuration: there is no such file"
+        );
+        assert!(!format!("{:?} {:?}", Secret::in_variable("hunter2"), file("hunter2", false)).contains("hunter2"));
+        let lines = |_: &str| Some("two\nlines".to_owned());
+        assert_eq!(
+            Secret::in_variable("A_B").read(&lines).unwrap_err().to_string(),
+            "cannot use variable A_B: it has several lines"
+        );
+        let value = |_: &str| Some("hunter2 \r\n".to_owned());
+        assert_eq!(Secret::in_variable("A_B").read(&value).unwrap().expose_secret(), "hunter2");
     }
 }

@@ -44,6 +44,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use self::fault::Reason;
+pub(super) use self::settings::{CertificateError, location};
 use self::upload::{BucketUpload, Journal};
 use super::retry::Schedule;
 use super::{Destination, Entry, Error, ErrorKind, Leftover, Upload, key};

@@ -12,7 +12,9 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path;
 use object_store::{BackoffConfig, Certificate, ClientOptions, HeaderValue, RetryConfig};
 
-use super::super::{Error, ErrorKind};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::super::{Error, ErrorKind, secret};
 use super::Store;
 use crate::config;
 
@@ -25,19 +27,23 @@ pub(super) fn client(settings: &config::Bucket) -> Result<(Arc<dyn Store>, Path)
     // Process-wide, and whoever comes first is right: it is the only one compiled in.
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = client_options(settings)?;
+    let mut secrets = Secrets::new();
+    for (key, place) in &settings.secrets {
+        secrets.push((key, secret(place, location(settings))?));
+    }
     // Retries are ours: those of object_store give up after ten refused connections, that is seconds.
     let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO };
     let store = match settings.url.scheme() {
-        "s3" => s3(settings, client, retry),
-        "az" => azure(settings, client, retry),
-        "gs" => google(settings, client, retry),
+        "s3" => s3(settings, &secrets, client, retry),
+        "az" => azure(settings, &secrets, client, retry),
+        "gs" => google(settings, &secrets, client, retry),
         scheme => Err(format!("'{scheme}://' is none of s3://, az:// and gs://").into()),
     };
     Ok((store.map_err(fault)?, prefix))
 }
 
 /// The URL without what could be a secret.
-pub(super) fn location(settings: &config::Bucket) -> String {
+pub(in super::super) fn location(settings: &config::Bucket) -> String {
     let mut url = settings.url.clone();
     url.set_query(None);
     url.set_fragment(None);
@@ -48,8 +54,11 @@ pub(super) fn location(settings: &config::Bucket) -> String {
 
 type Built = Result<Arc<dyn Store>, Box<dyn std::error::Error + Send + Sync>>;
 
-fn s3(settings: &config::Bucket, client: ClientOptions, retry: RetryConfig) -> Built {
-    let options = options::<AmazonS3ConfigKey>(settings)?;
+/// Secrets by the option that takes each.
+type Secrets<'s> = Vec<(&'s str, SecretString)>;
+
+fn s3(settings: &config::Bucket, secrets: &Secrets<'_>, client: ClientOptions, retry: RetryConfig) -> Built {
+    let options = options::<AmazonS3ConfigKey>(settings, secrets)?;
     // Half of a key from here and half from the environment would be a riddle.
     let own_key = options.iter().any(|(key, _)| *key == AmazonS3ConfigKey::AccessKeyId);
     let mut builder = if own_key { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
@@ -69,8 +78,8 @@ fn s3(settings: &config::Bucket, client: ClientOptions, retry: RetryConfig) -> B
     Ok(Arc::new(builder.build()?))
 }
 
-fn azure(settings: &config::Bucket, client: ClientOptions, retry: RetryConfig) -> Built {
-    let options = options::<AzureConfigKey>(settings)?;
+fn azure(settings: &config::Bucket, secrets: &Secrets<'_>, client: ClientOptions, retry: RetryConfig) -> Built {
+    let options = options::<AzureConfigKey>(settings, secrets)?;
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_client_options(client)
         .with_retry(retry)
@@ -84,8 +93,8 @@ fn azure(settings: &config::Bucket, client: ClientOptions, retry: RetryConfig) -
     Ok(Arc::new(builder.build()?))
 }
 
-fn google(settings: &config::Bucket, client: ClientOptions, retry: RetryConfig) -> Built {
-    let options = options::<GoogleConfigKey>(settings)?;
+fn google(settings: &config::Bucket, secrets: &Secrets<'_>, client: ClientOptions, retry: RetryConfig) -> Built {
+    let options = options::<GoogleConfigKey>(settings, secrets)?;
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_client_options(client)
         .with_retry(retry)
@@ -100,12 +109,15 @@ fn google(settings: &config::Bucket, client: ClientOptions, retry: RetryConfig) 
 }
 
 /// The options as this store knows them. `access-key-id` is understood as `access_key_id`.
-fn options<K: std::str::FromStr>(settings: &config::Bucket) -> Result<Vec<(K, &str)>, String> {
-    settings
-        .options
-        .iter()
+fn options<'s, K: std::str::FromStr>(
+    settings: &'s config::Bucket,
+    secrets: &'s Secrets<'_>,
+) -> Result<Vec<(K, &'s str)>, String> {
+    let plain = settings.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    plain
+        .chain(secrets.iter().map(|(key, value)| (*key, value.expose_secret())))
         .map(|(key, value)| match key.to_ascii_lowercase().replace('-', "_").parse() {
-            Ok(known) => Ok((known, value.as_str())),
+            Ok(known) => Ok((known, value)),
             Err(_) => Err(format!("there is no option '{key}' for {}://", settings.url.scheme())),
         })
         .collect()
@@ -114,6 +126,11 @@ fn options<K: std::str::FromStr>(settings: &config::Bucket) -> Result<Vec<(K, &s
 fn host(settings: &config::Bucket) -> Result<&str, String> {
     settings.url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| "the URL names no bucket".to_owned())
 }
+
+/// The certificate authorities of a destination cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in super::super) struct CertificateError(Box<dyn std::error::Error + Send + Sync>);
 
 fn client_options(settings: &config::Bucket) -> Result<ClientOptions, Error> {
     let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
@@ -125,7 +142,7 @@ fn client_options(settings: &config::Bucket) -> Result<ClientOptions, Error> {
         .with_timeout_disabled();
     if let Some(file) = &settings.ca_file {
         let fault = |source: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Other, "read the certificates in", file.display(), source)
+            Error::new(ErrorKind::Other, "read the certificates in", file.display(), CertificateError(source))
         };
         let pem = std::fs::read(file).map_err(|error| fault(error.into()))?;
         let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| fault(error.into()))?;
@@ -150,6 +167,7 @@ mod tests {
             url: url.parse().unwrap(),
             endpoint: None,
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            secrets: vec![],
             ca_file: None,
         }
     }

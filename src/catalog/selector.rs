@@ -1,0 +1,208 @@
+//! Which archive a command means: an id, `latest`, a day.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::Known;
+use crate::name::{ArchiveId, SiteCode};
+use crate::retention::plan::is_future;
+
+/// Which archive somebody means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// `XYZ-20261122T235900Z`
+    Id(ArchiveId),
+    /// `latest`, `latest~2`: so many before the newest.
+    Latest(usize),
+    /// `latest-good`: the newest whose databases passed their checks.
+    LatestGood,
+    /// `XYZ@2026-11-20`: the newest of the site that is not after the day (UTC).
+    NotAfter(SiteCode, Date),
+}
+
+impl std::str::FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let fault = || SelectorError::Form(text.to_owned());
+        match text {
+            "latest" => return Ok(Self::Latest(0)),
+            "latest-good" => return Ok(Self::LatestGood),
+            _ => {}
+        }
+        if let Some(back) = text.strip_prefix("latest~") {
+            return back.parse().map(Self::Latest).map_err(|_| fault());
+        }
+        if let Some((site, day)) = text.split_once('@') {
+            let site = site.parse().map_err(|_| fault())?;
+            return day.parse().map(|day| Self::NotAfter(site, day)).map_err(|_| fault());
+        }
+        text.parse().map(Self::Id).map_err(|_| fault())
+    }
+}
+
+impl Selector {
+    /// The archive that is meant.
+    ///
+    /// What is dated in the future was made while a clock was wrong, and is never the newest of anything: only its id
+    /// selects it. [`Chosen::passed_over`] names what was not considered for that reason.
+    ///
+    /// # Errors
+    /// When there is none, or several sites are there and the selector does not say which.
+    pub fn choose(&self, known: &Known<'_>, now: Timestamp) -> Result<Chosen, SelectorError> {
+        if let Self::Id(id) = self {
+            let found = known.contains_key(id).then(|| Chosen { id: id.clone(), passed_over: vec![] });
+            return found.ok_or_else(|| SelectorError::Missing(id.to_string()));
+        }
+        // Relative selectors refer to the site's own archives, not to separate series.
+        let own = known.iter().filter(|(id, _)| id.series().is_none()).map(|(id, good)| (*id, *good));
+        let (future, own): (Vec<_>, Vec<_>) = own.partition(|(id, _)| is_future(id.stamp(), now));
+        let site = match self {
+            Self::NotAfter(site, _) => Some(*site),
+            _ => own.first().or(future.first()).map(|(id, _)| id.site()),
+        };
+        let is_named = matches!(self, Self::NotAfter(..));
+        if !is_named && own.iter().chain(&future).any(|(id, _)| Some(id.site()) != site) {
+            return Err(SelectorError::SeveralSites);
+        }
+        let newest_first = own.iter().rev().filter(|(id, _)| Some(id.site()) == site);
+        let chosen = match self {
+            Self::Latest(back) => newest_first.map(|(id, _)| id).nth(*back),
+            Self::LatestGood => newest_first.filter(|(_, good)| *good).map(|(id, _)| id).next(),
+            Self::NotAfter(_, day) => {
+                newest_first.map(|(id, _)| id).find(|id| jiff::tz::TimeZone::UTC.to_datetime(id.stamp()).date() <= *day)
+            }
+            Self::Id(_) => None,
+        };
+        let of_site = future.iter().filter(|(id, _)| Some(id.site()) == site);
+        let passed_over: Vec<ArchiveId> = of_site.map(|(id, _)| (*id).clone()).collect();
+        match chosen {
+            Some(&id) => Ok(Chosen { id: id.clone(), passed_over }),
+            None if passed_over.is_empty() => Err(SelectorError::Missing(self.to_string())),
+            None => Err(SelectorError::OnlyFuture { selector: self.to_string(), future: passed_over }),
+        }
+    }
+}
+
+impl std::fmt::Display for Selector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Latest(0) => f.write_str("latest"),
+            Self::Latest(back) => write!(f, "latest~{back}"),
+            Self::LatestGood => f.write_str("latest-good"),
+            Self::NotAfter(site, day) => write!(f, "{site}@{day}"),
+        }
+    }
+}
+
+/// The archive that a selector stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its id.
+    pub id: ArchiveId,
+    /// Archives of the site that are dated in the future and were not considered.
+    pub passed_over: Vec<ArchiveId>,
+}
+
+/// Why no archive could be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorError {
+    /// Not a selector.
+    #[error(
+        "'{0}' names no archive: give an id like XYZ-20261122T235900Z, or latest, latest~2, latest-good, XYZ@2026-11-20"
+    )]
+    Form(String),
+    /// There is none.
+    #[error("there is no archive '{0}' on these destinations")]
+    Missing(String),
+    /// There is none but those of the future.
+    #[error(
+        "there is no archive '{selector}' on these destinations except ones dated in the future, which only their ids select: {}",
+        join(future)
+    )]
+    OnlyFuture {
+        /// What was asked for.
+        selector: String,
+        /// What there is.
+        future: Vec<ArchiveId>,
+    },
+    /// Which site?
+    #[error("there are archives of several sites: say which with --site, or give an id")]
+    SeveralSites,
+}
+
+fn join(ids: &[ArchiveId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(texts: &[&str]) -> Vec<ArchiveId> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn choose_at(
+        now: &str,
+        selector: &str,
+        archives: &[ArchiveId],
+        damaged: &[usize],
+    ) -> Result<Chosen, SelectorError> {
+        let selector: Selector = selector.parse().unwrap();
+        let known = archives.iter().enumerate().map(|(number, id)| (id, !damaged.contains(&number))).collect();
+        selector.choose(&known, now.parse().unwrap())
+    }
+
+    fn choose(selector: &str, archives: &[ArchiveId], damaged: &[usize]) -> Result<String, SelectorError> {
+        choose_at("2026-11-30T00:00:00Z", selector, archives, damaged).map(|chosen| chosen.id.to_string())
+    }
+
+    #[test]
+    fn what_is_dated_in_the_future_is_selected_by_its_id_only() {
+        let archives = ids(&["XYZ-20261120T235900Z", "XYZ-20261121T235900Z", "XYZ-20311122T235900Z"]);
+        let future = &archives[2..];
+        let at = |selector: &str, archives: &[ArchiveId]| choose_at("2026-11-22T00:00:00Z", selector, archives, &[]);
+        for (selector, expected) in
+            [("latest", 1), ("latest~1", 0), ("latest-good", 1), ("XYZ@2026-11-21", 1), ("XYZ@2031-12-01", 1)]
+        {
+            let chosen = at(selector, &archives).unwrap();
+            assert_eq!((&chosen.id, chosen.passed_over.as_slice()), (&archives[expected], future), "{selector}");
+        }
+        let chosen = at("XYZ-20311122T235900Z", &archives).unwrap();
+        assert_eq!((&chosen.id, chosen.passed_over.len()), (&archives[2], 0));
+        let error = at("latest", future).unwrap_err();
+        assert!(matches!(&error, SelectorError::OnlyFuture { future, .. } if future.len() == 1), "{error}");
+        assert!(error.to_string().ends_with("XYZ-20311122T235900Z"), "{error}");
+        // Clocks of two servers differ by minutes.
+        let chosen = choose_at("2031-11-22T23:30:00Z", "latest", &archives, &[]).unwrap();
+        assert_eq!(chosen.id, archives[2]);
+    }
+
+    #[test]
+    fn selectors_name_archives() {
+        let archives =
+            ids(&["XYZ-20261120T235900Z", "XYZ-20261121T000100Z", "XYZ-20261122T235900Z", "XYZ.Lib-20261123T000000Z"]);
+        assert_eq!(choose("latest", &archives, &[]).unwrap(), "XYZ-20261122T235900Z");
+        assert_eq!(choose("latest~2", &archives, &[]).unwrap(), "XYZ-20261120T235900Z");
+        assert_eq!(choose("latest-good", &archives, &[2]).unwrap(), "XYZ-20261121T000100Z");
+        assert_eq!(choose("XYZ@2026-11-20", &archives, &[]).unwrap(), "XYZ-20261120T235900Z");
+        assert_eq!(choose("xyz@2026-11-21", &archives, &[]).unwrap(), "XYZ-20261121T000100Z");
+        assert_eq!(choose("XYZ.Lib-20261123T000000Z", &archives, &[]).unwrap(), "XYZ.Lib-20261123T000000Z");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let archives = ids(&["XYZ-20261120T235900Z"]);
+        assert!(matches!(choose("latest~1", &archives, &[]), Err(SelectorError::Missing(_))));
+        assert!(matches!(choose("latest-good", &archives, &[0]), Err(SelectorError::Missing(_))));
+        assert!(matches!(choose("XYZ@2026-11-19", &archives, &[]), Err(SelectorError::Missing(_))));
+        let two = ids(&["ABC-20261120T235900Z", "XYZ-20261120T235900Z"]);
+        assert_eq!(choose("latest", &two, &[]), Err(SelectorError::SeveralSites));
+        assert_eq!(choose("ABC@2026-11-20", &two, &[]).unwrap(), "ABC-20261120T235900Z");
+        for text in ["", "newest", "latest~", "latest~x", "XYZ@", "XYZ@yesterday", "@2026-11-20"] {
+            assert!(text.parse::<Selector>().is_err(), "{text:?}");
+        }
+    }
+}
