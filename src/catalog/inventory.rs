@@ -26,8 +26,8 @@ pub fn read_all(targets: &[Target], site: Option<SiteCode>) -> Vec<Inventory<'_>
     std::thread::scope(|scope| {
         let read = |target: &Target| target.open().and_then(|destination| super::read(&**destination, site));
         // Without a thread of its own, a destination is read by this one.
-        let begin = |target| (target, std::thread::Builder::new().spawn_scoped(scope, move || read(target)));
-        let begun: Vec<_> = targets.iter().map(begin).collect();
+        let spawn = |target| (target, std::thread::Builder::new().spawn_scoped(scope, move || read(target)));
+        let begun: Vec<_> = targets.iter().map(spawn).collect();
         let end = |(target, thread): (_, std::io::Result<std::thread::ScopedJoinHandle<'_, _>>)| {
             let catalog = match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),

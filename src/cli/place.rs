@@ -146,7 +146,7 @@ fn unconfigured(place: &str) -> Result<config::Destination, url::ParseError> {
         let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
         let endpoint = endpoint.map(|endpoint| endpoint.parse()).transpose()?;
         let ca_file = variable("AWS_CA_BUNDLE").map(PathBuf::from);
-        config::Location::Bucket(Bucket { url, endpoint, options: vec![], secrets: vec![], ca_file })
+        config::Location::Bucket(Box::new(Bucket { url, endpoint, options: vec![], secrets: vec![], ca_file }))
     } else {
         config::Location::Folder(std::path::absolute(Path::new(place)).unwrap_or_else(|_| PathBuf::from(place)))
     };

@@ -67,7 +67,7 @@ impl Settings {
         };
         config::Destination {
             name: "bucket".to_owned(),
-            location: config::Location::Bucket(bucket),
+            location: config::Location::Bucket(Box::new(bucket)),
             credentials: None,
             retention: keep_everything(),
             verify: config::Verify::Size,

@@ -155,14 +155,14 @@ impl Reader<'_, '_> {
         }
         let many_lines = provider == Provider::Google;
         if let Some(option) = access_option
-            && let Some(value) = self.secret_variable(section, "access-key-env", false)
+            && let Some(value) = Secret::of_variable(section, "access-key-env", false)
         {
             secrets.push((option.to_owned(), value));
         }
         let secret = if section.has("secret-key-file") {
             self.secret_file(section, "secret-key-file", many_lines)
         } else {
-            self.secret_variable(section, "secret-key-env", many_lines)
+            Secret::of_variable(section, "secret-key-env", many_lines)
         };
         secrets.extend(secret.map(|value| (secret_option.to_owned(), value)));
         secrets

@@ -68,7 +68,7 @@ pub enum Location {
     /// A local folder or UNC path.
     Folder(PathBuf),
     /// An object store.
-    Bucket(Bucket),
+    Bucket(Box<Bucket>),
 }
 
 /// How to check what was pushed.
@@ -192,7 +192,7 @@ impl Reader<'_, '_> {
                     let at = Some(section.at("credentials"));
                     self.faults.add(at, section.label("credentials"), "is only for shares", hint);
                 }
-                self.bucket(section).map(Location::Bucket)
+                self.bucket(section).map(Box::new).map(Location::Bucket)
             }
         }
     }

@@ -96,7 +96,7 @@ impl Reader<'_, '_> {
                 None
             }
             (true, false) => self.secret_file(&own, "password-file", false),
-            (false, true) => self.secret_variable(&own, "password-env", false),
+            (false, true) => Secret::of_variable(&own, "password-env", false),
         };
         Some(Credentials { user: own.text("user")?.value, password: password?, share })
     }

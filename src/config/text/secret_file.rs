@@ -126,6 +126,12 @@ impl Secret {
         Self { place: Place::Variable(name.to_owned()), many_lines: false }
     }
 
+    /// The secret in the environment variable that `key` names.
+    pub(in crate::config) fn of_variable(section: &Section<'_>, key: &str, many_lines: bool) -> Option<Self> {
+        let text = section.text(key)?;
+        Some(Self { place: Place::Variable(text.value), many_lines })
+    }
+
     /// Reads it, with variables from `env`.
     ///
     /// # Errors
@@ -138,13 +144,11 @@ impl Secret {
                 } else {
                     "write the NAME of an environment variable, like \"VAULT_SECRET_KEY\", never the secret itself"
                 };
-                match env(name) {
-                    Some(value) => (clean(&value, self.many_lines), hint),
-                    None => {
-                        let message = format!("{} is not set", self.place.words());
-                        return Err(SecretError { message, hint });
-                    }
-                }
+                let Some(value) = env(name) else {
+                    let message = format!("{} is not set", self.place.words());
+                    return Err(SecretError { message, hint });
+                };
+                (clean(&value, self.many_lines), hint)
             }
             Place::File(path, _) => {
                 (read_file(path, self.many_lines), "write the PATH of a file that holds nothing but the secret")
@@ -158,17 +162,6 @@ impl Secret {
 }
 
 impl Reader<'_, '_> {
-    /// The secret in the environment variable that `key` names.
-    pub(in crate::config) fn secret_variable(
-        &mut self,
-        section: &Section<'_>,
-        key: &str,
-        many_lines: bool,
-    ) -> Option<Secret> {
-        let text = section.text(key)?;
-        Some(Secret { place: Place::Variable(text.value), many_lines })
-    }
-
     /// The secret in the file that `key` names.
     pub(in crate::config) fn secret_file(
         &mut self,
