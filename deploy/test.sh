@@ -19,7 +19,11 @@ last=(field results)
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 windows_tools=${AFTERBACKUP_WINDOWS_TOOLS:-../shared/windows}
 field_cases=${AFTERBACKUP_FIELD_CASES:-../shared/field}
+real_files=${AFTERBACKUP_SHARED:-../shared}
+mount_tests=mounted_
+[ "$(id -u)" = 0 ] || mount_tests=''
 windows_target=x86_64-pc-windows-gnu
+windows_program=target/$windows_target/release/stripped/afterbackup.exe
 
 say() { printf '%s\n' "$*"; }
 skips=()
@@ -129,6 +133,27 @@ step_tests() {
         cargo test --locked --lib --bins --tests 2>&1 | tee "$work/tests.log"
         grep -E '^test result: ' "$work/tests.log" >"$work/tests.summary"
     fi
+    ignored_tests tools interop:: ${mount_tests:+"$mount_tests"}
+    if [ -d "$real_files/mdf/real" ] && [ -d "$real_files/samples" ]; then
+        AFTERBACKUP_SHARED=$(realpath "$real_files") ignored_tests real of_real_servers
+    else
+        skip "no files of real servers in $real_files"
+    fi
+}
+
+# Tests that need what not every machine has: they are ignored, so that nobody takes them for passed, and run here.
+ignored_tests() { # NAME PART-OF-A-NAME...
+    local name=$1 part filter=''
+    shift
+    if has_nextest; then
+        for part in "$@"; do
+            filter+="${filter:+ + }test($part)"
+        done
+        nextest "$name" ci --run-ignored only -E "$filter"
+    else
+        cargo test --locked --lib --tests -- --ignored "$@" 2>&1 | tee "$work/$name.log"
+        grep -E '^test result: ' "$work/$name.log" >"$work/$name.summary"
+    fi
 }
 
 step_doc_tests() {
@@ -234,7 +259,7 @@ step_field() {
 # The release build that users get, and the tests with that program, under Wine. The tests themselves are built without
 # optimising the whole program at once, which took longer than all of them.
 step_windows() {
-    local libraries runner program=target/$windows_target/release/afterbackup.exe
+    local libraries runner program=$windows_program
     libraries=$(rustc --print target-libdir --target "$windows_target")
     runner=${CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER:-}
     if [ -x "$windows_tools/setup.sh" ] && [ "$(id -u)" = 0 ]; then
@@ -246,6 +271,8 @@ step_windows() {
     fi
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$runner
     cargo build --locked --release --target "$windows_target"
+    mkdir -p "$(dirname "$program")"
+    deploy/symbols.sh "target/$windows_target/release/afterbackup.exe" "$program"
     windows_imports "$program"
     windows_resources "$program"
     ! grep -q AFTERBACKUP_TEST_STOP "$program" || die "$program can be stopped by the tests' variables"
@@ -296,7 +323,7 @@ windows_tests() {
 
 # The installer, made from the program that the step windows has left.
 step_msi() {
-    local program=target/$windows_target/release/afterbackup.exe
+    local program=$windows_program
     if [ ! -x "$windows_tools/wine-run" ] || ! command -v wixl msibuild >/dev/null || [ ! -e "$program" ]; then
         skip "needs Wine, wixl, msitools and the program that the step windows builds"
         return
@@ -308,7 +335,7 @@ step_msi() {
 step_results() {
     local name
     [ ${#skips[@]} -eq 0 ] || printf 'SKIPPED %s\n' "${skips[@]}"
-    for name in field ceph windows tests; do
+    for name in field ceph real tools windows tests; do
         [ ! -e "$work/$name.summary" ] || cat "$work/$name.summary"
     done
 }

@@ -259,7 +259,7 @@ fn bucket_that_cannot_be_used_fails_alone() {
         let alone = host.run(vec![settings.config()]);
         assert_eq!(alone.severity(), Severity::Failed);
         let outcome = host.run(vec![settings.config(), host.folder()]);
-        assert!(began.elapsed() < Duration::from_mins(1));
+        assert!(began.elapsed() < Duration::from_mins(4));
         assert_eq!(outcome.severity(), Severity::Partial, "{outcome:?}");
         let DestinationResult::Failed { reason, .. } = result(&outcome, "bucket") else { panic!("{outcome:?}") };
         assert!(reason.contains(word), "{reason}");
@@ -322,7 +322,7 @@ fn cancelled_run_ends_soon_and_leaves_nothing() {
     let monitor = At::bytes(60 * MIB, move || asked.cancel());
     let outcome = run_with(&host.config(vec![settings.config(), host.folder()]), &monitor, &cancel);
     assert!(matches!(outcome, Err(RunError::Cancelled)), "{outcome:?}");
-    assert!(began.elapsed() < Duration::from_mins(1));
+    assert!(began.elapsed() < Duration::from_mins(4));
     let vault = destination::open(&host.folder(), &Cancel::new()).unwrap();
     for destination in [settings.open(), vault] {
         assert!(archives(&*destination).is_empty());

@@ -21,6 +21,7 @@ mod destination;
 mod docs;
 mod fanout;
 mod fetch;
+mod golden;
 mod harness;
 mod help;
 mod hostile;

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::Clock;
@@ -227,16 +226,16 @@ fn request_of_a_one_shot_wakes_the_watcher() {
 
 #[test]
 fn watcher_lets_go_of_the_snapshot_when_the_task_begins_again() {
-    let scene = slow_scene();
+    let mut scene = slow_scene();
+    // Read to its end, it would be told of in ten minutes: longer than anything is waited for here.
+    scene.destinations.clear();
+    scene.destination("vault\nbandwidth = '160 kbit/s'");
     let watcher = Resident::start(&scene);
     watcher.tells("started");
     #[cfg(target_os = "linux")]
     until("a file is read", || !handles(&watcher, &scene).is_empty());
-    let begun = std::time::Instant::now();
     say(&scene, 5055, "2021-11-23T23:30:00Z");
     let changed = watcher.tells("changed");
-    // 100 ms on a machine that does nothing else; this one runs other tests.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(changed["message"].as_str().unwrap().contains("began again"), "{changed}");
     #[cfg(target_os = "linux")]
     assert_eq!(handles(&watcher, &scene), Vec::<std::path::PathBuf>::new());

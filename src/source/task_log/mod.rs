@@ -44,20 +44,22 @@ mod tests {
 
     use super::*;
 
-    /// Samples of real lines that are not ours to publish, where they are at hand.
+    /// Samples of real lines, which are not ours to publish.
     fn samples() -> Vec<PathBuf> {
-        let shared = std::env::var_os("AFTERBACKUP_SHARED")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-        let entries = std::fs::read_dir(shared.join("samples")).into_iter().flatten().flatten();
+        let shared = std::env::var_os("AFTERBACKUP_SHARED").expect("AFTERBACKUP_SHARED names the folder of real files");
+        let entries = std::fs::read_dir(PathBuf::from(shared).join("samples")).unwrap();
         entries
-            .map(|entry| entry.path())
+            .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|e| e == "log" || e == "txt"))
             .collect()
     }
 
     #[test]
-    fn samples_have_readable_stamps_and_tell_of_no_completed_run() {
-        for path in samples() {
+    #[ignore = "needs logs of real servers in AFTERBACKUP_SHARED"]
+    fn logs_of_real_servers_have_readable_stamps_and_tell_of_no_completed_run() {
+        let samples = samples();
+        assert!(!samples.is_empty());
+        for path in samples {
             let mut stamped = 0;
             let mut lines = Lines::new();
             lines.push(&std::fs::read(&path).unwrap(), |line| {
