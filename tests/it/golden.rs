@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use afterbackup::archive::manifest::Sha256Hex;
 use age::secrecy::ExposeSecret;
 
 use crate::harness::{COMPLETED, Output, Scene, copy_tree, names, program, text, tree};
@@ -39,7 +40,7 @@ fn listing(folder: &Path) -> String {
     let mut lines = String::new();
     for (path, node) in tree(folder) {
         let time = node.modified;
-        let sum = node.sha256.map_or_else(|| "-".to_owned(), |sum| sum.iter().map(|b| format!("{b:02x}")).collect());
+        let sum = node.sha256.map_or_else(|| "-".to_owned(), |sum| Sha256Hex(sum).to_string());
         writeln!(lines, "{sum} {}.{:09} {path}", time.unix_seconds(), time.nanoseconds()).unwrap();
     }
     lines
@@ -103,5 +104,7 @@ fn archives_of_today_can_be_read() {
 fn archives_of_every_format_can_be_read() {
     let formats = formats();
     assert!(!formats.is_empty(), "tests/data has no archives");
-    formats.values().for_each(|folder| check(folder));
+    for folder in formats.values() {
+        check(folder);
+    }
 }
