@@ -25,6 +25,7 @@ pub mod config;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod event;
 pub mod event_log;
 pub mod health;
 pub mod monitor;
@@ -44,3 +45,4 @@ pub mod units;
 pub mod watch;
 #[cfg(windows)]
 mod windows;
+mod windows_names;

@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-#[path = "../../src/event_log/table.rs"]
-mod event_log;
+#[path = "../../src/event/table.rs"]
+#[allow(dead_code, unreachable_pub, reason = "written for the library; only the ids are needed here")]
+mod event;
 mod messages;
 
 /// Everything that [`TEMPLATE`] includes lies beside it.
@@ -19,7 +20,7 @@ const INCLUDED: [&str; 1] = ["afterbackup.exe.manifest"];
 
 fn main() {
     println!("cargo::rerun-if-changed={FOLDER}");
-    println!("cargo::rerun-if-changed=src/event_log/table.rs");
+    println!("cargo::rerun-if-changed=src/event/table.rs");
     if env::var_os("CARGO_CFG_WINDOWS").is_none() {
         return;
     }
@@ -40,7 +41,7 @@ fn main() {
         // Resource compilers look beside the script; a path in it would need each one's own quoting.
         write(&out.join(name), read(name));
     }
-    let ids: Vec<u16> = event_log::TABLE.iter().map(|(id, ..)| *id).collect();
+    let ids: Vec<u16> = event::EventKind::ALL.iter().filter_map(|kind| kind.windows_id()).collect();
     write(&out.join("messages.bin"), messages::table(&ids));
     embed_resource::compile(&script, embed_resource::NONE)
         .manifest_required()

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::index::Entry;
+use crate::windows_names::{self, NameFault};
 
 /// By which system's rules names are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,35 +45,21 @@ pub fn safe_path(path: &str, rules: Rules) -> Result<PathBuf, PathError> {
             _ => {}
         }
         if rules == Rules::Windows {
-            check_windows_name(name).map_err(fault)?;
+            match windows_names::fault(name) {
+                None => {}
+                Some(NameFault::Place) => return Err(fault("it names a drive, a stream or another folder")),
+                Some(NameFault::Character) => {
+                    return Err(fault("it has a character that Windows does not allow in names"));
+                }
+                Some(NameFault::End) => {
+                    return Err(fault("Windows would drop the dot or blank at the end of a name"));
+                }
+                Some(NameFault::Device) => return Err(fault("it is the name of a device")),
+            }
         }
         safe.push(name);
     }
     Ok(safe)
-}
-
-fn check_windows_name(name: &str) -> Result<(), &'static str> {
-    if name.contains(['\\', ':']) {
-        return Err("it names a drive, a stream or another folder");
-    }
-    if name.chars().any(|c| c < ' ' || "<>\"|?*".contains(c)) {
-        return Err("it has a character that Windows does not allow in names");
-    }
-    if name.ends_with(['.', ' ']) {
-        return Err("Windows would drop the dot or blank at the end of a name");
-    }
-    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
-    let numbered = |device: &str| {
-        stem.strip_prefix(device).is_some_and(|rest| {
-            let mut rest = rest.chars();
-            matches!((rest.next(), rest.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
-        })
-    };
-    let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
-    if device || numbered("COM") || numbered("LPT") {
-        return Err("it is the name of a device");
-    }
-    Ok(())
 }
 
 /// The places of these entries, if all are safe and no two are the same file on this system.

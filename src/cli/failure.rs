@@ -4,7 +4,7 @@ use super::exit::Exit;
 use crate::config::ConfigError;
 use crate::engine::handover::TurnError;
 use crate::error::chain;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::platform::lock::LockError;
 
 /// Why a command could not be done.
@@ -34,7 +34,7 @@ impl Failure {
 
     /// The failure for programs, and for what is written down.
     pub(super) fn event(&self) -> Event {
-        Event::new("error", Level::Error, self.message.clone())
+        Event::new(EventKind::CommandFailed, self.message.clone())
             .with("hint", self.hint.clone())
             .with("exit_code", self.exit as u8)
     }

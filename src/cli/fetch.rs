@@ -19,7 +19,7 @@ use crate::archive::reader::{ReadError, Reader};
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
 use crate::destination::Destination;
-use crate::monitor::{Event, Level, Monitor};
+use crate::monitor::{Event, EventKind, Monitor};
 use crate::name::ArchiveId;
 use crate::platform::files::{persistently, rename_new};
 use crate::platform::verbatim::{plain, verbatim};
@@ -129,10 +129,10 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
 fn told(id: &ArchiveId, destination: &str, fetched: &Fetched, to: &Path) -> Event {
     let message = format!("Fetched {} files of {id} from {destination} to {}", fetched.files, to.display());
     let event = match fetched.damaged.first() {
-        None => Event::new("fetched", Level::Info, message),
+        None => Event::new(EventKind::Fetched, message),
         Some(first) => {
             let message = format!("{message}; not {} that are damaged, first: {first}", fetched.damaged.len());
-            Event::new("fetch-damaged", Level::Error, message)
+            Event::new(EventKind::FetchDamaged, message)
         }
     };
     event.with("archive", id.to_string()).with("destination", destination)
@@ -188,7 +188,7 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     let json = to.join(manifest.id.manifest_name());
     fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
     let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
-    program.records.event(&Event::new("fetched", Level::Info, message).with("archive", manifest.id.to_string()));
+    program.records.event(&Event::new(EventKind::Fetched, message).with("archive", manifest.id.to_string()));
     if program.console.is_json() {
         program.console.document(&Raw {
             archive: &manifest.id,

@@ -19,15 +19,18 @@ pub(super) struct Man {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "all commands have the same shape")]
-pub(super) fn completions(program: &Program<'_>, args: &Completions) -> Result<Exit, Failure> {
+pub(super) fn completions(
+    program: &Program<'_>,
+    args: &Completions,
+    mut command: clap::Command,
+) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::command(), "afterbackup", &mut script);
+    clap_complete::generate(args.shell, &mut command, "afterbackup", &mut script);
     program.console.result(&String::from_utf8_lossy(&script));
     Ok(Exit::Done)
 }
 
-pub(super) fn man(program: &Program<'_>, args: &Man) -> Result<Exit, Failure> {
-    let mut command = super::command();
+pub(super) fn man(program: &Program<'_>, args: &Man, mut command: clap::Command) -> Result<Exit, Failure> {
     command.build();
     if let Some(name) = &args.command {
         let found = command.find_subcommand(name).cloned();

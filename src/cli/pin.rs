@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::place::{Place, choose};
 use crate::catalog::{Pin, Selector};
 use crate::destination::{Destination, ErrorKind};
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 
 /// Exempt an archive from pruning.
@@ -87,9 +87,9 @@ fn change(
             }
         }
     }
-    let (done, kind) = if pinned { ("Pinned", "pinned") } else { ("Unpinned", "unpinned") };
+    let (done, kind) = if pinned { ("Pinned", EventKind::Pinned) } else { ("Unpinned", EventKind::Unpinned) };
     let message = format!("{done} {id} on {}", destinations.join(", "));
-    program.records.event(&Event::new(kind, Level::Info, message).with("archive", id.to_string()));
+    program.records.event(&Event::new(kind, message).with("archive", id.to_string()));
     if program.console.is_json() {
         program.console.document(&Report { archive: id, pinned, destinations });
     } else {

@@ -9,14 +9,13 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 
-use super::Command;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::chain;
-use crate::monitor::{Event, Level, Monitor, Tee};
+use crate::monitor::{Event, EventKind, Level, Monitor, Tee};
 use crate::program_log::{Complain, Log, Slot};
 
 /// Everybody who hears of events but the console.
@@ -62,7 +61,7 @@ impl Records {
         // What goes wrong in the program itself is printed, and a service has nobody who reads that.
         let (print, listeners) = (std::panic::take_hook(), self.listeners());
         std::panic::set_hook(Box::new(move |panic| {
-            listeners.event(&Event::new("crashed", Level::Error, panic.to_string()));
+            listeners.event(&Event::new(EventKind::Crashed, panic.to_string()));
             print(panic);
         }));
     }
@@ -74,7 +73,7 @@ impl Records {
         Box::new(move |error| {
             console.warn(&chain(error));
             console.hint(Some(HINT));
-            listeners.event(&Event::new("log-failed", Level::Warn, chain(error)).with("hint", HINT));
+            listeners.event(&Event::new(EventKind::LogFailed, chain(error)).with("hint", HINT));
         })
     }
 
@@ -100,27 +99,5 @@ impl Records {
         if let (Some(log), Some(command)) = (self.slot.log(), self.command) {
             log.note(Level::Info, &format!("afterbackup ends: {command}, exit code {}", exit as u8));
         }
-    }
-}
-
-impl Command {
-    /// The name of a command that is recorded.
-    pub(super) fn recorded(&self) -> Option<&'static str> {
-        match self {
-            Self::Run(_) => Some("run"),
-            Self::Watch(_) => Some("watch"),
-            Self::Prune(args) if !args.is_dry_run() => Some("prune"),
-            Self::Verify(_) => Some("verify"),
-            Self::Fetch(_) => Some("fetch"),
-            Self::Pin(_) => Some("pin"),
-            Self::Unpin(_) => Some("unpin"),
-            Self::Service(args) if args.is_service() => Some("service"),
-            _ => None,
-        }
-    }
-
-    /// Was the program started by the service control manager?
-    pub(super) fn is_service(&self) -> bool {
-        matches!(self, Self::Service(args) if args.is_service())
     }
 }

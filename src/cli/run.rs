@@ -6,7 +6,7 @@ use super::failure::Failure;
 use crate::engine::error::RunError;
 use crate::engine::handover::{self, Turn, Working};
 use crate::engine::state::{By, LastRun};
-use crate::monitor::{Event, Level, Monitor};
+use crate::monitor::{Event, EventKind, Monitor};
 use crate::notify::Reporter;
 use crate::severity::Severity;
 use crate::source;
@@ -30,7 +30,7 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
     let context = program.context(&loaded);
     if args.no_wait && handover::hand_over(&context)? {
-        let event = Event::new("handed-over", Level::Info, "Handed over to the watcher, whose log tells the rest");
+        let event = Event::new(EventKind::HandedOver, "Handed over to the watcher, whose log tells the rest");
         program.monitor.event(&event);
         return Ok(finished(program, Exit::Done));
     }
@@ -63,13 +63,13 @@ fn report(program: &Program<'_>, runs: &[LastRun]) -> Exit {
             if let Some(reason) = &push.reason {
                 let archive = run.archive.as_ref().map_or_else(String::new, ToString::to_string);
                 let message = format!("{archive} is not on {}: {reason}", push.name);
-                let event = Event::new("push-failed", Level::Error, message).with("archive", archive);
+                let event = Event::new(EventKind::PushFailed, message).with("archive", archive);
                 program.console.event(&event.with("destination", push.name.clone()).with("reason", reason.clone()));
             }
         }
         let message = format!("The watcher did it. {}", run.message);
         let archive = run.archive.as_ref().map(ToString::to_string);
-        program.monitor.event(&Event::new("told", Level::Info, message).with("archive", archive));
+        program.monitor.event(&Event::new(EventKind::DoneByWatcher, message).with("archive", archive));
     }
     let worst = runs.iter().map(|run| Severity::of_exit_code(run.exit_code)).max();
     Exit::from(worst.unwrap_or(Severity::NoSnapshot))
@@ -77,7 +77,7 @@ fn report(program: &Program<'_>, runs: &[LastRun]) -> Exit {
 
 fn finished(program: &Program<'_>, exit: Exit) -> Exit {
     if program.console.is_json() {
-        let event = Event::new("finished", Level::Info, "Finished").with("exit_code", exit as u8);
+        let event = Event::new(EventKind::Finished, "Finished").with("exit_code", exit as u8);
         program.console.event(&event);
     }
     exit

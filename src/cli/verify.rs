@@ -11,7 +11,7 @@ use super::place::{Place, choose, misplaced};
 use super::{Program, threads};
 use crate::archive::verify::{self, Verified};
 use crate::catalog::{Inventory, Problem, ProblemKind, Selector, known};
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::units;
 
@@ -78,16 +78,16 @@ impl One {
         let head = format!("{} on {}", self.archive, self.destination);
         let event = match (&self.verified, &self.error) {
             (Some(verified), _) if verified.damages == 0 => {
-                Event::new("verified", Level::Info, format!("{head}: ok, read back and compared"))
+                Event::new(EventKind::Verified, format!("{head}: ok, read back and compared"))
             }
             (Some(verified), _) => {
                 let first = verified.damage.first().map_or("", String::as_str);
                 let message = format!("{head}: DAMAGED ({} findings), first: {first}", verified.damages);
-                Event::new("verify-damaged", Level::Error, message)
+                Event::new(EventKind::VerifyDamaged, message)
             }
             (None, error) => {
                 let why = error.as_deref().unwrap_or("unknown");
-                Event::new("verify-failed", Level::Error, format!("{head}: cannot be verified: {why}"))
+                Event::new(EventKind::VerifyFailed, format!("{head}: cannot be verified: {why}"))
             }
         };
         event.with("archive", self.archive.to_string()).with("destination", self.destination.clone())

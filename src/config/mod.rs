@@ -15,6 +15,7 @@ mod check;
 mod error;
 mod load;
 mod locate;
+pub(crate) mod pattern;
 mod sections;
 pub(crate) mod text;
 

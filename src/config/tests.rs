@@ -265,7 +265,7 @@ fn bad_values_are_explained() {
       hint: it becomes a folder in the archive: write name = "SCUP2011"
     afterbackup.toml:3:8: [[supplemental]] path: depends on a drive's current folder
       hint: write a backslash behind the colon: 'E:\folder'
-    afterbackup.toml:7:6: [[supplemental]] as: uses {2}, but the number of wildcards in path is 1
+    afterbackup.toml:7:6: [[supplemental]] as: uses {2}, but the number of '*' in path is 1
       hint: write a relative path; {1} is what the first * of path matched
     afterbackup.toml:9:8: [[supplemental]] name: is used twice
       hint: every entry needs its own, it becomes a folder in the archive

@@ -9,6 +9,7 @@
 
 use super::{Error, ErrorKind};
 use crate::name::StoredFile;
+use crate::windows_names::{self, NameFault};
 
 /// Leaves room for the decoration of partial names within the 255 bytes of ordinary file systems.
 const LONGEST_NAME: usize = 200;
@@ -44,10 +45,9 @@ pub(super) fn check_folder(operation: &'static str, folder: &str) -> Result<(), 
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= LONGEST_NAME
-        && name != "."
-        && name != ".."
-        && !name.ends_with(['.', ' '])
-        && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
+        && !name.contains(char::is_control)
+        // The names of devices are none of ours, and no store minds them.
+        && matches!(windows_names::fault(name), None | Some(NameFault::Device))
 }
 
 /// A name for what will be `name`, of this process and new every time.

@@ -23,8 +23,10 @@
 mod bucket;
 mod folder;
 mod key;
+mod open;
 mod retry;
 mod share;
+mod share_error;
 mod target;
 mod throttle;
 mod win32;
@@ -42,41 +44,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::cancel::Cancel;
-use crate::config;
+use self::share_error::ShareError;
 
 pub use bucket::in_memory;
+pub use open::open;
 pub use target::Target;
-
-/// Opens the destination that the configuration names. Nothing is asked of it yet: a folder that is not mounted or a
-/// bucket that refuses us is an error of the first call.
-///
-/// Everything that waits (for a server that is away, for its share of the bandwidth) ends with
-/// [`ErrorKind::Cancelled`] when `cancel` is set; only the removal of what an upload left does not.
-///
-/// # Errors
-/// When a secret or a certificate cannot be read, or the settings make no sense, as an unknown option.
-pub fn open(destination: &config::Destination, cancel: &Cancel) -> Result<Box<dyn Destination>, Error> {
-    let opened: Box<dyn Destination> = match &destination.location {
-        config::Location::Folder(path) => {
-            let folder = Box::new(folder::Folder::new(&destination.name, path));
-            match &destination.credentials {
-                Some(credentials) => {
-                    let password = secret(&credentials.password, folder.location())?;
-                    Box::new(share::Share::new(folder, credentials, password, Box::new(share::System)))
-                }
-                None => folder,
-            }
-        }
-        config::Location::Bucket(settings) => {
-            Box::new(bucket::Bucket::open(&destination.name, settings, destination.retry_for, cancel)?)
-        }
-    };
-    Ok(match destination.bandwidth {
-        Some(bytes_per_second) => Box::new(throttle::Throttled::new(opened, bytes_per_second, cancel)),
-        None => opened,
-    })
-}
 
 /// Reads a secret where the configuration says that it is.
 fn secret(secret: &config::Secret, subject: String) -> Result<SecretString, Error> {
@@ -204,6 +176,11 @@ pub enum ErrorKind {
 #[error("the destination's folder does not exist")]
 pub struct RootMissing;
 
+/// The certificate authorities of a destination cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CertificateError(Box<dyn std::error::Error + Send + Sync>);
+
 /// A failure on a destination: what, where, why, and for a caller, of which kind.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {subject}")]
@@ -245,13 +222,13 @@ impl Error {
     /// What an administrator can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        if let Some(error) = self.source.downcast_ref::<win32::ShareError>() {
+        if let Some(error) = self.source.downcast_ref::<ShareError>() {
             return Some(error.hint());
         }
         if let Some(error) = self.source.downcast_ref::<config::SecretError>() {
             return Some(error.hint());
         }
-        if self.source.is::<bucket::CertificateError>() {
+        if self.source.is::<CertificateError>() {
             return Some("ca-file is a PEM file with the certificates of the authority that vouches for this server");
         }
         let bucket = self.subject.contains("://");

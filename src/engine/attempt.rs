@@ -14,7 +14,7 @@ use crate::archive::manifest::{Encryption, FORMAT, MAX_BYTES, Manifest, Part};
 use crate::archive::writer::{self, WriteError, Written};
 use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::source::complete::{self, By, Completion};
 use crate::source::supplemental::Expansion;
@@ -106,7 +106,7 @@ impl Attempt<'_> {
             if let Err(error) = destination.remove_leftover(leftover) {
                 let message =
                     format!("what an unfinished run had left on {} stays: {}", destination.name(), chain(&error));
-                self.context.tell(&Event::new("warning", Level::Warn, message));
+                self.context.tell(&Event::new(EventKind::Warning, message));
             }
         }
         Ok(false)
@@ -147,7 +147,7 @@ impl Attempt<'_> {
         let skipped = gaps.into_iter().map(|gap| gap.skipped).collect();
         let message = format!("Archiving {} to {} destination(s)", self.id, lanes.len());
         self.context.tell(
-            &Event::new("started", Level::Info, message)
+            &Event::new(EventKind::Started, message)
                 .with("archive", self.id.to_string())
                 .with("snapshot_bytes", bytes)
                 .with("evidence", self.completion.reasons.clone()),
@@ -221,10 +221,10 @@ impl Attempt<'_> {
     fn tell_oddities(&self) {
         let units = self.snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
         for note in units.flat_map(|unit| &unit.notes) {
-            self.context.tell(&Event::new("note", Level::Info, note.clone()));
+            self.context.tell(&Event::new(EventKind::Note, note.clone()));
         }
         for warning in &self.completion.warnings {
-            self.context.tell(&Event::new("warning", Level::Warn, warning.clone()));
+            self.context.tell(&Event::new(EventKind::Warning, warning.clone()));
         }
     }
 

@@ -15,7 +15,7 @@ use super::error::RunError;
 use super::outcome::{Outcome, SiteResult};
 use super::run;
 use crate::engine::state::{By, Ended, LastRun, State, StateFile};
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::platform::lock::{Holder, LockError, RunLock, wake_file, watcher_lock};
 use crate::platform::private;
 
@@ -44,7 +44,7 @@ pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
         Err(error) => return Err(error.into()),
     };
     let message = format!("The watcher is at work (PID {}): waiting for its result", work.pid);
-    context.tell(&Event::new("waiting", Level::Info, message));
+    context.tell(&Event::new(EventKind::Waiting, message));
     let lock = loop {
         if context.clock.wait(LOOK, context.cancel) {
             return Err(TurnError::Cancelled);

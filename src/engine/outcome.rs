@@ -8,7 +8,7 @@ use crate::archive::index::Skipped;
 use crate::archive::manifest::Manifest;
 use crate::destination::{self, ErrorKind};
 use crate::error::chain;
-use crate::monitor::{Event, Level, Monitor};
+use crate::monitor::{Event, EventKind, Level, Monitor};
 use crate::name::{ArchiveId, SiteCode};
 use crate::retention::plan::Plan;
 use crate::severity::Severity;
@@ -247,20 +247,20 @@ impl SiteOutcome {
         let mut events = Vec::new();
         let site = || self.site.map_or_else(|| "the snapshot".to_owned(), |site| site.to_string());
         let name = self.archive.as_ref().map_or_else(site, ToString::to_string);
-        let event = |kind, level, message: String| Event::new(kind, level, message).with("archive", name.clone());
+        let event = |kind, message: String| Event::new(kind, message).with("archive", name.clone());
         for one in &self.destinations {
             let at = |event: Event| event.with("destination", one.name.clone());
             match &one.result {
                 DestinationResult::Pushed { bytes } => {
                     let message = format!("{name} is on {} ({})", one.name, units::format_bytes(*bytes));
-                    events.push(at(event("pushed", Level::Info, message).with("bytes", *bytes)));
+                    events.push(at(event(EventKind::Pushed, message).with("bytes", *bytes)));
                 }
                 DestinationResult::AlreadyThere => {
-                    events.push(at(event("already-there", Level::Info, format!("{name} was already on {}", one.name))));
+                    events.push(at(event(EventKind::AlreadyThere, format!("{name} was already on {}", one.name))));
                 }
                 DestinationResult::Failed { reason, hint } => {
                     let message = format!("{name} is not on {}: {reason}", one.name);
-                    let failed = event("push-failed", Level::Error, message).with("reason", reason.clone());
+                    let failed = event(EventKind::PushFailed, message).with("reason", reason.clone());
                     events.push(at(failed.with("hint", hint.clone())));
                 }
                 DestinationResult::Pending => {}
@@ -268,11 +268,11 @@ impl SiteOutcome {
         }
         for damage in &self.damage {
             let message = format!("DAMAGED database in {name}: {damage}");
-            events.push(event("damaged", Level::Error, message).with("damage", damage.clone()));
+            events.push(event(EventKind::Damaged, message).with("damage", damage.clone()));
         }
         for skipped in &self.skipped {
             let message = format!("{} is not in the archive: {}", skipped.path, skipped.reason);
-            events.push(event("skipped", Level::Error, message).with("path", skipped.path.clone()));
+            events.push(event(EventKind::Skipped, message).with("path", skipped.path.clone()));
         }
         events.push(match &self.result {
             SiteResult::Archived => {
@@ -283,30 +283,27 @@ impl SiteOutcome {
                     units::format_bytes(plain),
                     units::format_bytes(bytes)
                 );
-                event("archived", Level::Info, message)
+                event(EventKind::Archived, message)
                     .with("files", files)
                     .with("uncompressed_bytes", plain)
                     .with("bytes", bytes)
                     .with("sha256", manifest.map(|manifest| manifest.sha256.to_string()))
             }
-            SiteResult::AlreadyArchived => {
-                event("already-archived", Level::Info, format!("{name} is already archived"))
-            }
+            SiteResult::AlreadyArchived => event(EventKind::AlreadyArchived, format!("{name} is already archived")),
             SiteResult::NotComplete { reasons } => {
-                event("not-complete", Level::Warn, format!("no completed snapshot: {}", reasons.join("; ")))
+                event(EventKind::NotComplete, format!("no completed snapshot: {}", reasons.join("; ")))
                     .with("reasons", reasons.clone())
             }
             SiteResult::Changed { changes } => {
                 let first = changes.first().map_or("", String::as_str);
                 let message = format!("dropped {name}: the snapshot changed while it was read: {first}");
-                event("changed", Level::Warn, message).with("changes", changes.clone())
+                event(EventKind::Changed, message).with("changes", changes.clone())
             }
             SiteResult::Failed { reason } => {
                 // It may have failed before there was a name.
                 let site = self.site.map_or_else(String::new, |site| format!("site {site}"));
                 let subject = if name.is_empty() { &site } else { &name };
-                event("failed", Level::Error, format!("{subject} is not archived: {reason}"))
-                    .with("reason", reason.clone())
+                event(EventKind::Failed, format!("{subject} is not archived: {reason}")).with("reason", reason.clone())
             }
         });
         events

@@ -12,7 +12,7 @@ use super::outcome::{Pruned, SiteOutcome};
 use crate::catalog::{Catalog, Inventory, Stored, read_all};
 use crate::destination::Destination;
 use crate::error::chain;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::name::{ArchiveId, SiteCode};
 use crate::retention::brakes::{self, Push};
 use crate::retention::plan::{Candidate, Condition, plan};
@@ -213,23 +213,23 @@ fn events(pruned: &Pruned) -> Vec<Event> {
             units::format_bytes(pruned.removed_bytes),
             ids.join(", ")
         );
-        events.push(at(Event::new("removed", Level::Info, message).with("archives", ids)));
+        events.push(at(Event::new(EventKind::Removed, message).with("archives", ids)));
     }
     for key in &pruned.swept {
         let message = format!("Removed what an unfinished run had left on {}: {key}", pruned.destination);
-        events.push(at(Event::new("swept", Level::Info, message).with("key", key.clone())));
+        events.push(at(Event::new(EventKind::Swept, message).with("key", key.clone())));
     }
     for (id, words) in &pruned.locked {
         let message = format!("{} keeps {id} although retention does not ask for it: {words}", pruned.destination);
-        events.push(at(Event::new("locked", Level::Info, message).with("archive", id.to_string())));
+        events.push(at(Event::new(EventKind::Locked, message).with("archive", id.to_string())));
     }
     if let Some(words) = &pruned.refused {
         let message = format!("{} was not pruned: {words}", pruned.destination);
-        events.push(at(Event::new("prune-refused", Level::Warn, message)));
+        events.push(at(Event::new(EventKind::PruneRefused, message)));
     }
     for words in &pruned.failures {
         let message = format!("pruning {} failed: {words}", pruned.destination);
-        events.push(at(Event::new("prune-failed", Level::Error, message)));
+        events.push(at(Event::new(EventKind::PruneFailed, message)));
     }
     events
 }

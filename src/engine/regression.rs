@@ -5,7 +5,7 @@ use super::context::Context;
 use super::outcome::SiteOutcome;
 use crate::archive::manifest::{Database, Manifest};
 use crate::catalog::Inventory;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind, Level};
 
 /// What has become of a database that was sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) fn tell(context: &Context<'_>, held: &[Inventory<'_>], outcome: &Site
             Now::Gone => (Level::Warn, "is not found now"),
         };
         let message = format!("{name} was sound in {id}, {is}: keep that archive (afterbackup pin {id})");
-        let event = Event::new("database-worsened", level, message);
+        let event = Event::new(EventKind::DatabaseWorsened, message).at(level);
         let event = event.with("archive", now.id.to_string()).with("database", name);
         context.tell(&event.with("sound_in", id.to_string()));
     }

@@ -13,11 +13,12 @@ use super::sentinel::{Guard, guarded};
 use super::{prune, regression as worsened};
 use crate::catalog;
 use crate::error::chain;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::source::complete::{self, Completion, State};
 use crate::source::walk::compare;
 use crate::source::{self, Gathered, Snapshot, Unfinished};
+use crate::units;
 
 /// Archives every completed snapshot that the configuration names, and prunes.
 ///
@@ -132,8 +133,8 @@ fn settle(context: &Context<'_>, snapshot: &Snapshot) -> Result<(Gathered, Compl
         gathered.evidence.unchanged_for = Some(quiet);
         let after_quiet = complete::decide(&gathered.evidence, quiet, context.clock.now());
         if after_quiet.completed().is_some() {
-            let message = format!("Waiting {} for changes in the snapshot", humantime::format_duration(quiet));
-            context.tell(&Event::new("waiting", Level::Info, message));
+            let message = format!("Waiting {} for changes in the snapshot", units::format_duration(quiet));
+            context.tell(&Event::new(EventKind::Waiting, message));
             if !context.clock.wait(quiet, context.cancel) {
                 let mut again = look()?;
                 let same = gathered.walks.iter().zip(&again.walks).all(|(old, new)| compare(old, new).is_empty());

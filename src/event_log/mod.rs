@@ -11,11 +11,9 @@ use crate::monitor::Event;
 
 #[cfg(windows)]
 mod source;
-mod table;
 
 #[cfg(windows)]
 pub use self::source::{EventLog, is_registered, register, unregister};
-use self::table::TABLE;
 
 /// What the entries are listed under.
 pub const SOURCE: &str = "afterbackup";
@@ -49,14 +47,14 @@ pub enum Kind {
 ///
 /// ```
 /// use afterbackup::event_log::{Kind, entry};
-/// use afterbackup::monitor::{Event, Level};
+/// use afterbackup::monitor::{Event, EventKind};
 ///
-/// let entry = entry(&Event::new("archived", Level::Info, "Archived XYZ-20261122T235900Z")).unwrap();
+/// let entry = entry(&Event::new(EventKind::Archived, "Archived XYZ-20261122T235900Z")).unwrap();
 /// assert_eq!((entry.id, entry.kind), (1000, Kind::Information));
 /// ```
 #[must_use]
 pub fn entry(event: &Event) -> Option<Entry> {
-    let (id, ..) = *TABLE.iter().find(|(_, kind, _)| *kind == event.event)?;
+    let id = event.event.windows_id()?;
     let kind = match id {
         ..2000 => Kind::Information,
         2000..3000 => Kind::Warning,
@@ -94,81 +92,31 @@ fn insertable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::path::Path;
-
     use super::*;
-    use crate::monitor::Level;
-
-    /// Kinds of events that are for those who follow a run, or repeat what another one tells.
-    const NOT_WRITTEN: &[&str] = &[
-        "already-there",
-        "backup-running",
-        "finished",
-        "handed-over",
-        "hook-output",
-        "locked",
-        "note",
-        "pushed",
-        "started",
-        "swept",
-        "told",
-        "waiting",
-    ];
-
-    #[test]
-    fn ids_and_kinds_are_there_once_and_in_order() {
-        let ids: Vec<u16> = TABLE.iter().map(|(id, ..)| *id).collect();
-        assert!(ids.is_sorted() && ids.iter().all(|id| (1000..4000).contains(id)), "{ids:?}");
-        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
-        assert_eq!(TABLE.iter().map(|(_, kind, _)| kind).collect::<BTreeSet<_>>().len(), ids.len());
-    }
+    use crate::event::EventKind;
 
     #[test]
     fn documentation_has_the_table() {
         let page = include_str!("../../docs/monitoring.md");
-        let (_, after) = page.split_once("| id | event | meaning |\n|---|---|---|\n").unwrap();
+        let (_, after) = page.split_once("| id | event | level | meaning |\n|---|---|---|---|\n").unwrap();
         let written: Vec<&str> = after.lines().take_while(|line| line.starts_with('|')).collect();
-        let table: Vec<String> =
-            TABLE.iter().map(|(id, event, meaning)| format!("| {id} | `{event}` | {meaning} |")).collect();
-        assert_eq!(written, table);
-    }
-
-    /// Whoever adds a kind of event decides whether the event log has it.
-    #[test]
-    fn every_kind_of_event_in_the_source_is_written_or_left_out_on_purpose() {
-        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-        let mut found = BTreeSet::new();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    let text = std::fs::read_to_string(&path).unwrap_or_default();
-                    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-                    let calls = text.split("Event::new(").skip(1).chain(text.split(" event(").skip(1));
-                    let kinds = calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
-                    found.extend(kinds.map(str::to_owned));
-                }
-            }
-        }
-        assert!(found.contains("archived") && found.contains("push-failed"), "{found:?}");
-        for kind in found {
-            let written = TABLE.iter().any(|(_, known, _)| *known == kind);
-            assert!(written != NOT_WRITTEN.contains(&kind.as_str()), "{kind}");
-        }
+        let row = |kind: &EventKind| {
+            let id = kind.windows_id().map_or_else(String::new, |id| id.to_string());
+            let level = format!("{:?}", kind.level()).to_lowercase();
+            format!("| {id} | `{kind}` | {level} | {} |", kind.meaning()).replace("|  |", "| |")
+        };
+        assert_eq!(written, EventKind::ALL.iter().map(row).collect::<Vec<_>>());
     }
 
     #[test]
     fn kind_follows_from_the_id_and_the_hint_from_the_sentence() {
-        let event = Event::new("push-failed", Level::Error, "not on vault").with("hint", "create the folder");
+        let event = Event::new(EventKind::PushFailed, "not on vault").with("hint", "create the folder");
         let entry = entry(&event).unwrap();
         assert_eq!((entry.id, entry.kind), (2000, Kind::Warning));
         assert_eq!(entry.text, "not on vault\r\nhint: create the folder");
-        let kind = |kind| super::entry(&Event::new(kind, Level::Info, "")).map(|entry| entry.kind);
-        assert_eq!((kind("failed"), kind("archived")), (Some(Kind::Error), Some(Kind::Information)));
-        assert_eq!((kind("pushed"), kind("anything")), (None, None));
+        let kind = |kind| super::entry(&Event::new(kind, "")).map(|entry| entry.kind);
+        assert_eq!((kind(EventKind::Failed), kind(EventKind::Archived)), (Some(Kind::Error), Some(Kind::Information)));
+        assert_eq!((kind(EventKind::Pushed), kind(EventKind::Note)), (None, None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use windows_registry::LOCAL_MACHINE;
 
 use super::{Kind, SOURCE, entry};
-use crate::monitor::{Event, Monitor, Task};
+use crate::monitor::{Event, EventKind, Monitor, Task};
 use crate::windows::event_log::{self, EventSource};
 
 const APPLICATION: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
@@ -97,7 +97,7 @@ impl Monitor for EventLog {
 
     fn event(&self, event: &Event) {
         if let Err(error) = self.write(event) {
-            tracing::debug!(%error, event = event.event, "The event log does not take it");
+            tracing::debug!(%error, event = event.event.name(), "The event log does not take it");
         }
     }
 }
@@ -120,9 +120,9 @@ mod tests {
         register_as(NAME, Path::new(r"C:\Program Files\afterbackup\afterbackup.exe")).unwrap();
         assert!(is_registered_as(NAME));
         let log = EventLog(EventSource::open(NAME).unwrap());
-        log.write(&Event::new("archived", Level::Info, "Archived 100%1 \u{dc}")).unwrap();
-        log.write(&Event::new("damaged", Level::Error, "DAMAGED").with("hint", "look")).unwrap();
-        log.write(&Event::new("waiting", Level::Info, "is not for the event log")).unwrap();
+        log.write(&Event::new(EventKind::Archived, "Archived 100%1 \u{dc}")).unwrap();
+        log.write(&Event::new(EventKind::Damaged, "DAMAGED").with("hint", "look")).unwrap();
+        log.write(&Event::new(EventKind::Waiting, "is not for the event log")).unwrap();
         unregister_as(NAME).unwrap();
         assert!(!is_registered_as(NAME));
         unregister_as(NAME).unwrap();

@@ -6,9 +6,8 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-
 pub use self::tee::Tee;
+pub use crate::event::{Event, EventKind, Level};
 
 mod tee;
 
@@ -24,47 +23,6 @@ pub trait Monitor: Debug + Send + Sync {
 pub trait Task: Send + Sync {
     /// `bytes` more are done.
     fn advance(&self, bytes: u64);
-}
-
-/// What happened, for people (through `Display` text made by the console) and for programs (`--json`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Event {
-    /// What kind of event: `started`, `archived`, `pushed`, `push-failed`, `verified`, `removed`, `warning`, …
-    pub event: &'static str,
-    /// One sentence for people.
-    pub message: String,
-    /// How much it matters.
-    pub level: Level,
-    /// The data, for programs.
-    #[serde(flatten)]
-    pub fields: serde_json::Map<String, serde_json::Value>,
-}
-
-/// How much an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// What an administrator wants to read next morning.
-    Info,
-    /// Someone should act soon.
-    Warn,
-    /// This run lost something.
-    Error,
-}
-
-impl Event {
-    /// An event of this kind with a sentence for people.
-    #[must_use]
-    pub fn new(event: &'static str, level: Level, message: impl Into<String>) -> Self {
-        Self { event, message: message.into(), level, fields: serde_json::Map::new() }
-    }
-
-    /// Adds a field for programs.
-    #[must_use]
-    pub fn with(mut self, field: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.fields.insert(field.to_owned(), value.into());
-        self
-    }
 }
 
 /// Collects events, for tests and for callers that want silence.

@@ -7,14 +7,14 @@ use super::{Event, Monitor, Task};
 /// Listeners that all hear everything, in the order in which they were added.
 ///
 /// ```
-/// use afterbackup::monitor::{Collector, Event, Level, Monitor, Tee};
+/// use afterbackup::monitor::{Collector, Event, EventKind, Monitor, Tee};
 /// use std::sync::Arc;
 ///
 /// let (first, second) = (Collector::default(), Collector::default());
 /// let tee = Tee::default();
 /// tee.add(Arc::new(first.clone()));
 /// tee.add(Arc::new(second.clone()));
-/// tee.event(&Event::new("archived", Level::Info, "Archived"));
+/// tee.event(&Event::new(EventKind::Archived, "Archived"));
 /// assert_eq!(first.events(), second.events());
 /// assert_eq!(first.events().len(), 1);
 /// ```

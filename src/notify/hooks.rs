@@ -14,7 +14,7 @@ use super::command::{CommandError, Shell};
 use crate::cancel::Cancel;
 use crate::config::{Config, Hook, OnFailure};
 use crate::error::chain;
-use crate::monitor::{Event, Level, Monitor};
+use crate::monitor::{Event, EventKind, Level, Monitor};
 
 /// After a request to stop, a command that tidies up gets this long.
 const AFTER_CANCEL: Duration = Duration::from_secs(10);
@@ -110,7 +110,7 @@ pub(super) fn run(
                 _ if lines == MAX_LINES + 1 => "(more is not logged)",
                 _ => return,
             };
-            let event = Event::new("hook-output", Level::Info, format!("{key}: {text}"));
+            let event = Event::new(EventKind::HookOutput, format!("{key}: {text}"));
             monitor.event(&event.with("hook", key).with("number", number));
         });
         if let Err(source) = result {
@@ -132,7 +132,7 @@ fn judge(hook: &Hook, error: HookError, monitor: &dyn Monitor) -> Result<(), Hoo
 
 impl HookError {
     pub(super) fn event(&self, level: Level) -> Event {
-        Event::new("hook-failed", level, chain(self)).with("hook", self.key).with("number", self.number)
+        Event::new(EventKind::HookFailed, chain(self)).at(level).with("hook", self.key).with("number", self.number)
     }
 }
 

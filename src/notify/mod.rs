@@ -24,7 +24,7 @@ use crate::error::chain;
 use crate::health::Reminder;
 use crate::health::overdue::Verdict;
 use crate::health::standing::Standing;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind, Level};
 use crate::severity::Severity;
 
 pub use self::hooks::HookError;
@@ -108,7 +108,7 @@ impl<'a> Reporter<'a> {
     fn overdue(&self, overdue: &[&Verdict]) {
         for verdict in overdue {
             let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
-            let event = Event::new("overdue", Level::Error, format!("backups are overdue: {}", verdict.words()));
+            let event = Event::new(EventKind::Overdue, format!("backups are overdue: {}", verdict.words()));
             self.context
                 .monitor
                 .event(&event.with("site", verdict.site.map(|site| site.to_string())).with("reasons", reasons));
@@ -149,7 +149,7 @@ impl<'a> Reporter<'a> {
         let Some(file) = &self.context.config.report.metrics_file else { return };
         if let Err(error) = metrics::write(file, standing, ended) {
             let message = format!("cannot write metrics to {}: {error}", file.display());
-            self.context.monitor.event(&Event::new("metrics-failed", Level::Warn, message));
+            self.context.monitor.event(&Event::new(EventKind::MetricsFailed, message));
         }
     }
 
@@ -158,7 +158,7 @@ impl<'a> Reporter<'a> {
         let url = if success { heartbeat.success() } else { heartbeat.fail() };
         if let Err(error) = heartbeat::send(&url, message, self.context.cancel) {
             let message = format!("the heartbeat did not get through to {heartbeat}: {error}");
-            self.context.monitor.event(&Event::new("heartbeat-failed", Level::Warn, message));
+            self.context.monitor.event(&Event::new(EventKind::HeartbeatFailed, message));
         }
     }
 }
@@ -174,8 +174,9 @@ fn news(result: Result<&Outcome, &RunError>, exit_code: u8) -> News {
             news.archives.extend(archives.map(ToString::to_string));
             let told = outcome.sites.iter().flat_map(SiteOutcome::events);
             // What went well needs no more words than the last sentence about each site.
-            let worth =
-                |event: &Event| event.level > Level::Info || ["archived", "already-archived"].contains(&event.event);
+            let worth = |event: &Event| {
+                event.level > Level::Info || matches!(event.event, EventKind::Archived | EventKind::AlreadyArchived)
+            };
             let sentences: Vec<String> = told.filter(worth).map(|event| event.message).collect();
             news.message = sentences.join("; ");
         }

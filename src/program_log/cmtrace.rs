@@ -7,7 +7,7 @@
 use jiff::ZonedDateTime;
 use tracing::Level;
 
-use super::Record;
+use super::record::Record;
 
 /// Begins every file: a byte order mark, so that no reader takes UTF-8 for the server's code page.
 pub(super) const HEAD: &str = "\u{feff}";

@@ -4,7 +4,7 @@ use jiff::ZonedDateTime;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Record;
+use super::record::Record;
 
 #[derive(Serialize)]
 struct Object<'a> {

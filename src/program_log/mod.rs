@@ -17,10 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use tracing::Level;
 
 use self::file::LogFile;
+use self::record::Record;
 use crate::clock::Clock;
 use crate::config::{self, LogFormat};
 use crate::monitor::{self, Event, Monitor, Task};
@@ -29,24 +30,13 @@ use crate::units;
 mod cmtrace;
 mod file;
 mod json;
+mod record;
 mod trace;
 
 pub use self::trace::Slot;
 
 /// How often a long step tells how far it is.
 const PROGRESS: Duration = Duration::from_mins(5);
-
-/// One thing to write down.
-#[derive(Debug)]
-struct Record<'a> {
-    level: Level,
-    /// The kind of event, if it is one.
-    event: Option<&'a str>,
-    /// Module and line that traced it; empty for events.
-    origin: &'a str,
-    text: &'a str,
-    fields: &'a Map<String, Value>,
-}
 
 /// Told when the log cannot be written, once.
 pub type Complain = Box<dyn Fn(&LogError) + Send + Sync>;
@@ -129,7 +119,7 @@ impl Monitor for Log {
         let (origin, text) = ("", event.message.as_str());
         self.write(&Record {
             level: event.level.into(),
-            event: Some(event.event),
+            event: Some(event.event.name()),
             origin,
             text,
             fields: &event.fields,

@@ -30,12 +30,13 @@ use crate::engine::handover::{self, Working};
 use crate::engine::outcome::SiteResult;
 use crate::engine::state::By;
 use crate::error::chain;
-use crate::monitor::{Event, Level, Monitor};
+use crate::monitor::{Event, EventKind, Level, Monitor};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::notify::Reporter;
 use crate::platform::lock::{Holder, LockError, RunLock};
 use crate::source::task_log::{self, Follower, Run, Runs};
 use crate::source::{self, Marks};
+use crate::units;
 
 /// Watches the snapshots of a configuration.
 #[derive(Debug)]
@@ -152,7 +153,8 @@ impl<'a> Watcher<'a> {
     fn is_blind(&mut self, what: &'static str, level: Level, error: &dyn std::error::Error, hint: &str) {
         let message = chain(error);
         if self.blind.get(what) != Some(&message) {
-            let event = Event::new("blind", level, format!("cannot watch: {message}")).with("hint", hint);
+            let event = Event::new(EventKind::SourceUnreadable, format!("cannot watch: {message}"));
+            let event = event.at(level).with("hint", hint);
             self.context.monitor.event(&event);
             self.blind.insert(what, message);
         }
@@ -160,11 +162,9 @@ impl<'a> Watcher<'a> {
 
     fn sees(&mut self, what: &'static str) {
         if self.blind.remove(what).is_some() {
-            self.context.monitor.event(&Event::new(
-                "sees-again",
-                Level::Info,
-                format!("The {what} can be looked at again"),
-            ));
+            self.context
+                .monitor
+                .event(&Event::new(EventKind::SourceReadable, format!("The {what} can be looked at again")));
         }
     }
 
@@ -205,13 +205,13 @@ impl<'a> Watcher<'a> {
             task_log::Outcome::Running | task_log::Outcome::Interrupted => {
                 let message =
                     format!("The backup of site {code} began{}: its snapshot is left alone", at(run.started_at()));
-                Event::new("backup-running", Level::Info, message)
+                Event::new(EventKind::BackupRunning, message)
             }
             task_log::Outcome::Failed { id, at: when } => {
                 let with = id.map_or_else(String::new, |id| format!(" with status message {id}"));
                 let message =
                     format!("the backup of site {code} failed{}{with}: there is nothing to archive", at(when));
-                Event::new("backup-failed", Level::Warn, message)
+                Event::new(EventKind::BackupFailed, message)
                     .with("id", id)
                     .with("hint", "smsbkup.log on the site server says why")
             }
@@ -237,7 +237,7 @@ impl<'a> Watcher<'a> {
         for id in missed {
             let message = format!("{id} will never be: the next backup began before its snapshot was archived");
             let hint = "leave more time between backups than archiving takes";
-            let event = Event::new("missed", Level::Error, message).with("archive", id.to_string());
+            let event = Event::new(EventKind::Missed, message).with("archive", id.to_string());
             self.context.monitor.event(&event.with("hint", hint));
         }
     }
@@ -249,7 +249,7 @@ impl<'a> Watcher<'a> {
             Ok(lock) => lock,
             Err(LockError::Busy { .. }) => return Attempted::Busy,
             Err(error) => {
-                self.calm.event(&Event::new("failed", Level::Error, chain(&error)));
+                self.calm.event(&Event::new(EventKind::Failed, chain(&error)));
                 return Attempted::Unfinished;
             }
         };
@@ -259,7 +259,7 @@ impl<'a> Watcher<'a> {
         let reporter = Reporter::new(Context { monitor: &self.calm, ..self.context });
         if let Err(error) = reporter.begins() {
             let message = format!("the run does not begin: {}", chain(&error));
-            self.calm.event(&Event::new("failed", Level::Error, message));
+            self.calm.event(&Event::new(EventKind::Failed, message));
             return Attempted::Unfinished;
         }
         let result = handover::run_noted(&context, &working);
@@ -269,7 +269,7 @@ impl<'a> Watcher<'a> {
             // Whoever stops us wants no more of it.
             Err(RunError::Cancelled) => return Attempted::Busy,
             Err(error) => {
-                self.calm.event(&Event::new("failed", Level::Error, chain(&error)));
+                self.calm.event(&Event::new(EventKind::Failed, chain(&error)));
                 return Attempted::Unfinished;
             }
         };
@@ -300,21 +300,21 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
     let (mut alarm, error) = Alarm::new(context.config);
     if let Some(error) = error {
         let message = format!("no file events, polling alone: {}", chain(&error));
-        context.monitor.event(&Event::new("no-events", Level::Warn, message));
+        context.monitor.event(&Event::new(EventKind::NoEvents, message));
     }
     let how = if alarm.has_events() { "file events and polling" } else { "polling" };
     let snapshot = &context.config.snapshot;
     let message = format!(
         "Watching {} by {how} every {}",
         snapshot.path.display(),
-        humantime::format_duration(context.config.watch.poll)
+        units::format_duration(context.config.watch.poll)
     );
-    let event = Event::new("watching", Level::Info, message).with("path", snapshot.path.display().to_string());
+    let event = Event::new(EventKind::Watching, message).with("path", snapshot.path.display().to_string());
     context.monitor.event(&event.with("events", alarm.has_events()));
     if snapshot.log.is_none() && snapshot.kind == config::SnapshotKind::Site {
         let message = "[snapshot] log is not set: a completed snapshot is noticed later, and a new run of the task too";
         let hint = "set it to smsbkup.log in the Logs folder of the site server";
-        context.monitor.event(&Event::new("warning", Level::Warn, message).with("hint", hint));
+        context.monitor.event(&Event::new(EventKind::Warning, message).with("hint", hint));
     }
     let mut watcher = Watcher::new(*context);
     ready();
@@ -335,7 +335,7 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
             before = Instant::now();
         }
     });
-    context.monitor.event(&Event::new("stopped", Level::Info, "Stopped watching"));
+    context.monitor.event(&Event::new(EventKind::Stopped, "Stopped watching"));
 }
 
 /// A fault of this program must end it, so that the service manager starts it again: half a watcher looks like a whole one.

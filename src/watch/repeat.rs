@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::monitor::{Event, Monitor, Task};
+use crate::monitor::{Event, EventKind, Monitor, Task};
 
 /// Passes everything on, except a state that was told already.
 #[derive(Debug)]
 pub(super) struct Calm<'a> {
     monitor: &'a dyn Monitor,
     /// By kind and subject.
-    said: Mutex<BTreeMap<(&'static str, String), String>>,
+    said: Mutex<BTreeMap<(EventKind, String), String>>,
 }
 
 impl<'a> Calm<'a> {
@@ -31,7 +31,7 @@ impl Monitor for Calm<'_> {
 
     fn event(&self, event: &Event) {
         // These tell how things are; all others tell what has happened.
-        if !matches!(event.event, "not-complete" | "already-archived" | "already-there" | "push-failed" | "failed") {
+        if !event.event.is_state() {
             return self.monitor.event(event);
         }
         let subject = event.fields.get("destination").and_then(serde_json::Value::as_str).unwrap_or_default();
@@ -46,18 +46,18 @@ impl Monitor for Calm<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::{Collector, Level};
+    use crate::monitor::Collector;
 
     #[test]
     fn state_is_said_once_until_it_changes() {
         let collector = Collector::default();
         let calm = Calm::new(&collector);
         for message in ["a", "a", "b", "b", "a"] {
-            calm.event(&Event::new("not-complete", Level::Warn, message));
-            calm.event(&Event::new("pushed", Level::Info, "x"));
+            calm.event(&Event::new(EventKind::NotComplete, message));
+            calm.event(&Event::new(EventKind::Pushed, "x"));
         }
         calm.forget();
-        calm.event(&Event::new("not-complete", Level::Warn, "a"));
+        calm.event(&Event::new(EventKind::NotComplete, "a"));
         let said: Vec<String> = collector.events().into_iter().map(|event| event.message).collect();
         assert_eq!(said.iter().filter(|message| *message == "x").count(), 5);
         assert_eq!(said.into_iter().filter(|message| message != "x").collect::<Vec<_>>(), ["a", "b", "a", "a"]);

@@ -9,6 +9,7 @@ mod support;
 #[allow(dead_code, clippy::cast_possible_truncation, reason = "built files are small; every test binary uses its part")]
 mod synthetic;
 
+mod architecture;
 mod archive;
 #[cfg(windows)]
 mod batch;

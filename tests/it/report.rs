@@ -13,7 +13,7 @@ use afterbackup::destination::Target;
 use afterbackup::engine::context::Context;
 use afterbackup::health::Reminder;
 use afterbackup::health::overdue::Verdict;
-use afterbackup::monitor::{Collector, Level};
+use afterbackup::monitor::{Collector, EventKind, Level};
 use afterbackup::notify::Reporter;
 use afterbackup::watch::Watcher;
 
@@ -329,7 +329,7 @@ fn watcher_tells_of_overdue_backups_once_and_keeps_the_last_run_in_the_metrics()
         assert!(check("2021-11-28T12:00:00Z").verdicts().all(Verdict::is_overdue));
     }
     let [event] = &monitor.events()[..] else { panic!("{:?}", monitor.events()) };
-    assert_eq!((event.event, event.level), ("overdue", Level::Error));
+    assert_eq!((event.event, event.level), (EventKind::Overdue, Level::Error));
     assert!(
         event.message.contains("site XYZ: the newest archive is of 2021-11-22T23:59:00Z, 5 days 12 h old"),
         "{event:?}"

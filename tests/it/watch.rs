@@ -133,11 +133,11 @@ fn watcher_that_cannot_see_the_snapshot_says_so_once_and_goes_on() {
     let away = scene.path("away");
     fs::rename(scene.path("E"), &away).unwrap();
     let watcher = Resident::start(&scene);
-    let blind = watcher.tells("blind");
+    let blind = watcher.tells("source-unreadable");
     assert!(blind["message"].as_str().unwrap().contains("does not exist"), "{blind}");
     fs::rename(&away, scene.path("E")).unwrap();
     until("the archive", || archives(&scene) == [ID]);
-    assert_eq!((watcher.told("blind").len(), watcher.told("sees-again").len()), (1, 1));
+    assert_eq!((watcher.told("source-unreadable").len(), watcher.told("source-readable").len()), (1, 1));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn folder_that_is_deleted_and_made_again_is_watched_on() {
     watcher.tells("backup-running");
     let copy = scene.path("copy");
     fs::rename(scene.path("E"), &copy).unwrap();
-    watcher.tells("blind");
+    watcher.tells("source-unreadable");
     fs::rename(&copy, scene.path("E")).unwrap();
     scene.complete(NEXT);
     say(&scene, 5035, NEXT);
@@ -195,7 +195,7 @@ fn one_shot_waits_for_the_watcher_and_reports_what_came_of_it() {
     let output = scene.run(&["--json", "run"]).exits(0);
     let events = output.events();
     let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["waiting", "told", "finished"], "{output}");
+    assert_eq!(kinds, ["waiting", "done-by-watcher", "finished"], "{output}");
     assert_eq!((&events[1]["archive"], &events[2]["exit_code"]), (&ID.into(), &0.into()));
     assert_eq!(watcher.told("archived").len(), 1);
     assert_eq!(archives(&scene), [ID]);
@@ -379,7 +379,7 @@ fn one_shot_waits_for_the_watcher_also_while_commands_run_before_and_after() {
     assert_eq!(waiting["event"], "waiting");
     fs::write(go, "").unwrap();
     let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    assert_eq!((&rest[0]["event"], &rest[1]["exit_code"]), (&"told".into(), &0.into()), "{rest:?}");
+    assert_eq!((&rest[0]["event"], &rest[1]["exit_code"]), (&"done-by-watcher".into(), &0.into()), "{rest:?}");
     assert_eq!(one_shot.wait().unwrap().code(), Some(0));
 }
 
@@ -394,7 +394,7 @@ fn what_was_missed_is_told_also_when_log_and_destination_come_late() {
     fs::rename(scene.path("Logs"), scene.path("no logs")).unwrap();
     fs::rename(scene.path("vault"), scene.path("no vault")).unwrap();
     let watcher = Resident::start(&scene);
-    watcher.tells("blind");
+    watcher.tells("source-unreadable");
     fs::rename(scene.path("no logs"), scene.path("Logs")).unwrap();
     watcher.tells("push-failed");
     assert!(watcher.told("missed").is_empty());

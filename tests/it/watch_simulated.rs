@@ -14,7 +14,7 @@ use afterbackup::destination::{self, Destination, Target};
 use afterbackup::engine::context::Context;
 use afterbackup::engine::handover::{self, Turn, Working};
 use afterbackup::engine::state::By;
-use afterbackup::monitor::{Event, Monitor, Task};
+use afterbackup::monitor::{Event, EventKind, Monitor, Task};
 use afterbackup::name::ArchiveId;
 use afterbackup::watch::Watcher;
 use tempfile::TempDir;
@@ -214,7 +214,7 @@ impl Schedule {
     /// A watcher that is started again tells it again, as long as there is no newer archive.
     fn missed(&self) -> BTreeSet<String> {
         let events = self.reading.events.lock().unwrap();
-        let missed = events.iter().filter(|event| event.event == "missed");
+        let missed = events.iter().filter(|event| event.event == EventKind::Missed);
         missed.map(|event| event.fields["archive"].as_str().unwrap().to_owned()).collect()
     }
 

@@ -1,5 +1,6 @@
 //! `[[supplemental]]`: files that belong to the site but are not in the snapshot.
 
+use crate::config::pattern::{Pattern, component_fault, rename_fault};
 use crate::config::text::{Key, Kind, Reader, Section, key};
 
 /// The keys of this section.
@@ -43,10 +44,10 @@ impl Reader<'_, '_> {
             }
             let path = section.text("path").and_then(|text| self.path(&section, "path", &text));
             let path = path.map(|path| path.to_string_lossy().into_owned());
-            let wildcards = path.as_deref().map_or(0, wildcards);
+            let captures = path.as_deref().map_or(0, |path| Pattern::parse(path, self.windows).captures());
             let rename = section.text("as");
             if let Some(rename) = &rename
-                && let Some(message) = rename_fault(&rename.value, wildcards)
+                && let Some(message) = rename_fault(&rename.value, captures)
             {
                 let hint = "write a relative path; {1} is what the first * of path matched";
                 self.faults.add(Some(rename.at), section.label("as"), message, hint);
@@ -67,60 +68,4 @@ impl Reader<'_, '_> {
 
 pub(in crate::config) fn wildcards_in(path: &str) -> bool {
     path.contains(['*', '?'])
-}
-
-/// How many `{n}` a pattern defines: `**` counts once.
-fn wildcards(path: &str) -> usize {
-    path.replace("**", "*").matches(['*', '?']).count()
-}
-
-/// What keeps a text from being the name of a folder, on Windows too.
-fn component_fault(name: &str) -> Option<&'static str> {
-    const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
-    let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
-    let port = |kind: &str| {
-        stem.strip_prefix(kind)
-            .is_some_and(|rest| rest.chars().count() == 1 && rest != "0" && !rest.starts_with(char::is_alphabetic))
-    };
-    if name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|']) || name.contains(char::is_control) {
-        Some("holds a character that names of folders cannot have")
-    } else if name.ends_with(['.', ' ']) || name.starts_with(' ') {
-        Some("begins or ends with a space or ends with a dot")
-    } else if DEVICES.contains(&stem.as_str()) || port("com") || port("lpt") {
-        Some("is the name of a device on Windows")
-    } else if name.len() > 128 {
-        Some("is longer than 128 bytes")
-    } else {
-        None
-    }
-}
-
-/// What is wrong with the name in the archive.
-fn rename_fault(rename: &str, wildcards: usize) -> Option<String> {
-    let mut plain = String::new();
-    let mut rest = rename;
-    while let Some((before, after)) = rest.split_once('{') {
-        let Some((number, behind)) = after.split_once('}') else { return Some("has a '{' without '}'".to_owned()) };
-        match number.parse::<usize>() {
-            Ok(n) if (1..=wildcards).contains(&n) => {}
-            Ok(n) => return Some(format!("uses {{{n}}}, but the number of wildcards in path is {wildcards}")),
-            Err(_) => return Some("has something else than a number in '{}'".to_owned()),
-        }
-        plain.push_str(before);
-        plain.push('x');
-        rest = behind;
-    }
-    plain.push_str(rest);
-    if plain.starts_with(['/', '\\']) {
-        return Some("must be a relative path".to_owned());
-    }
-    plain.split(['/', '\\']).find_map(component_fault_or_empty).map(str::to_owned)
-}
-
-fn component_fault_or_empty(part: &str) -> Option<&'static str> {
-    match part {
-        "" => Some("has an empty part"),
-        "." | ".." => Some("must not have '.' or '..' in it"),
-        part => component_fault(part),
-    }
 }

@@ -101,7 +101,7 @@ pub(in crate::config) fn is_inside(inner: &Path, outer: &Path) -> bool {
 }
 
 /// The lock file where the configuration names none; see `Config::lock_file`.
-pub(in crate::config) fn default_lock_file(config: &Path, env: super::reader::Env<'_>) -> PathBuf {
+pub(in crate::config) fn default_lock_file(config: &Path, env: super::Env<'_>) -> PathBuf {
     private_folder(env).join(format!("{}.lock", key(config)))
 }
 
@@ -119,7 +119,7 @@ pub(in crate::config) fn key(config: &Path) -> String {
 }
 
 /// A folder of the program's own.
-fn private_folder(env: super::reader::Env<'_>) -> PathBuf {
+fn private_folder(env: super::Env<'_>) -> PathBuf {
     let folder = |name: &str| env(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
     #[cfg(windows)]
     {
@@ -141,7 +141,7 @@ fn private_folder(env: super::reader::Env<'_>) -> PathBuf {
 
 /// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a service
 /// manager or cron keeps what is printed.
-pub(in crate::config) fn default_log_file(env: super::reader::Env<'_>) -> Option<PathBuf> {
+pub(in crate::config) fn default_log_file(env: super::Env<'_>) -> Option<PathBuf> {
     cfg!(windows).then(|| {
         let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
         Path::new(&data).join("afterbackup").join("logs").join("afterbackup.log")

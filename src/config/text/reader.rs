@@ -9,11 +9,8 @@ use std::time::Duration;
 use super::faults::Faults;
 use super::keys::closest;
 use super::section::{At, Section};
-use super::{paths, smb};
+use super::{Env, paths, smb};
 use crate::units;
-
-/// Looks up an environment variable. The real one is `|name| std::env::var(name).ok()`; tests bring their own.
-pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Goes through the document and takes notes.
 pub(in crate::config) struct Reader<'t, 'e> {

@@ -14,8 +14,8 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, HeaderValue, Retry
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::{Error, ErrorKind, secret};
-use super::Store;
+use super::super::{CertificateError, Error, ErrorKind, secret};
+use super::core::Store;
 use crate::config;
 
 /// A client and the prefix of all keys.
@@ -126,11 +126,6 @@ fn options<'s, K: std::str::FromStr>(
 fn host(settings: &config::Bucket) -> Result<&str, String> {
     settings.url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| "the URL names no bucket".to_owned())
 }
-
-/// The certificate authorities of a destination cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(in super::super) struct CertificateError(Box<dyn std::error::Error + Send + Sync>);
 
 fn client_options(settings: &config::Bucket) -> Result<ClientOptions, Error> {
     let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");

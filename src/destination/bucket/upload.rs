@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::super::{Error, ErrorKind, Upload, key};
-use super::{Core, timeout_for};
+use super::core::{Core, LIST_TIMEOUT, REQUEST_TIMEOUT, timeout_for};
 
 /// Stores take at least 5 MiB for every part but the last.
 const SMALLEST_PART: u64 = 8 << 20;
@@ -68,7 +68,7 @@ impl Journal {
 /// Aborts an upload that may be gone already.
 pub(super) async fn abort(core: &Core, path: &Path, id: &String) -> Result<(), Error> {
     let abort = || core.store.abort_multipart(path, id);
-    let aborted = core.attempt("abort", path, super::REQUEST_TIMEOUT, abort).await;
+    let aborted = core.attempt("abort", path, REQUEST_TIMEOUT, abort).await;
     match aborted.result {
         Ok(()) => Ok(()),
         Err(error) if error.is_not_found() || error.source.to_string().contains("MultipartUpload not found") => Ok(()),
@@ -196,7 +196,7 @@ impl BucketUpload {
     async fn begin(&mut self) -> Result<(), Error> {
         let core = Arc::clone(&self.core);
         let create = || core.store.create_multipart(&self.path);
-        let id = core.attempt("write", &self.path, super::REQUEST_TIMEOUT, create).await.result?;
+        let id = core.attempt("write", &self.path, REQUEST_TIMEOUT, create).await.result?;
         crate::stop_point::reached("upload-begun");
         // Random, since two uploads of a process, and the processes of two containers, have the same id.
         let name = format!("{}.json", key::partial(&self.name));
@@ -206,7 +206,7 @@ impl BucketUpload {
             .expect("strings can be written as JSON");
         self.multipart = Some(Multipart { id, journal: journal.clone() });
         let put = || core.store.put_opts(&journal, PutPayload::from(text.clone()), object_store::PutOptions::default());
-        core.attempt("write", &journal, super::REQUEST_TIMEOUT, put).await.result?;
+        core.attempt("write", &journal, REQUEST_TIMEOUT, put).await.result?;
         crate::stop_point::reached("journal-stored");
         Ok(())
     }
@@ -234,7 +234,7 @@ impl BucketUpload {
         let id = self.multipart.as_ref().expect("checked above").id.clone();
         let complete = || core.store.complete_multipart(&self.path, &id, parts.clone());
         // Putting thousands of parts together takes some stores minutes.
-        let timeout = super::LIST_TIMEOUT;
+        let timeout = LIST_TIMEOUT;
         let outcome = core.attempt("write", &self.path, timeout, complete).await;
         // Whatever happens now, the file may be visible: we want to know, even when somebody asked to stop.
         let core = core.regardless();

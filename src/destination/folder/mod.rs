@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, win32};
+use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, share_error, win32};
 use crate::config;
 use crate::platform::files::{persistently, rename_new};
 use crate::platform::verbatim::{plain, verbatim};
@@ -392,9 +392,9 @@ fn failure(operation: &'static str, path: &Path, error: io::Error) -> Error {
 }
 
 /// On a share of Windows, the error in our words.
-fn share_error(path: &Path, error: &io::Error) -> Option<win32::ShareError> {
+fn share_error(path: &Path, error: &io::Error) -> Option<share_error::ShareError> {
     let code = error.raw_os_error().filter(|_| cfg!(windows) && config::Share::of(path).is_some())?;
-    win32::ShareError::of(code)
+    share_error::ShareError::of(code)
 }
 
 /// Is it the share that is missing, not a folder on it?

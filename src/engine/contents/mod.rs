@@ -1,5 +1,6 @@
 //! What goes into an archive, where, and what does not.
 
+mod member;
 pub(in crate::engine) mod supplemental;
 
 use std::collections::BTreeSet;
@@ -8,19 +9,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::archive::index::{Attributes, Skipped};
+pub(in crate::engine) use self::member::Gap;
+use self::member::folder_member;
+use crate::archive::index::Skipped;
 use crate::archive::writer::Member;
 use crate::name::SiteCode;
 use crate::source::supplemental::Expansion;
 use crate::source::walk::{Kind, Walk};
 use crate::source::{Gathered, PartKind, Snapshot};
-
-/// Something that does not go into the archive.
-pub(in crate::engine) struct Gap {
-    pub(in crate::engine) skipped: Skipped,
-    /// Is the archive poorer for it?
-    pub(in crate::engine) loses_data: bool,
-}
 
 /// Everything that goes into the archive, and what does not.
 pub(in crate::engine) fn all(
@@ -88,8 +84,4 @@ fn skipped(walk: &Walk, prefix: &str) -> impl Iterator<Item = Gap> {
         let path = path.trim_end_matches('/').to_owned();
         Gap { skipped: Skipped { path, reason: skip.why.to_string() }, loses_data: skip.why.loses_data() }
     })
-}
-
-pub(in crate::engine) fn folder_member(root: &Path, path: String, modified: Timestamp) -> Member {
-    Member { root: Arc::from(root), path, below: 0, folder: true, size: 0, modified, attributes: Attributes::default() }
 }

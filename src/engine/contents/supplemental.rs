@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Gap, folder_member};
+use super::member::{Gap, folder_member};
 use crate::archive::index::Skipped;
 use crate::archive::writer::Member;
 use crate::engine::context::Context;
 use crate::engine::error::RunError;
-use crate::monitor::{Event, Level};
+use crate::monitor::{Event, EventKind};
 use crate::source::supplemental::{self, Error, Expansion, SupplementalItem};
 use crate::source::walk::Kind;
 
@@ -26,7 +26,7 @@ pub(in crate::engine) fn warn_of_nothing(context: &Context<'_>, expansions: &[Ex
     for (entry, expansion) in context.config.supplemental.iter().zip(expansions) {
         if expansion.is_empty() {
             let message = format!("supplemental '{}': nothing matches {}", entry.name, entry.path);
-            context.tell(&Event::new("warning", Level::Warn, message));
+            context.tell(&Event::new(EventKind::Warning, message));
         }
     }
 }

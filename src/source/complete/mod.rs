@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::PartKind;
 use super::evidence::Evidence;
+use crate::units;
 
 /// By how much the clocks of two servers may differ: file times come from the one with the disk, log times from the site.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -99,7 +100,7 @@ impl Look<'_> {
     /// Has nothing changed for the quiet period? In words, either way.
     fn quiet(self) -> Result<String, (State, String)> {
         let quiet = SignedDuration::try_from(self.quiet).unwrap_or(SignedDuration::MAX);
-        let shown = humantime::format_duration(self.quiet);
+        let shown = units::format_duration(self.quiet);
         if self.evidence.unchanged_for.is_some_and(|unchanged| unchanged >= self.quiet) {
             return Ok(format!("nothing has changed while it was watched for {shown}"));
         }

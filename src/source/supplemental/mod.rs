@@ -14,14 +14,16 @@
 //! may not be listed is told in [`Expansion::skipped`]. A component without wildcard is taken as it is.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use self::search::{Match, SearchError, search};
 use crate::cancel::Cancel;
 use crate::config::Supplemental;
-use crate::platform::verbatim::verbatim;
+use crate::config::pattern::{self, Pattern};
 use crate::source::walk::{self, Item, Kind, Skipped, WalkError, Why};
+
+mod search;
 
 /// Above all supplemental files in an archive.
 pub const FOLDER: &str = "Supplemental";
@@ -64,7 +66,7 @@ pub enum Error {
         path: String,
     },
     /// The new name leads out of the entry's folder, or has a capture that the pattern does not have.
-    #[error("supplemental '{name}': '{rename}' is no name for the archive: {why}")]
+    #[error("supplemental '{name}': as = '{rename}' {why}")]
     Rename {
         /// Of which entry.
         name: String,
@@ -96,6 +98,15 @@ pub enum Error {
     Walk(#[from] WalkError),
 }
 
+impl From<SearchError> for Error {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Read { path, source } => Self::Read { path, source },
+            SearchError::Cancelled => Self::Walk(WalkError::Cancelled),
+        }
+    }
+}
+
 /// Finds the files of every entry. One expansion for each, in their order.
 ///
 /// # Errors
@@ -121,12 +132,12 @@ fn find(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error> {
     if !pattern.root.is_absolute() {
         return Err(Error::NotAbsolute { name: entry.name.clone(), path: entry.path.clone() });
     }
-    if let Some(rename) = &entry.rename {
-        check_rename(entry, rename, pattern.captures())?;
+    if let Some(rename) = &entry.rename
+        && let Some(why) = pattern::rename_fault(rename, pattern.captures())
+    {
+        return Err(Error::Rename { name: entry.name.clone(), rename: rename.clone(), why });
     }
-    let mut search = Search { pattern: &pattern, cancel, matches: Vec::new(), skipped: Vec::new() };
-    search.descend(&mut pattern.root.clone(), 0, &mut Vec::new())?;
-    let Search { matches, skipped, .. } = search;
+    let (matches, skipped) = search(&pattern, cancel)?;
     let mut expansion = Expansion { items: Vec::new(), skipped };
     for found in matches {
         add(entry, found, &mut expansion, cancel)?;
@@ -140,7 +151,11 @@ fn find(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error> {
 fn add(entry: &Supplemental, found: Match, expansion: &mut Expansion, cancel: &Cancel) -> Result<(), Error> {
     let Match { path, metadata, captures } = found;
     let new_name = match &entry.rename {
-        Some(rename) => renamed(entry, rename, &captures)?,
+        Some(rename) => pattern::renamed(rename, &captures).map_err(|why| Error::Rename {
+            name: entry.name.clone(),
+            rename: rename.clone(),
+            why: why.to_owned(),
+        })?,
         None => match path.file_name().map(|name| name.to_str()) {
             Some(Some(name)) => name.to_owned(),
             Some(None) => {
@@ -201,247 +216,10 @@ fn check_places<'a>(items: impl IntoIterator<Item = &'a SupplementalItem>) -> Re
     Ok(())
 }
 
-fn check_rename(entry: &Supplemental, rename: &str, captures: usize) -> Result<(), Error> {
-    let fault = |why: &str| Error::Rename { name: entry.name.clone(), rename: rename.to_owned(), why: why.to_owned() };
-    let mut rest = rename;
-    while let Some((_, after)) = rest.split_once('{') {
-        let (number, after) = after.split_once('}').ok_or_else(|| fault("'{' without '}'"))?;
-        match number.parse::<usize>() {
-            Ok(number) if (1..=captures).contains(&number) => {}
-            _ => return Err(fault(&format!("the path has {captures} '*' to capture, but not {{{number}}}"))),
-        }
-        rest = after;
-    }
-    if rename.starts_with(['/', '\\']) {
-        return Err(fault("it must be a path below the folder of the entry"));
-    }
-    // A capture stands for something: check what is written around it.
-    let sample = vec!["x".to_owned(); captures];
-    renamed(entry, rename, &sample).map(|_| ())
-}
-
-/// The new name with its captures, as a path with `/` that stays where it belongs.
-fn renamed(entry: &Supplemental, rename: &str, captures: &[String]) -> Result<String, Error> {
-    let mut name = String::new();
-    let mut rest = rename;
-    while let Some((text, after)) = rest.split_once('{') {
-        let (number, after) = after.split_once('}').unwrap_or((after, ""));
-        name.push_str(text);
-        let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        name.push_str(at.and_then(|at| captures.get(at)).map_or("", String::as_str));
-        rest = after;
-    }
-    name.push_str(rest);
-    let name = name.replace('\\', "/");
-    let fault = |why: &str| Error::Rename { name: entry.name.clone(), rename: rename.to_owned(), why: why.to_owned() };
-    if name.contains(':') {
-        return Err(fault("it must be a path below the folder of the entry"));
-    }
-    // `**` may have matched nothing.
-    let parts: Vec<_> = name.split('/').filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() {
-        return Err(fault("it is empty"));
-    }
-    if parts.iter().any(|part| matches!(*part, "." | "..")) {
-        return Err(fault("'.' and '..' are not allowed"));
-    }
-    Ok(parts.join("/"))
-}
-
-/// A path with wildcards, divided.
-#[derive(Debug, PartialEq, Eq)]
-struct Pattern {
-    /// What comes before the first wildcard.
-    root: PathBuf,
-    /// From the first component with a wildcard on.
-    components: Vec<String>,
-    fold_case: bool,
-}
-
-impl Pattern {
-    fn parse(path: &str, windows: bool) -> Self {
-        let backslash = windows || !path.contains('/');
-        let separator = |c: char| c == '/' || (backslash && c == '\\');
-        // The `?` of `\\?\C:\` is none.
-        let verbatim = if windows && path.starts_with(r"\\?\") { 4 } else { 0 };
-        let tail = path.get(verbatim..).unwrap_or_default();
-        let wildcard = tail.find(['*', '?']).map_or(path.len(), |at| at + verbatim);
-        let (before, _) = path.split_at(wildcard);
-        let cut = if wildcard == path.len() { wildcard } else { before.rfind(separator).map_or(0, |at| at + 1) };
-        let (root, rest) = path.split_at(cut);
-        let root = if windows { root.to_owned() } else { root.replace(separator, "/") };
-        let components = rest.split(separator).filter(|component| !component.is_empty()).map(str::to_owned).collect();
-        Self { root: PathBuf::from(root), components, fold_case: windows }
-    }
-
-    fn captures(&self) -> usize {
-        self.components.iter().map(|component| if component == "**" { 1 } else { component.matches('*').count() }).sum()
-    }
-}
-
-struct Match {
-    path: PathBuf,
-    metadata: Metadata,
-    captures: Vec<String>,
-}
-
-struct Search<'a> {
-    pattern: &'a Pattern,
-    cancel: &'a Cancel,
-    matches: Vec<Match>,
-    skipped: Vec<Skipped>,
-}
-
-impl Search<'_> {
-    /// `path` matches the components before `at`.
-    fn descend(&mut self, path: &mut PathBuf, at: usize, captures: &mut Vec<String>) -> Result<(), Error> {
-        if self.cancel.is_cancelled() {
-            return Err(WalkError::Cancelled.into());
-        }
-        let Some(component) = self.pattern.components.get(at) else { return self.found(path, captures) };
-        if component == "**" {
-            return self.any_depth(path, at, &mut String::new(), captures);
-        }
-        if !component.contains(['*', '?']) {
-            path.push(component);
-            self.descend(path, at + 1, captures)?;
-            path.pop();
-            return Ok(());
-        }
-        let last = at + 1 == self.pattern.components.len();
-        for (name, folder) in self.list(path, last)? {
-            let known = captures.len();
-            if (last || folder) && wildcard_match(component, &name, self.pattern.fold_case, captures) {
-                path.push(&name);
-                self.descend(path, at + 1, captures)?;
-                path.pop();
-            }
-            captures.truncate(known);
-        }
-        Ok(())
-    }
-
-    /// `**`: this folder, and every folder below it. At the end of a pattern it is the folder with all it holds.
-    fn any_depth(
-        &mut self,
-        path: &mut PathBuf,
-        at: usize,
-        below: &mut String,
-        captures: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        captures.push(below.clone());
-        self.descend(path, at + 1, captures)?;
-        captures.pop();
-        if at + 1 == self.pattern.components.len() {
-            return Ok(());
-        }
-        for (name, folder) in self.list(path, false)? {
-            if folder {
-                let length = below.len();
-                if length > 0 {
-                    below.push('/');
-                }
-                below.push_str(&name);
-                path.push(&name);
-                self.any_depth(path, at, below, captures)?;
-                path.pop();
-                below.truncate(length);
-            }
-        }
-        Ok(())
-    }
-
-    fn found(&mut self, path: &Path, captures: &[String]) -> Result<(), Error> {
-        // Without any wildcard the path was typed: a link to a folder is what was meant. Below a wildcard it is not.
-        let typed = self.pattern.components.is_empty();
-        let metadata =
-            if typed { std::fs::metadata(verbatim(path)) } else { std::fs::symlink_metadata(verbatim(path)) };
-        match metadata {
-            Ok(metadata) => {
-                // Only two `**` can find one thing in two ways; the first counts.
-                let ambiguous = self.pattern.components.iter().filter(|component| *component == "**").count() > 1;
-                if !ambiguous || self.matches.iter().all(|found| found.path != path) {
-                    self.matches.push(Match { path: path.to_path_buf(), metadata, captures: captures.to_vec() });
-                }
-                Ok(())
-            }
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(source) => Err(Error::Read { path: path.to_path_buf(), source }),
-        }
-    }
-
-    /// Names in a folder, sorted, with "is it a folder". Links to follow on the way are left out.
-    fn list(&mut self, folder: &Path, last: bool) -> Result<Vec<(String, bool)>, Error> {
-        let entries = match std::fs::read_dir(verbatim(folder)) {
-            Ok(entries) => entries,
-            Err(error) if is_absent(&error) => return Ok(Vec::new()),
-            Err(error) => {
-                self.skipped.push(Skipped { path: folder.to_path_buf(), why: Why::Unreadable(error.to_string()) });
-                return Ok(Vec::new());
-            }
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let read = |source| Error::Read { path: folder.to_path_buf(), source };
-            let entry = entry.map_err(read)?;
-            let metadata = entry.metadata().map_err(read)?;
-            let kind = walk::classify(metadata.file_type());
-            if !last && kind != Ok(Kind::Folder) {
-                continue;
-            }
-            match entry.file_name().into_string() {
-                Ok(name) => names.push((name, kind == Ok(Kind::Folder))),
-                Err(_) => self.skipped.push(Skipped { path: folder.join(entry.file_name()), why: Why::NotUnicode }),
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename)
-}
-
-/// Does a name match a component with `*` and `?`? If so, what each `*` matched is added to `captures`. Only the last
-/// `*` is ever tried again, so time grows with pattern times name and no faster.
-fn wildcard_match(pattern: &str, name: &str, fold_case: bool, captures: &mut Vec<String>) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    let same = |a: char, b: char| a == b || (fold_case && a.to_lowercase().eq(b.to_lowercase()));
-    // Where each `*` begins and ends in the name.
-    let mut stars: Vec<(usize, usize)> = Vec::new();
-    // Place in the pattern behind the last `*`.
-    let mut retry = 0;
-    let (mut p, mut n) = (0, 0);
-    while n < name.len() || p < pattern.len() {
-        match (pattern.get(p), name.get(n)) {
-            (Some('*'), _) => {
-                stars.push((n, n));
-                p += 1;
-                retry = p;
-            }
-            (Some(&wanted), Some(&found)) if wanted == '?' || same(wanted, found) => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((_, end)) = stars.last_mut().filter(|(_, end)| *end < name.len()) else { return false };
-                *end += 1;
-                n = *end;
-                p = retry;
-            }
-        }
-    }
-    captures.extend(stars.into_iter().map(|(start, end)| name[start..end].iter().collect::<String>()));
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use proptest::prelude::*;
     use tempfile::TempDir;
 
     use super::*;
@@ -464,36 +242,6 @@ mod tests {
     fn names(entry: &Supplemental) -> Vec<String> {
         let expansion = expand(entry, &Cancel::new()).unwrap();
         expansion.items.iter().map(|item| item.item.name.to_string()).collect()
-    }
-
-    fn captured(pattern: &str, name: &str) -> Option<Vec<String>> {
-        let mut captures = Vec::new();
-        wildcard_match(pattern, name, false, &mut captures).then_some(captures)
-    }
-
-    #[test]
-    fn wildcards_match_and_capture() {
-        assert_eq!(captured("*", "alice").unwrap(), ["alice"]);
-        assert_eq!(captured("a*c*e", "abcde").unwrap(), ["b", "d"]);
-        assert_eq!(captured("*.sdf", "a.sdf.sdf").unwrap(), ["a.sdf"]);
-        assert_eq!(captured("?lice", "alice").unwrap(), [""; 0]);
-        assert_eq!(captured("a*", "a").unwrap(), [""]);
-        for (pattern, name) in [("a", "b"), ("?", ""), ("*a", "b"), ("a*b", "a"), ("A", "a")] {
-            assert_eq!(captured(pattern, name), None, "{pattern} {name}");
-        }
-        assert!(wildcard_match("SCUP*.SDF", "Scupdb.sdf", true, &mut Vec::new()));
-    }
-
-    #[test]
-    fn both_separators_are_taken() {
-        let windows = Pattern::parse(r"C:\Users\*\Local/x?.sdf", true);
-        assert_eq!(windows.root, Path::new(r"C:\Users\"));
-        assert_eq!(windows.components, ["*", "Local", "x?.sdf"]);
-        let verbatim = Pattern::parse(r"\\?\C:\a\*", true);
-        assert_eq!((verbatim.root, verbatim.components), (PathBuf::from(r"\\?\C:\a\"), vec!["*".into()]));
-        assert_eq!(Pattern::parse(r"\srv\*\x", false).root, Path::new("/srv/"));
-        // With a `/` in it, `\` is part of a name.
-        assert_eq!(Pattern::parse(r"/srv/a\*", false).components, [r"a\*"]);
     }
 
     #[test]
@@ -577,17 +325,5 @@ mod tests {
         let expansion = expand(&entry(&folder, "l*", None), &Cancel::new()).unwrap();
         assert_eq!(expansion.skipped[0].why, Why::Link);
         assert_eq!(names(&entry(&folder, "link/a/x", None)), ["Supplemental/S/x"], "typed, so meant");
-    }
-
-    proptest! {
-        #[test]
-        fn captures_put_back_give_the_name(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
-            if let Some(captures) = captured(&pattern, &name) {
-                let mut captures = captures.into_iter();
-                let rebuilt: String = pattern.chars().map(|c| if c == '*' { captures.next().unwrap() } else { c.to_string() }).collect();
-                prop_assert_eq!(rebuilt.chars().count(), name.chars().count());
-                prop_assert!(rebuilt.chars().zip(name.chars()).all(|(a, b)| a == '?' || a == b));
-            }
-        }
     }
 }
