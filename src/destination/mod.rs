@@ -45,6 +45,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use self::share_error::ShareError;
+use crate::config;
 
 pub use bucket::in_memory;
 pub use open::open;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use super::Env;
 use super::paths;
-use super::reader::{Env, Reader};
+use super::reader::Reader;
 use super::section::Section;
 
 /// Can this name of an environment variable be printed, or might somebody have pasted the secret itself?
