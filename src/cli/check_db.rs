@@ -21,7 +21,9 @@ const BLOCK: usize = 1 << 20;
 
 const EXAMPLES: &str = r"Examples:
   afterbackup check-db D:\Restore\CM_XYZ.mdf D:\Restore\CM_XYZ_log.ldf
-  afterbackup check-db --json D:\Backup\CM_XYZ.bak";
+  afterbackup check-db --json D:\Backup\CM_XYZ.bak
+
+See docs/database-checks.md.";
 
 /// Check SQL Server files.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::console::Console;
+use super::console::{Console, Style};
 use super::exit::{self, Exit};
 use super::records::Records;
 use super::{
@@ -32,20 +32,23 @@ enum Command {
     /// Write a commented configuration, and the AfterBackup.bat that uses it
     Init(init::Args),
     /// Archive the completed snapshot to all destinations and prune: what AfterBackup.bat calls
+    #[command(visible_alias = "backup")]
     Run(run::Args),
     /// Stay resident and archive every snapshot when it is complete
     Watch(watch::Args),
-    /// List archives: age, size, which destinations have them, their databases, pins
+    /// List archives: age, size, databases, destinations, pins
+    #[command(visible_aliases = ["ls", "snapshots"])]
     List(list::Args),
-    /// Show what is known of an archive, or the files in it
+    /// Show the details of an archive, or list its files
     Show(show::Args),
     /// Get files back: unpack all or some into a folder, each checked against its SHA-256
+    #[command(visible_alias = "restore")]
     Fetch(fetch::Args),
     /// Read archives back and compare every file with its SHA-256
     Verify(verify::Args),
     /// Remove what the retention policy does not keep
     Prune(prune::Args),
-    /// Show how backups stand: what is newest, overdue or wrong
+    /// Show the health of the backups: newest archives, overdue sites, problems
     Status(status::Args),
     /// Check the page checksums of SQL Server files: .mdf, .ndf, .ldf, .bak, .trn
     CheckDb(check_db::Args),
@@ -94,8 +97,9 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    // Bars and lines of the log would draw over each other.
-    let console = Arc::new(Console::new(cli.global.json, cli.global.quiet, cli.global.verbose == 0));
+    let Global { json, quiet, verbose, .. } = cli.global;
+    let times = matches!(cli.command, Command::Watch(_));
+    let console = Arc::new(Console::new(Style { json, quiet, verbose: verbose > 0, times }));
     let slot = Slot::default();
     log(cli.global.verbose, cli.global.quiet, &slot);
     let records = Records::new(cli.command.recorded(), slot);
@@ -153,8 +157,8 @@ fn log(verbose: u8, quiet: bool, slot: &Slot) {
     let filter = match verbose {
         _ if quiet => "error",
         0 => "warn",
-        1 => "warn,afterbackup=debug",
-        _ => "debug,afterbackup=trace",
+        1 => "warn",
+        _ => "warn,afterbackup=trace",
     };
     let console = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

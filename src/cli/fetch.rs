@@ -28,13 +28,15 @@ use crate::units;
 const EXAMPLES: &str = r"Examples:
   afterbackup fetch latest --to /restore
   afterbackup fetch latest XYZBackup/CD.Latest '**/smsbkup.log' --to /restore
-  afterbackup fetch XYZ@2026-11-20 --to D:\Restore --destination \\backup01\configmgr$ --identity key.txt";
+  afterbackup fetch XYZ@2026-11-20 --to D:\Restore --destination \\backup01\configmgr$ --identity key.txt
+
+See docs/restore.md.";
 
 /// Get files back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    /// Archive: an id, latest, latest~2, latest-good, XYZ@2026-11-20
     archive: Selector,
     /// Unpack into this folder; never outside it
     #[arg(long, value_name = "DIR")]
@@ -42,10 +44,10 @@ pub(super) struct Args {
     /// Only these paths: XYZBackup/SiteDBServer/**, '**/*.ini'; a folder means all it holds [default: everything]
     #[arg(value_name = "GLOB")]
     patterns: Vec<String>,
-    /// Get the archive file and its manifest themselves, checked but not unpacked
+    /// Fetch the archive file and its manifest as stored, checked but not unpacked
     #[arg(long, conflicts_with_all = ["patterns", "force", "identity"])]
     raw: bool,
-    /// Replace files that are there and differ
+    /// Replace existing files that differ
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -7,14 +7,14 @@ use super::failure::Failure;
 /// Print a completion script.
 #[derive(Debug, clap::Args)]
 pub(super) struct Completions {
-    /// For which shell
+    /// Shell
     shell: clap_complete::Shell,
 }
 
 /// Print a manual page.
 #[derive(Debug, clap::Args)]
 pub(super) struct Man {
-    /// The page of this command [default: the page of the program]
+    /// Command [default: the page of the program]
     command: Option<String>,
 }
 

@@ -13,19 +13,21 @@ use crate::platform::files::create_folders;
 use crate::setup::installation::Installation;
 use crate::setup::wizard::{Answer, Answers, absolute, bat, config_text, from_bat};
 
-const EXAMPLES: &str = r"Nothing that exists is replaced. Without --to, add a [[destination]] to the file before the first run.
+const EXAMPLES: &str = r"Existing files are never replaced. Without --to, add a [[destination]] to the file before the first run.
 On a site server, log and site are taken from the installation of Configuration Manager.
 
 Examples:
   afterbackup init --snapshot E:\ConfigMgr_Backup --to \\backup01\configmgr$ --bat
   afterbackup init --from-bat old.bat --bat AfterBackup.bat
-  afterbackup init ./afterbackup.toml --snapshot /srv/snapshot --to /srv/vault";
+  afterbackup init ./afterbackup.toml --snapshot /srv/snapshot --to /srv/vault
+
+See docs/configuration.md.";
 
 /// Write a commented configuration.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where to write it [default: afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
+    /// Configuration to write [default: afterbackup.toml in %ProgramData%\afterbackup or /etc/afterbackup]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Where the backup task writes

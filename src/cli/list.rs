@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Program;
@@ -13,7 +15,7 @@ use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
 use crate::catalog::{Inventory, Pin, Problem};
 use crate::error::chain;
-use crate::name::ArchiveId;
+use crate::name::{ArchiveId, SiteCode};
 use crate::units;
 
 /// SQL Server keeps changes for so many days by default; a newer archive can catch up with its hierarchy.
@@ -22,13 +24,25 @@ const CHANGE_TRACKING_DAYS: i64 = 5;
 
 const EXAMPLES: &str = r"Examples:
   afterbackup list
-  afterbackup list --site XYZ --destination vault
-  afterbackup list --destination /mnt/usb/configmgr";
+  afterbackup list --wide --last 10
+  afterbackup list --site XYZ --destination vault --since 2026-11-01
+  afterbackup list --destination /mnt/usb/configmgr
+
+See docs/restore.md and docs/database-checks.md.";
 
 /// List archives.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
+    /// Show all columns: unpacked size, encryption, details of databases, change tracking, reasons of pins
+    #[arg(long, short)]
+    wide: bool,
+    /// Only the newest N archives of each site
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+    /// Only archives of snapshots completed on this day or later, like 2026-11-20
+    #[arg(long, value_name = "DATE")]
+    since: Option<Date>,
     #[command(flatten)]
     place: Place,
 }
@@ -50,6 +64,7 @@ struct Row {
     encrypted: bool,
     destinations: Vec<String>,
     incomplete_on: Vec<String>,
+    missing_on: Vec<String>,
     databases: Vec<Database>,
     good: bool,
     within_change_tracking: bool,
@@ -70,16 +85,23 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     let targets = args.place.targets(program)?;
     let held = args.place.read(program, &targets)?;
     let now = program.clock.now();
-    let listing = listing(&held, now);
+    let zone = TimeZone::system();
+    let mut listing = listing(&held, now);
+    mark_missing(&mut listing);
+    let any = !listing.archives.is_empty();
+    narrow_down(&mut listing.archives, args, &zone);
     if program.console.is_json() {
         program.console.document(&listing);
     } else if listing.archives.is_empty() {
         let read = listing.destinations.iter().filter(|one| one.error.is_none());
         let places: Vec<&str> = read.map(|one| one.location.as_str()).collect();
-        program.console.note(&format!("No archives in {}.", places.join(", ")));
+        let site = args.place.site.map_or_else(String::new, |site| format!(" of site {site}"));
+        let since = args.since.filter(|_| any).map_or_else(String::new, |since| format!(" since {since}"));
+        program.console.note(&format!("No archives{site}{since} in {}.", places.join(", ")));
         program.console.hint(misplaced(&held).as_deref());
     } else {
-        program.console.result(&table(&listing.archives, now));
+        let table = if args.wide { wide(&listing.archives, now, &zone) } else { table(&listing.archives, now, &zone) };
+        program.console.result(&format!("{table}{}\n", totals(&listing)));
     }
     let incomplete = listing.archives.iter().any(|archive| !archive.incomplete_on.is_empty());
     let partial = incomplete || held.iter().any(|one| one.catalog.is_err());
@@ -122,6 +144,7 @@ fn row(manifest: &Manifest, now: Timestamp) -> Row {
         encrypted: manifest.encryption.is_some(),
         destinations: vec![],
         incomplete_on: vec![],
+        missing_on: vec![],
         databases: manifest.databases.clone(),
         good: false,
         within_change_tracking: age.as_secs() <= CHANGE_TRACKING_DAYS * 86_400,
@@ -129,33 +152,132 @@ fn row(manifest: &Manifest, now: Timestamp) -> Row {
     }
 }
 
-fn table(rows: &[Row], now: Timestamp) -> String {
+/// A destination lacks an archive that is newer than all it has of the series: it missed a run. Older archives may have
+/// been pruned there.
+fn mark_missing(listing: &mut Listing) {
+    let mut newest: BTreeMap<(&str, SiteCode, Option<&str>), &ArchiveId> = BTreeMap::new();
+    for row in &listing.archives {
+        for name in row.destinations.iter().chain(&row.incomplete_on) {
+            newest.insert((name, row.id.site(), row.id.series()), &row.id);
+        }
+    }
+    let read: Vec<&str> =
+        listing.destinations.iter().filter(|one| one.error.is_none()).map(|one| one.name.as_str()).collect();
+    let lacks = |row: &Row, name: &str| {
+        newest.get(&(name, row.id.site(), row.id.series())).is_none_or(|newest| **newest < row.id)
+    };
+    let missing: Vec<Vec<String>> = listing
+        .archives
+        .iter()
+        .map(|row| read.iter().filter(|name| lacks(row, name)).map(|name| (*name).to_owned()).collect())
+        .collect();
+    for (row, missing_on) in listing.archives.iter_mut().zip(missing) {
+        row.missing_on = missing_on;
+    }
+}
+
+/// Leaves what `--since` and `--last` ask for.
+fn narrow_down(rows: &mut Vec<Row>, args: &Args, zone: &TimeZone) {
+    if let Some(since) = args.since {
+        rows.retain(|row| zone.to_datetime(row.completed).date() >= since);
+    }
+    if let Some(last) = args.last {
+        let mut left: BTreeMap<(SiteCode, Option<String>), usize> = BTreeMap::new();
+        let mut keep: Vec<bool> = rows
+            .iter()
+            .rev()
+            .map(|row| {
+                let seen = left.entry((row.id.site(), row.id.series().map(str::to_owned))).or_default();
+                *seen += 1;
+                *seen <= last
+            })
+            .collect();
+        rows.retain(|_| keep.pop().unwrap_or(true));
+    }
+}
+
+/// What fits into 80 columns.
+fn table(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
     let columns = [
         ("Archive", Align::Left),
+        ("Completed", Align::Left),
+        ("Age", Align::Right),
+        ("Size", Align::Right),
+        ("Databases", Align::Left),
+        ("On", Align::Left),
+        ("", Align::Left),
+    ];
+    let cells = |row: &Row| {
+        let databases = databases(&row.databases);
+        vec![
+            row.id.to_string(),
+            short_time(row.completed, now, zone),
+            units::format_age_short(row.completed, now),
+            units::format_bytes(row.bytes),
+            brief(&databases).to_owned(),
+            destinations(row),
+            (if row.pin.is_some() { "pinned" } else { "" }).to_owned(),
+        ]
+    };
+    render(&columns, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+/// Everything.
+fn wide(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
+    let columns = [
+        ("Archive", Align::Left),
+        ("Completed", Align::Left),
         ("Age", Align::Right),
         ("Size", Align::Right),
         ("Unpacked", Align::Right),
+        ("Encrypted", Align::Left),
         ("Databases", Align::Left),
         ("Change tracking", Align::Left),
-        ("Destinations", Align::Left),
+        ("On", Align::Left),
         ("Pin", Align::Left),
     ];
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            vec![
-                row.id.to_string(),
-                units::format_age(row.completed, now),
-                units::format_bytes(row.bytes),
-                units::format_bytes(row.uncompressed_bytes),
-                databases(&row.databases),
-                if row.within_change_tracking { "within" } else { "outside" }.to_owned(),
-                destinations(row),
-                row.pin.as_ref().map_or_else(String::new, |pin| format!("pinned: {}", pin.reason)),
-            ]
-        })
-        .collect();
-    render(&columns, &rows)
+    let pin = |pin: &Pin| match pin.reason.as_str() {
+        "" => "pinned".to_owned(),
+        reason => format!("pinned: {reason}"),
+    };
+    let cells = |row: &Row| {
+        vec![
+            row.id.to_string(),
+            row.completed.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
+            units::format_age(row.completed, now),
+            units::format_bytes(row.bytes),
+            units::format_bytes(row.uncompressed_bytes),
+            (if row.encrypted { "yes" } else { "no" }).to_owned(),
+            databases(&row.databases),
+            if row.within_change_tracking { "within" } else { "outside" }.to_owned(),
+            destinations(row),
+            row.pin.as_ref().map_or_else(String::new, pin),
+        ]
+    };
+    render(&columns, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+/// As `ls -l` has it: the time of day for the last months, the year for what is older or in the future.
+fn short_time(time: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let recent = (0..300 * 86_400).contains(&now.duration_since(time).as_secs());
+    let format = if recent { "%d %b %H:%M" } else { "%d %b %Y" };
+    time.to_zoned_datetime(zone.clone()).strftime(format).to_string()
+}
+
+/// "2 archives, 15.8 MiB on vault, 7.9 MiB on offsite"
+fn totals(listing: &Listing) -> String {
+    let mut words = vec![units::count(listing.archives.len(), "archive")];
+    for destination in listing.destinations.iter().filter(|one| one.error.is_none()) {
+        let on = listing.archives.iter().filter(|row| row.destinations.contains(&destination.name));
+        words.push(format!("{} on {}", units::format_bytes(on.map(|row| row.bytes).sum()), destination.name));
+    }
+    words.join(", ")
+}
+
+/// The verdict without its numbers and details.
+fn brief(databases: &str) -> &str {
+    let end = databases.find(|c: char| c == ':' || c.is_ascii_digit()).unwrap_or(databases.len());
+    databases.get(..end).unwrap_or(databases).trim_end()
 }
 
 /// The worst of the databases, in a few words.
@@ -185,12 +307,102 @@ pub(super) fn databases(databases: &[Database]) -> String {
 fn destinations(row: &Row) -> String {
     let mut words = row.destinations.clone();
     words.extend(row.incomplete_on.iter().map(|name| format!("{name} (INCOMPLETE)")));
-    words.join(", ")
+    let on = words.join(", ");
+    if row.missing_on.is_empty() { on } else { format!("{on} (missing: {})", row.missing_on.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn listed(id: &str, destinations: &[&str]) -> Row {
+        let id: ArchiveId = id.parse().unwrap();
+        Row {
+            completed: id.stamp(),
+            id,
+            age_seconds: 0,
+            bytes: 8_283_750,
+            uncompressed_bytes: 25_585_254,
+            files: 300,
+            encrypted: false,
+            destinations: destinations.iter().map(|name| (*name).to_owned()).collect(),
+            incomplete_on: vec![],
+            missing_on: vec![],
+            databases: vec![],
+            good: true,
+            within_change_tracking: true,
+            pin: None,
+        }
+    }
+
+    fn read(name: &str) -> Read {
+        Read { name: name.to_owned(), location: String::new(), error: None, problems: vec![] }
+    }
+
+    #[test]
+    fn two_destinations_fit_into_80_columns_and_what_one_missed_is_named() {
+        let archives = vec![
+            listed("ABC-20260101T013000Z", &["vault"]),
+            listed("XYZ-20211120T013000Z", &["vault", "offsite"]),
+            listed("XYZ-20261121T013000Z", &["vault"]),
+            listed("XYZ-20261122T013000Z", &["vault", "offsite"]),
+            listed("XYZ-20261123T013000Z", &["vault"]),
+        ];
+        let mut listing = Listing { archives, destinations: vec![read("vault"), read("offsite")] };
+        listing.archives[4].pin = Some(Pin::default());
+        let mut away = read("away");
+        away.error = Some("it is away".to_owned());
+        listing.destinations.push(away);
+        mark_missing(&mut listing);
+        let now = "2026-11-25T23:00:00Z".parse().unwrap();
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let text = format!("{}{}", table(&listing.archives, now, &zone), totals(&listing));
+        insta::assert_snapshot!(text, @"
+        Archive               Completed       Age     Size  Databases    On
+        ABC-20260101T013000Z  01 Jan 2026   328 d  7.9 MiB  not checked  vault (missing: offsite)
+        XYZ-20211120T013000Z  20 Nov 2021     5 y  7.9 MiB  not checked  vault, offsite
+        XYZ-20261121T013000Z  21 Nov 02:30    4 d  7.9 MiB  not checked  vault
+        XYZ-20261122T013000Z  22 Nov 02:30    3 d  7.9 MiB  not checked  vault, offsite
+        XYZ-20261123T013000Z  23 Nov 02:30    2 d  7.9 MiB  not checked  vault (missing: offsite)  pinned
+        5 archives, 39.5 MiB on vault, 15.8 MiB on offsite
+        ");
+        let full = text.lines().filter(|line| !line.contains("missing"));
+        assert!(full.map(|line| line.chars().count()).max() <= Some(80), "{text}");
+        insta::assert_snapshot!(wide(&listing.archives[4..], now, &zone), @"
+        Archive               Completed                         Age     Size  Unpacked  Encrypted  Databases    Change tracking  On                        Pin
+        XYZ-20261123T013000Z  2026-11-23 02:30:00+01:00  2 days ago  7.9 MiB  24.4 MiB  no         not checked  within           vault (missing: offsite)  pinned
+        ");
+    }
+
+    #[test]
+    fn only_the_newest_or_those_since_a_day_are_left() {
+        let all = ["ABC-20260101T013000Z", "XYZ-20261121T223000Z", "XYZ-20261121T233000Z", "XYZ-20261123T013000Z"];
+        let left = |last, since: Option<&str>| {
+            let place = Place { destination: None, site: None };
+            let args = Args { wide: false, last, since: since.map(|since| since.parse().unwrap()), place };
+            let mut rows: Vec<Row> = all.iter().map(|id| listed(id, &["vault"])).collect();
+            narrow_down(&mut rows, &args, &TimeZone::get("Europe/Berlin").unwrap());
+            rows.into_iter().map(|row| row.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(None, None), all);
+        assert_eq!(left(Some(1), None), [all[0], all[3]]);
+        assert_eq!(left(None, Some("2026-11-22")), [all[2], all[3]]);
+        assert_eq!(left(Some(1), Some("2026-11-22")), [all[3]]);
+        assert!(left(Some(0), None).is_empty());
+    }
+
+    #[test]
+    fn verdicts_are_brief_in_the_narrow_table() {
+        for (words, expected) in [
+            ("ok 131072 pages", "ok"),
+            ("DAMAGED 3 pages", "DAMAGED"),
+            ("DAMAGED: not whole", "DAMAGED"),
+            ("not verifiable", "not verifiable"),
+            ("", ""),
+        ] {
+            assert_eq!(brief(words), expected);
+        }
+    }
 
     #[test]
     fn databases_are_told_in_a_few_words() {

@@ -48,14 +48,14 @@ const CONFIG_HELP: &str = r"Use this configuration [default: the file named in t
 struct Global {
     #[arg(long, short, global = true, value_name = "FILE", help_heading = "Global options", help = CONFIG_HELP)]
     config: Option<PathBuf>,
-    /// Write results as JSON: one document, for run and watch one event a line
+    /// Print JSON: one document; for run and watch, one event per line
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
-    /// Log more (twice: everything, for developers)
-    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    /// Print more: evidence, lists, times and rates (twice: traces for developers)
+    #[arg(long, short, global = true, hide_short_help = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
     /// Print nothing but warnings, errors and results
-    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    #[arg(long, short, global = true, hide_short_help = true, conflicts_with = "verbose", help_heading = "Global options")]
     quiet: bool,
 }
 

@@ -14,10 +14,10 @@ use crate::name::ArchiveId;
 /// Exempt an archive from pruning.
 #[derive(Debug, clap::Args)]
 pub(super) struct PinArgs {
-    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    /// Archive: an id, latest, latest~2, latest-good, XYZ@2026-11-20
     archive: Selector,
-    /// Why, for whoever looks at it in a year
-    #[arg(long, short, default_value = "")]
+    /// Reason, shown by list and show
+    #[arg(long, short, default_value = "", hide_default_value = true)]
     reason: String,
     #[command(flatten)]
     place: Place,
@@ -26,7 +26,7 @@ pub(super) struct PinArgs {
 /// Make an archive subject to pruning again.
 #[derive(Debug, clap::Args)]
 pub(super) struct UnpinArgs {
-    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    /// Archive: an id, latest, latest~2, latest-good, XYZ@2026-11-20
     archive: Selector,
     #[command(flatten)]
     place: Place,

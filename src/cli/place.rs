@@ -18,7 +18,7 @@ use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::policy::Policy;
 
-const DESTINATION_HELP: &str = "Only this destination: a name in the configuration; or, without any configuration, a folder or bucket (s3://bucket/prefix) that holds archives";
+const DESTINATION_HELP: &str = "Only this destination: a name in the configuration; or, without any configuration, a folder or bucket (s3://bucket/prefix) that contains archives";
 
 /// Which destinations, and which site.
 #[derive(Debug, Clone, clap::Args)]

@@ -15,13 +15,15 @@ use crate::platform::lock::{Holder, RunLock};
 
 const EXAMPLES: &str = r"Examples:
   afterbackup prune --dry-run
-  afterbackup prune --destination vault";
+  afterbackup prune --destination vault
+
+See docs/retention.md.";
 
 /// Apply retention.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Only show what would be done, with reasons
+    /// Show what would be removed, with reasons, and remove nothing
     #[arg(long)]
     dry_run: bool,
     /// Only this destination of the configuration

@@ -15,13 +15,15 @@ const EXAMPLES: &str = r"Examples:
   afterbackup run
   afterbackup --config /etc/afterbackup/site.toml run
   afterbackup run --no-wait      (in AfterBackup.bat, where a watcher is resident)
-  afterbackup --json run >> run.log";
+  afterbackup --json run >> run.log
+
+See docs/service.md and docs/monitoring.md.";
 
 /// Archive the completed snapshot.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Let the resident watcher do it, if there is one, and end at once
+    /// Hand over to a running watcher, if any, and return immediately
     #[arg(long)]
     no_wait: bool,
 }

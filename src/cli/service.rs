@@ -11,7 +11,9 @@ const EXAMPLES: &str = r"Examples:
   afterbackup service install
   afterbackup service install --account CONTOSO\gmsa-backup$
   afterbackup --config D:\afterbackup\site.toml service install
-  afterbackup service start";
+  afterbackup service start
+
+See docs/service.md.";
 
 /// The watcher as a service.
 #[derive(Debug, clap::Args)]
@@ -23,15 +25,15 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Install the service, or change the one that is there, and register the source of the event log
+    /// Install the service or change an existing one, and register the event log source
     Install(Install),
     /// Stop and remove the service; configuration, logs and archives stay
     Uninstall,
-    /// Start the service and wait until it watches
+    /// Start the service and wait until the watcher is ready
     Start,
-    /// Stop the service and wait until it has ended
+    /// Stop the service and wait for its end
     Stop,
-    /// Show whether it runs, and as whom; ends with 1 when it does not run
+    /// Show whether it runs, and as which account; exits with 1 if it does not run
     Status,
     /// What the service control manager starts
     #[command(hide = true)]
@@ -43,10 +45,10 @@ struct Install {
     /// Run as this account [default: Local System]: DOMAIN\name, or DOMAIN\name$ for a group managed service account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// The environment variable that has the account's password
+    /// Environment variable that contains the account's password
     #[arg(long, value_name = "VARIABLE", requires = "account", conflicts_with = "password_file")]
     password_env: Option<String>,
-    /// The file that holds nothing but the account's password
+    /// File that contains only the account's password
     #[arg(long, value_name = "FILE", requires = "account")]
     password_file: Option<PathBuf>,
 }

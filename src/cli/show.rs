@@ -24,7 +24,7 @@ const EXAMPLES: &str = r"Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = "afterbackup show [OPTIONS] <ARCHIVE> [--files [GLOB]]")]
 pub(super) struct Args {
-    /// Which: an id, latest, latest~2, latest-good, XYZ@2026-11-20
+    /// Archive: an id, latest, latest~2, latest-good, XYZ@2026-11-20
     archive: Selector,
     /// List the files, all or those that match the pattern
     #[arg(long, value_name = "GLOB", num_args = 0..=1, default_missing_value = "**")]

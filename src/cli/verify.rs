@@ -20,13 +20,15 @@ const EXAMPLES: &str = r"Without the secret key, encrypted archives cannot be ve
 Examples:
   afterbackup verify
   afterbackup verify latest --destination vault
-  afterbackup verify --sample 5%";
+  afterbackup verify --sample 5%
+
+See docs/restore.md.";
 
 /// Verify archives.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Which: ids, latest, latest~2, latest-good, XYZ@2026-11-20 [default: all]
+    /// Archives: ids, latest, latest~2, latest-good, XYZ@2026-11-20 [default: all]
     archives: Vec<Selector>,
     /// Check only this share of each archive, drawn at random, like 10%
     #[arg(long, value_name = "PERCENT")]

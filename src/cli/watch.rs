@@ -12,12 +12,13 @@ use super::{Loaded, Program};
 use crate::platform::lock::{Holder, LockError, RunLock, watcher_lock};
 use crate::watch;
 
-const EXAMPLES: &str = r"It needs no AfterBackup.bat. Ctrl-C and SIGTERM end it; an archive that is being written is dropped, and made by
-the next start.
+const EXAMPLES: &str = r"It needs no AfterBackup.bat. Ctrl-C and SIGTERM end it; an unfinished archive is discarded and made again at the next start.
 
 Examples:
   afterbackup watch
-  afterbackup --json watch >> watch.log";
+  afterbackup --json watch >> watch.log
+
+See docs/service.md.";
 
 /// Archive every completed snapshot, unattended.
 #[derive(Debug, clap::Args)]

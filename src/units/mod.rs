@@ -9,6 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use self::count::{count, count_of};
+
+mod count;
+
 /// Text that is no duration, size or rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -268,6 +272,21 @@ pub fn format_age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// The same in a few characters, for tables: `3 d`, `5 h`, `2 y`; `future` when it is not yet.
+#[must_use]
+pub fn format_age_short(then: Timestamp, now: Timestamp) -> String {
+    let elapsed = now.duration_since(then);
+    if elapsed.is_negative() && elapsed.unsigned_abs() > Duration::from_mins(1) {
+        return "future".to_owned();
+    }
+    match elapsed.unsigned_abs().as_secs() {
+        seconds @ 0..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..172_800 => format!("{} h", seconds / 3600),
+        seconds @ 172_800..63_115_200 => format!("{} d", seconds / 86_400),
+        seconds => format!("{} y", seconds / 31_557_600),
+    }
+}
+
 /// The trimmed text, its number and its unit.
 fn split<'a>(
     text: &'a str,
@@ -494,6 +513,24 @@ mod tests {
             ("2026-11-22T14:00:00Z", "in 2 hours (clock?)"),
         ] {
             assert_eq!(format_age(then.parse().unwrap(), now), text);
+        }
+    }
+
+    #[test]
+    fn ages_are_short_in_tables() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        for (then, text) in [
+            ("2026-11-22T12:00:00Z", "0 min"),
+            ("2026-11-22T12:00:59Z", "0 min"),
+            ("2026-11-22T11:00:01Z", "59 min"),
+            ("2026-11-22T11:00:00Z", "1 h"),
+            ("2026-11-20T13:00:00Z", "47 h"),
+            ("2026-11-20T12:00:00Z", "2 d"),
+            ("2025-11-22T12:00:00Z", "365 d"),
+            ("2021-11-21T12:00:00Z", "5 y"),
+            ("2026-11-22T14:00:00Z", "future"),
+        ] {
+            assert_eq!(format_age_short(then.parse().unwrap(), now), text);
         }
     }
 

@@ -186,3 +186,40 @@ fn completions_and_manual_page_are_written() {
     man.arg("man");
     assert!(Output::of(man).exits(0).stdout.contains(".TH afterbackup"));
 }
+
+#[test]
+fn verbose_run_shows_evidence_steps_and_rates() {
+    let scene = Scene::new();
+    let plain = scene.run(&["run"]).exits(0).says_not("evidence: ");
+    assert!(!plain.stderr.contains("Archiving XYZ-20211122T235900Z: "), "{plain}");
+    let mut scene = scene;
+    scene.destination("offsite");
+    fs::remove_dir_all(scene.path("vault/XYZ")).unwrap();
+    let verbose = scene.run(&["backup", "-v"]).exits(0);
+    let said = |words: &str| assert!(verbose.stderr.contains(words), "'{words}' is not in\n{verbose}");
+    said("    evidence: ");
+    said("Archiving XYZ-20211122T235900Z: ");
+    said("/s\n");
+}
+
+#[test]
+fn events_have_the_time_at_which_they_were_printed() {
+    let scene = Scene::new();
+    for event in scene.run(&["run", "--json"]).exits(0).events() {
+        let time: jiff::Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+        assert!(time > crate::harness::at("2024-01-01T00:00:00Z"), "{event}");
+    }
+    let document = scene.run(&["list", "--json"]).exits(0).json();
+    assert!(document.get("time").is_none());
+}
+
+#[test]
+fn familiar_names_of_commands_work() {
+    let scene = Scene::new();
+    scene.run(&["backup"]).exits(0);
+    for name in ["ls", "snapshots"] {
+        scene.run(&[name]).exits(0).says("XYZ-20211122T235900Z");
+    }
+    scene.run(&["restore", "latest", "--to", "back"]).exits(0);
+    assert!(scene.path("back/XYZBackup/BackupDocument.xml").exists());
+}

@@ -68,7 +68,7 @@ fn sound_database_is_said_everywhere() {
     assert_eq!(databases[1]["verdict"], "sound");
     let pages: u64 = databases.iter().map(|database| database["pages"].as_u64().unwrap()).sum();
     let words = format!("ok {pages} pages");
-    scene.run(&["list"]).exits(0).says(&words);
+    scene.run(&["list", "--wide"]).exits(0).says(&words);
     scene.run(&["show", "latest"]).exits(0).says(&words);
     let listed = scene.run(&["list", "--json"]).exits(0).json();
     assert_eq!((&listed["archives"][0]["good"], &listed["archives"][0]["databases"][1]), (&true.into(), &databases[1]));
@@ -105,7 +105,7 @@ fn damaged_page_is_archived_all_the_same_and_named() {
     assert_eq!(databases[1]["verdict"], "sound");
     // That it lies there already does not make it sound.
     scene.run(&["run"]).exits(6).says("is already archived").says("DAMAGED database");
-    scene.run(&["list"]).exits(0).says("DAMAGED 1 page ");
+    scene.run(&["list", "--wide"]).exits(0).says("DAMAGED 1 page ");
     scene.run(&["show", "latest"]).exits(0).says("DAMAGED 1 page\n");
     let listed = scene.run(&["list", "--json"]).exits(0).json();
     assert_eq!(listed["archives"][0]["good"], false);
@@ -137,7 +137,7 @@ fn every_damaged_page_counts_and_few_are_told() {
     let output = scene.run(&["run"]).exits(6).says("DAMAGED 30 of 64 pages (first: 11, 12, 13)");
     assert!(output.stderr.lines().count() < 12, "{output}");
     assert_eq!(databases(&scene)[0]["damaged_pages"], 30);
-    scene.run(&["list"]).exits(0).says("DAMAGED 30 pages");
+    scene.run(&["list", "--wide"]).exits(0).says("DAMAGED 30 pages");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn log_of_another_day_or_database_is_damage() {
         let databases = databases(&scene);
         let about = (&databases[0]["verdict"], &databases[0]["damaged_pages"], &databases[0]["unpaired"]);
         assert_eq!(about, (&"damaged".into(), &0.into(), &true.into()), "{databases:?}");
-        scene.run(&["list"]).exits(0).says("DAMAGED: files do not fit together");
+        scene.run(&["list", "--wide"]).exits(0).says("DAMAGED: files do not fit together");
         let found = entry(&scene, "CM_XYZ.mdf");
         assert_eq!(
             (&found["verdict"]["result"], &found["pairing"][0]["severity"]),
@@ -161,7 +161,7 @@ fn log_of_another_day_or_database_is_damage() {
 fn truncated_database_is_damage() {
     let scene = scene(&data()[..40 * PAGE], &log(0, TODAY));
     scene.run(&["run"]).exits(6).says("CM_XYZ.mdf");
-    scene.run(&["list"]).exits(0).says("DAMAGED");
+    scene.run(&["list", "--wide"]).exits(0).says("DAMAGED");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn database_without_checksums_is_not_verifiable_and_no_failure() {
         let scene = scene(&bytes, &log(0, TODAY));
         scene.run(&["run"]).exits(0).says_not("DAMAGED");
         assert_eq!(databases(&scene)[0]["verdict"], "not-verifiable");
-        scene.run(&["list"]).exits(0).says("not verifiable");
+        scene.run(&["list", "--wide"]).exits(0).says("not verifiable");
         assert_eq!(entry(&scene, "CM_XYZ.mdf")["verdict"]["why"], why);
         // Nothing is known against it.
         scene.run(&["fetch", "latest-good", "--to", "back"]).exits(0);
@@ -192,7 +192,7 @@ fn nothing_is_checked_when_checks_are_off() {
     scene.run(&["run"]).exits(0).says_not("DAMAGED");
     assert!(databases(&scene).is_empty());
     assert!(entry(&scene, "CM_XYZ.mdf").is_null());
-    scene.run(&["list"]).exits(0).says("not checked");
+    scene.run(&["list", "--wide"]).exits(0).says("not checked");
 }
 
 #[test]
@@ -386,5 +386,5 @@ fn wholesale_damage_is_told_once() {
     let scene = scene(&bytes, &log(0, TODAY));
     let output = scene.run(&["run"]).exits(6);
     assert_eq!(output.stderr.matches("wholesale damage").count(), 1, "{output}");
-    scene.run(&["list"]).exits(0).says("DAMAGED 437 pages");
+    scene.run(&["list", "--wide"]).exits(0).says("DAMAGED 437 pages");
 }

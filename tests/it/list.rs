@@ -13,8 +13,15 @@ fn archives_are_listed_for_people() {
     scene.run(&["pin", "latest", "--reason", "before the upgrade"]).exits(0);
     let listed = scene.run(&["list"]).exits(3);
     insta::assert_snapshot!(scene.normalised(&listed.stdout), @"
-    Archive Age Size Unpacked Databases Change tracking Destinations Pin
-    XYZ-20211122T235900Z AGE years ago SIZE SIZE not checked outside vault, offsite (INCOMPLETE) pinned: before the upgrade
+    Archive Completed Age Size Databases On
+    XYZ-20211122T235900Z 22 Nov 2021 AGE y SIZE not checked vault, offsite (INCOMPLETE) pinned
+    1 archive, SIZE on vault, SIZE on offsite
+    ");
+    let wide = scene.run(&["ls", "--wide"]).exits(3);
+    insta::assert_snapshot!(scene.normalised(&wide.stdout), @"
+    Archive Completed Age Size Unpacked Encrypted Databases Change tracking On Pin
+    XYZ-20211122T235900Z 2021-11-22 23:59:00+00:00 AGE years ago SIZE SIZE no not checked outside vault, offsite (INCOMPLETE) pinned: before the upgrade
+    1 archive, SIZE on vault, SIZE on offsite
     ");
     insta::assert_snapshot!(scene.normalised(&listed.stderr), @"warning: offsite: XYZ/XYZ-20211122T235900Z.json: its archive is missing");
 }
@@ -31,6 +38,19 @@ fn archives_are_listed_for_programs() {
     assert_eq!(archive["within_change_tracking"], false);
     assert_eq!(archive["good"], true);
     assert_eq!(archive["bytes"], fs::metadata(scene.archive("vault")).unwrap().len());
+}
+
+#[test]
+fn archive_that_a_destination_missed_is_missing_there() {
+    let mut scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    scene.destination("offsite");
+    scene.run(&["list"]).exits(0).says("vault (missing: offsite)");
+    let listed = scene.run(&["list", "--json"]).exits(0).json();
+    assert_eq!(listed["archives"][0]["missing_on"], serde_json::json!(["offsite"]));
+    scene.run(&["list", "--since", "2021-11-23"]).exits(0).says("No archives since 2021-11-23 in ");
+    scene.run(&["list", "--since", "yesterday"]).exits(2);
+    scene.run(&["snapshots", "--last", "1"]).exits(0).says(ID);
 }
 
 #[test]
@@ -72,7 +92,7 @@ fn folder_is_listed_without_any_configuration() {
 fn site_that_is_asked_for_is_listed_alone() {
     let scene = Scene::new();
     scene.run(&["run"]).exits(0);
-    scene.run(&["list", "--site", "ABC"]).exits(0).says("No archives in ");
+    scene.run(&["list", "--site", "ABC"]).exits(0).says("No archives of site ABC in ");
     scene.run(&["list", "--site", "xyz"]).exits(0).says(ID);
     scene.run(&["list", "--site", "four"]).exits(2);
 }

@@ -38,13 +38,15 @@ With --nagios: 0 OK, 1 WARNING (for 3), 2 CRITICAL (for 6 and 7), 3 UNKNOWN (for
 Examples:
   afterbackup status
   afterbackup status --json
-  afterbackup status --nagios";
+  afterbackup status --nagios
+
+See docs/monitoring.md.";
 
 /// Show how backups stand.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Print one line for Nagios or Icinga and end with their codes, without a look at the snapshot
+    /// Print one line for Nagios or Icinga with Nagios exit codes, without reading the snapshot
     #[arg(long, conflicts_with = "json")]
     nagios: bool,
 }

@@ -23,7 +23,9 @@ pub(super) fn normalised_line(line: &str) -> String {
             }
             _ if is_number && ["B", "KiB", "MiB", "GiB", "bytes"].contains(&unit) => word.replace(bare, "SIZE"),
             _ if bare.len() == 64 && bare.bytes().all(|b| b.is_ascii_hexdigit()) => word.replace(bare, "SHA-256"),
-            _ if is_number && ["days", "months", "years", "year", "day"].contains(&unit) => word.replace(bare, "AGE"),
+            _ if is_number && ["days", "months", "years", "year", "day", "y", "d", "h", "min"].contains(&unit) => {
+                word.replace(bare, "AGE")
+            }
             // A time of today, not of the snapshot.
             _ if bare.ends_with('Z') && bare.parse::<Timestamp>().is_ok() && !bare.starts_with("2021") => {
                 word.replace(bare, "NOW")
