@@ -55,7 +55,14 @@ struct Global {
     #[arg(long, short, global = true, hide_short_help = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
     /// Print nothing but warnings, errors and results
-    #[arg(long, short, global = true, hide_short_help = true, conflicts_with = "verbose", help_heading = "Global options")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        hide_short_help = true,
+        conflicts_with = "verbose",
+        help_heading = "Global options"
+    )]
     quiet: bool,
 }
 
