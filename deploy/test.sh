@@ -188,11 +188,13 @@ step_ceph() {
 
 # --- the rest ----------------------------------------------------------------
 
-# Misspelt words. Words of the domain that look like one are in .config/words.
+# Misspelt words (those of the domain that look like one are in .config/words), and comments that are too wide.
 step_text() {
     local texts=()
-    mapfile -t texts < <(git ls-files '*.rs' '*.md' '*.sh' '*.toml' ':!tests/it/snapshots')
+    mapfile -t texts < <(find ./*.md Cargo.toml .ci .config benches config deploy docs src tests -type f -regextype egrep \
+        -regex '.*\.(md|rs|sh|toml)|.ci/run' -not -path '*/target/*' | sort)
     codespell --ignore-words .config/words "${texts[@]}"
+    deploy/wrap-comments.py --check
     say "${#texts[@]} files"
 }
 
@@ -275,7 +277,7 @@ step_windows() {
     deploy/symbols.sh "target/$windows_target/release/afterbackup.exe" "$program"
     windows_imports "$program"
     windows_resources "$program"
-    ! grep -q AFTERBACKUP_TEST_STOP "$program" || die "$program can be stopped by the tests' variables"
+    ! grep -q 'a point is NAME#N' "$program" || die "$program can be stopped at the points of tests"
     "$runner" "$program" --version
     # As Wine names it.
     program=Z:$PWD/$program
@@ -310,7 +312,7 @@ windows_imports() { # PROGRAM
 windows_tests() {
     local options=(--target "$windows_target" --lib --test it)
     # Nobody reads line numbers there, and the linker is slow.
-    export CARGO_PROFILE_DEV_DEBUG=none
+    export CARGO_PROFILE_DEV_DEBUG=0
     mkdir "$work/share"
     export WINE_UNC="afterbackup/share\$=$work/share" AFTERBACKUP_TEST_SHARE='\\afterbackup\share$'
     if has_nextest; then

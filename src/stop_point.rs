@@ -67,6 +67,7 @@ mod points {
     }
 
     /// The protocol is at this point.
+    #[allow(clippy::disallowed_methods, reason = "a file of the tests")]
     pub(crate) fn reached(name: &str) {
         let Some(plan) = PLAN.get_or_init(Plan::read) else { return };
         // Held to the end, so that no other thread passes a point while this one is about to end the process.

@@ -18,6 +18,7 @@
 //! * `bucket`: `list` and `single` on S3, when `AFTERBACKUP_BENCH_S3_ENDPOINT`, `_BUCKET`, `_ACCESS_KEY` and
 //!   `_SECRET_KEY` are set.
 
+#![allow(clippy::disallowed_methods, reason = "files of the comparison")]
 #![allow(clippy::print_stdout, reason = "the table is this program's result")]
 #![allow(clippy::print_stderr, reason = "progress of a long run")]
 #![allow(clippy::cast_precision_loss, reason = "figures are shown with four digits at most")]

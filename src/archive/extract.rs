@@ -439,6 +439,7 @@ fn system_time(time: Timestamp) -> SystemTime {
     moved.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+#[allow(clippy::disallowed_methods, reason = "--force replaces")]
 fn replace(staged: &Path, place: &Path) -> io::Result<()> {
     // Windows does not replace read-only files.
     #[cfg(windows)]

@@ -188,6 +188,7 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error))?;
     crate::stop_point::reached("raw-archive-in-place");
     let json = to.join(manifest.id.manifest_name());
+    #[allow(clippy::disallowed_methods, reason = "a copy, checked whenever it is read")]
     fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
     let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
     program.records.event(&Event::new(EventKind::Fetched, message).with("archive", manifest.id.to_string()));

@@ -108,6 +108,7 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(windows))]
+#[allow(clippy::disallowed_methods, reason = "there is no other way, and the name was looked for")]
 fn check_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::symlink_metadata(to) {
         Ok(_) => Err(ErrorKind::AlreadyExists.into()),

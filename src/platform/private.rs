@@ -63,6 +63,7 @@ pub(crate) fn replace_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_with(path, bytes, 0o644, || {})
 }
 
+#[allow(clippy::disallowed_methods, reason = "this is where files are replaced")]
 fn replace_with(path: &Path, bytes: &[u8], mode: u32, written: impl Fn()) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));

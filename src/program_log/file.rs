@@ -113,6 +113,7 @@ impl LogFile {
     /// Moves the file to `.lo_`. Where a reader keeps it from being moved it is copied and emptied, as the server does.
     fn roll(&self) -> io::Result<()> {
         let old = self.path.with_extension("lo_");
+        #[allow(clippy::disallowed_methods, reason = "it replaces the log before, as the server does")]
         if fs::rename(&self.path, &old).is_ok() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Behaviour of the whole program.
 
 #![allow(clippy::unwrap_used, reason = "a failed check is a panic")]
+#![allow(clippy::disallowed_methods, reason = "tests may lay out files and look at the clock")]
 
 #[path = "../support/mod.rs"]
 mod support;
