@@ -1,7 +1,7 @@
 //! Named points of the protocol at which tests end the program, as a power failure would.
 //!
-//! What must be true when a process dies between two steps is tested by letting it die there: at every point in turn, not
-//! at moments that a loaded machine moves. The points exist in debug builds alone; in the released program
+//! What must be true when a process dies between two steps is tested by letting it die there: at every point in turn,
+//! not at moments that a loaded machine moves. The points exist in debug builds alone; in the released program
 //! [`reached`] is empty and nothing reads these variables:
 //!
 //! - `AFTERBACKUP_TEST_TRACE=FILE` appends the name of every point that is reached.

@@ -1,8 +1,9 @@
-//! Writes a small synthetic snapshot to try the program on. deploy/quick-start.sh compiles this file by itself: it needs
-//! nothing but the standard library, and no package that only tests use.
+//! Writes a small synthetic snapshot to try the program on. deploy/quick-start.sh compiles this file by itself: it
+//! needs nothing but the standard library, and no package that only tests use.
 //!
-//! `FOLDER/XYZBackup` then looks like what Configuration Manager's backup task has left last night, complete with the log
-//! of a finished run. A snapshot of last night that is there already stays; an older one is replaced, as the task does.
+//! `FOLDER/XYZBackup` then looks like what Configuration Manager's backup task has left last night, complete with the
+//! log of a finished run. A snapshot of last night that is there already stays; an older one is replaced, as the task
+//! does.
 
 #[allow(dead_code, reason = "the comparison needs more")]
 mod data;

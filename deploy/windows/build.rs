@@ -1,5 +1,5 @@
-//! Gives the Windows program its resources: the version that Explorer and inventories show, a manifest, and the messages
-//! of its event log entries.
+//! Gives the Windows program its resources: the version that Explorer and inventories show, a manifest, and the
+//! messages of its event log entries.
 //!
 //! For other targets there is nothing to do. Resources are compiled by `windres` (mingw) or `rc.exe` (MSVC); neither is
 //! needed elsewhere. A failure stops the build: a program without its manifest would look the same and trip over long

@@ -1,8 +1,8 @@
 //! From compressed frames to tar bytes, on several threads.
 //!
-//! A source gives frames in order; threads decompress them in any order and look at each at once (`inspect`); then every
-//! frame passes one more stage in order (`in_order`), for what needs the order, such as the SHA-256 of a large file. A
-//! frame that cannot be decompressed passes both stages as `None`: damage in one place must not cost the rest.
+//! A source gives frames in order; threads decompress them in any order and look at each at once (`inspect`); then
+//! every frame passes one more stage in order (`in_order`), for what needs the order, such as the SHA-256 of a large
+//! file. A frame that cannot be decompressed passes both stages as `None`: damage in one place must not cost the rest.
 
 use std::collections::BTreeMap;
 

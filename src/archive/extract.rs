@@ -1,9 +1,9 @@
 //! Unpacks files of an archive into a folder: checked, never outside it, never half.
 //!
-//! Files are written under a partial name in their folder, compared with their SHA-256, given their time and attributes,
-//! and only then renamed. A fetch that is interrupted can be repeated: what is already there and the same is left alone,
-//! partial files of fetches that died are removed. (Nothing is synced: after a power failure, repeat the fetch, and every
-//! file is compared again.)
+//! Files are written under a partial name in their folder, compared with their SHA-256, given their time and
+//! attributes, and only then renamed. A fetch that is interrupted can be repeated: what is already there and the same
+//! is left alone, partial files of fetches that died are removed. (Nothing is synced: after a power failure, repeat the
+//! fetch, and every file is compared again.)
 //!
 //! Partial files lie beside their final place, not in a folder of their own: file systems put files of one folder close
 //! together and rename within a folder faster, which matters for thousands of small files.

@@ -1,9 +1,9 @@
 //! From tar bytes to compressed frames, on several threads and in order.
 //!
 //! The reading thread fills buffers through a [`Cutter`]; each full buffer is one frame. Compressing threads take them
-//! in any order; [`compress`] puts the results back in order and hands them on. A buffer goes back to the pool only when
-//! its frame has been handed on, so the pool bounds everything in flight, also behind a slow destination. Whoever waits
-//! for one holds a file of the snapshot open meanwhile, and therefore looks up often whether it has to let go.
+//! in any order; [`compress`] puts the results back in order and hands them on. A buffer goes back to the pool only
+//! when its frame has been handed on, so the pool bounds everything in flight, also behind a slow destination. Whoever
+//! waits for one holds a file of the snapshot open meanwhile, and therefore looks up often whether it has to let go.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

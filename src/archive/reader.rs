@@ -111,7 +111,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads and decompresses some frames; see [`decode`] for the two stages. The first error of the destination ends it.
+    /// Reads and decompresses some frames; see [`decode`] for the two stages. The first error of the destination ends
+    /// it.
     pub(super) fn decode_frames<E: Send + From<ReadError>>(
         &self,
         frames: &[usize],

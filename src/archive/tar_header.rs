@@ -1,6 +1,7 @@
 //! Tar headers: what stands before the data of each member.
 //!
-//! The `tar` crate fills in the fields; which pax records a member needs is decided here, as FORMAT.md section 3.1 says.
+//! The `tar` crate fills in the fields; which pax records a member needs is decided here, as FORMAT.md section 3.1
+//! says.
 
 use jiff::Timestamp;
 use tar::{EntryType, Header};

@@ -107,7 +107,8 @@ pub fn main() -> Exit {
     monitor.add(Arc::<Console>::clone(&console));
     monitor.add(records.listeners());
     let cancel = Cancel::new();
-    // A service hears of everybody who logs off, which must not end it; the service control manager asks in its own way.
+    // A service hears of everybody who logs off, which must not end it; the service control manager asks in its own
+    // way.
     if !cli.command.is_service() {
         let on_signal = cancel.clone();
         // Without a handler Ctrl-C just ends the process, which is safe too.

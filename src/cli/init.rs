@@ -42,7 +42,8 @@ pub(super) struct Args {
     /// Take source and targets from the Robocopy and xcopy lines of an existing AfterBackup.bat
     #[arg(long, value_name = "FILE")]
     from_bat: Option<PathBuf>,
-    /// Write the AfterBackup.bat that calls this program with this configuration, too [default: on a site server, where the backup task looks for it]
+    /// Write the AfterBackup.bat that calls this program with this configuration, too [default: on a site server, where
+    /// the backup task looks for it]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[allow(clippy::option_option, reason = "how clap tells an option without its value from none")]
     bat: Option<Option<PathBuf>>,

@@ -1,4 +1,5 @@
-//! Where a command reads archives: the configured destinations, one of them, or any folder or bucket without configuration.
+//! Where a command reads archives: the configured destinations, one of them, or any folder or bucket without
+//! configuration.
 //!
 //! After a disaster there is no configuration. `--destination` therefore takes a folder or URL too, and everything that
 //! is needed lies there.

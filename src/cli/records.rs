@@ -1,9 +1,9 @@
 //! What is written down beside what is printed: the log file, and on Windows the event log.
 //!
-//! Commands that do something are recorded; those that only show something are not, as whoever looks may have no right to
-//! write there. Where the log lies is in the configuration, so it is opened once that has been read. A configuration that
-//! cannot be read is worth a record more than anything else, because nobody sees what AfterBackup.bat prints: it goes to
-//! the default place.
+//! Commands that do something are recorded; those that only show something are not, as whoever looks may have no right
+//! to write there. Where the log lies is in the configuration, so it is opened once that has been read. A configuration
+//! that cannot be read is worth a record more than anything else, because nobody sees what AfterBackup.bat prints: it
+//! goes to the default place.
 
 use std::sync::{Arc, OnceLock};
 

@@ -114,8 +114,8 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Windows keeps one account for a server: the second one would fail with error 1219, on some nights only. That holds
-    /// for the snapshot's server, too, and for the backup task: as a service we share its session.
+    /// Windows keeps one account for a server: the second one would fail with error 1219, on some nights only. That
+    /// holds for the snapshot's server, too, and for the backup task: as a service we share its session.
     pub(super) fn check_accounts(
         &mut self,
         snapshot: Option<&Snapshot>,

@@ -53,8 +53,8 @@ pub struct Config {
     /// beside it.
     ///
     /// By default its name comes from the configuration's own path, so that two configurations on one host keep out of
-    /// each other's way. Its folder is one that only we can write, and neither emptied by a restart nor dependent on how
-    /// a run was started (`$XDG_RUNTIME_DIR` is: cron jobs have none): `%ProgramData%\afterbackup`, on Unix
+    /// each other's way. Its folder is one that only we can write, and neither emptied by a restart nor dependent on
+    /// how a run was started (`$XDG_RUNTIME_DIR` is: cron jobs have none): `%ProgramData%\afterbackup`, on Unix
     /// `/var/lib/afterbackup` for root and `~/.local/state/afterbackup` for others.
     pub lock_file: PathBuf,
     /// The log file.

@@ -8,7 +8,8 @@ use super::text::Env;
 /// Finds the configuration: `--config`, then `AFTERBACKUP_CONFIG`, then `%ProgramData%\afterbackup\afterbackup.toml`,
 /// then (not on Windows, where anybody may create such a folder) `/etc/afterbackup/afterbackup.toml`.
 ///
-/// What is named by option or variable is taken even if it does not exist: falling back would run with the wrong settings.
+/// What is named by option or variable is taken even if it does not exist: falling back would run with the wrong
+/// settings.
 ///
 /// # Errors
 /// When there is none, with the places looked at.

@@ -7,7 +7,8 @@
 //! * Relative paths start at the folder of the configuration file, not at the working directory: AfterBackup.bat runs
 //!   with one that nobody has documented.
 //! * Environment variables in values (`%ProgramData%`, `$HOME`) are not expanded: Local System, under which the backup
-//!   task runs us, has other values than the administrator who wrote the file. A path that seems to hold one is warned about.
+//!   task runs us, has other values than the administrator who wrote the file. A path that seems to hold one is warned
+//!   about.
 //! * Paths are compared by their text only. Asking the file system would open the snapshot's folder, and an
 //!   unreachable share would hold up every command for a minute.
 

@@ -17,8 +17,8 @@
 //! succeed. Names are unique by construction, and the manifest is read back after it was put, so that the loser
 //! notices; see `bucket`.
 //!
-//! [`open`] builds what the configuration names. `share` reaches a folder with another account, `throttle` limits the rate of uploads, `faulty` fails on order and
-//! counts calls for tests; all of them wrap the same trait.
+//! [`open`] builds what the configuration names. `share` reaches a folder with another account, `throttle` limits the
+//! rate of uploads, `faulty` fails on order and counts calls for tests; all of them wrap the same trait.
 
 mod bucket;
 mod folder;

@@ -8,7 +8,8 @@ use crate::config;
 /// bucket that refuses us is an error of the first call.
 ///
 /// Everything that waits (for a server that is away, for its share of the bandwidth) ends with
-/// [`ErrorKind::Cancelled`](super::ErrorKind::Cancelled) when `cancel` is set; only the removal of what an upload left does not.
+/// [`ErrorKind::Cancelled`](super::ErrorKind::Cancelled) when `cancel` is set; only the removal of what an upload left
+/// does not.
 ///
 /// # Errors
 /// When a secret or a certificate cannot be read, or the settings make no sense, as an unknown option.

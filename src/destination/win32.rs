@@ -1,5 +1,5 @@
-//! Windows' error codes: what a caller can decide from them. A plain function of the number: most of these errors cannot
-//! be provoked where the tests run.
+//! Windows' error codes: what a caller can decide from them. A plain function of the number: most of these errors
+//! cannot be provoked where the tests run.
 
 use std::io;
 

@@ -4,7 +4,8 @@
 //! lock first archives. A one-shot that finds the watcher at work waits, and reports what came of it as if it had done
 //! it itself. One that may not wait leaves a request that the watcher finds, and ends.
 //!
-//! While the lock is held, a file beside it says by whom, and afterwards, the [state file](crate::engine::state) says how it ended.
+//! While the lock is held, a file beside it says by whom, and afterwards, the [state file](crate::engine::state) says
+//! how it ended.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,7 @@
 //! Carries out retention plans: manifest first, then the archive, then the pin, so nothing visible is ever half there.
 //!
-//! The plan is made per destination by [`crate::retention`]; here lie the facts that it needs from outside: whether this
-//! run's push arrived, and which archives another destination still lacks.
+//! The plan is made per destination by [`crate::retention`]; here lie the facts that it needs from outside: whether
+//! this run's push arrived, and which archives another destination still lacks.
 
 use std::collections::BTreeMap;
 

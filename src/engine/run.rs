@@ -1,8 +1,8 @@
 //! One run: find the snapshot, archive it to every destination, prune.
 //!
-//! What must happen in which order is in FORMAT.md, section 2. Nothing becomes visible before the snapshot was looked at
-//! a second time and found unchanged; no failure of one destination keeps the archive from the others. From the first
-//! look to the second a `guard` makes us let go when the backup task begins again.
+//! What must happen in which order is in FORMAT.md, section 2. Nothing becomes visible before the snapshot was looked
+//! at a second time and found unchanged; no failure of one destination keeps the archive from the others. From the
+//! first look to the second a `guard` makes us let go when the backup task begins again.
 
 use super::attempt::Attempt;
 use super::context::Context;

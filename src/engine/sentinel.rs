@@ -1,9 +1,9 @@
 //! Lets go of the snapshot the moment the backup task begins again.
 //!
-//! The task cleans its folder before it writes, and an open handle in there makes it fail (Win32 error 5, 32 or 145). So
-//! for as long as we are inside, a thread looks at what a new run touches first: the task's log, the folder of every part
-//! and its metadata. When one of them tells of a new run, the attempt is cancelled: the reader closes its file, the
-//! destinations remove what they were given, and nothing becomes visible.
+//! The task cleans its folder before it writes, and an open handle in there makes it fail (Win32 error 5, 32 or 145).
+//! So for as long as we are inside, a thread looks at what a new run touches first: the task's log, the folder of every
+//! part and its metadata. When one of them tells of a new run, the attempt is cancelled: the reader closes its file,
+//! the destinations remove what they were given, and nothing becomes visible.
 //!
 //! These are a handful of questions about times and sizes, asked every 20 ms; where the answers come slowly, as on a
 //! share, less often. The log is only read when it has grown. What a new run does deeper in the tree is noticed by the

@@ -1,12 +1,12 @@
 //! What the last runs did, and what verification found, in a file beside the lock: one for each configuration.
 //!
-//! Three things ask for it: `status`, a one-shot that finds the watcher at work on its snapshot and reports what came of
-//! it, and a watcher that is started again. Nothing in it is needed to list or restore archives, and nothing is decided
-//! by it that could lose one.
+//! Three things ask for it: `status`, a one-shot that finds the watcher at work on its snapshot and reports what came
+//! of it, and a watcher that is started again. Nothing in it is needed to list or restore archives, and nothing is
+//! decided by it that could lose one.
 //!
-//! It is written as a new file that replaces the old one, so readers need no lock and never see half of it. Writers keep
-//! each other out by a lock of their own, which nobody holds for longer than a moment: `verify` writes while a run holds
-//! the run lock.
+//! It is written as a new file that replaces the old one, so readers need no lock and never see half of it. Writers
+//! keep each other out by a lock of their own, which nobody holds for longer than a moment: `verify` writes while a run
+//! holds the run lock.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

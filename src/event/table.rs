@@ -4,8 +4,8 @@
 // added here without one of them does not compile; docs/monitoring.md repeats the table, which a test compares.
 //
 // Ids are for good: monitoring filters on them. An id is never given to something else, also when its event is gone.
-// 1000 to 1999 are information, 2000 to 2999 warnings, 3000 to 3999 errors. Events without an id are for those who follow
-// a run, or repeat what another one tells.
+// 1000 to 1999 are information, 2000 to 2999 warnings, 3000 to 3999 errors. Events without an id are for those who
+// follow a run, or repeat what another one tells.
 
 /// How much an event matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

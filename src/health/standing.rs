@@ -4,8 +4,8 @@
 //! snapshot. The rest is judged from that: each [`Problem`] says how bad it is, and the worst decides.
 //!
 //! **Which sites?** Somebody has to know that a site is missing. A site counts that the configuration names, whose
-//! snapshot is there, of which the task's log tells, or that was archived from here before. Only where all that tells of none, the
-//! sites on the destinations count: others may put their archives there, too.
+//! snapshot is there, of which the task's log tells, or that was archived from here before. Only where all that tells
+//! of none, the sites on the destinations count: others may put their archives there, too.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

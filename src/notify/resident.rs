@@ -20,8 +20,8 @@ const EVERY: Duration = Duration::from_hours(1);
 const LONGEST_RUN: Duration = Duration::from_hours(12);
 
 impl Reporter<'_> {
-    /// An attempt ended. That there was no completed snapshot, or that it changed, is no failed run here: another attempt
-    /// follows, and if nothing ever comes of them, backups are overdue.
+    /// An attempt ended. That there was no completed snapshot, or that it changed, is no failed run here: another
+    /// attempt follows, and if nothing ever comes of them, backups are overdue.
     pub fn attempted(&self, result: Result<&Outcome, &RunError>) {
         let exit_code = match result {
             Ok(outcome) if outcome.severity() == Severity::NoSnapshot => {

@@ -1,5 +1,5 @@
-//! What the standard library leaves open about files: names that are never taken twice, folders that are not for all, and
-//! files that somebody else has for himself.
+//! What the standard library leaves open about files: names that are never taken twice, folders that are not for all,
+//! and files that somebody else has for himself.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
 //! One run at a time for a configuration on this host, by a lock of the operating system.
 //!
 //! The kernel releases it when the process ends, however it ends, so there is never a stale lock to remove by hand.
-//! Nothing is locked on destinations. The file stays; only its lock counts. Beside it stands who took the lock last, which
-//! is true only while it is held.
+//! Nothing is locked on destinations. The file stays; only its lock counts. Beside it stands who took the lock last,
+//! which is true only while it is held.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
@@ -106,7 +106,8 @@ fn holder_file(lock_file: &Path) -> PathBuf {
     beside(lock_file, ".holder")
 }
 
-/// The lock that a resident watcher holds for as long as it lives: one a configuration, and one-shots see that it is there.
+/// The lock that a resident watcher holds for as long as it lives: one a configuration, and one-shots see that it is
+/// there.
 #[must_use]
 pub fn watcher_lock(lock_file: &Path) -> PathBuf {
     beside(lock_file, ".watch")
@@ -125,8 +126,8 @@ pub(crate) fn beside(lock_file: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-/// Does another process hold a lock at this moment? Asks without making the file; who wants to take the lock in that very
-/// instant tries again.
+/// Does another process hold a lock at this moment? Asks without making the file; who wants to take the lock in that
+/// very instant tries again.
 #[must_use]
 pub fn is_held(path: &Path) -> bool {
     private::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))

@@ -1,9 +1,9 @@
 //! Files that only this program uses: locks, what is known of runs, requests to the watcher.
 //!
-//! Their names can be foreseen, the program runs with the highest rights, and their folder may be one in which others can
-//! write. So a file is opened without following a link, never waits (as the opening of a FIFO would), is made for its
-//! owner alone, and is used only if it is a regular file with one name that belongs to us, to root or to the owner of
-//! its folder. A new content is a new file that replaces the old one.
+//! Their names can be foreseen, the program runs with the highest rights, and their folder may be one in which others
+//! can write. So a file is opened without following a link, never waits (as the opening of a FIFO would), is made for
+//! its owner alone, and is used only if it is a regular file with one name that belongs to us, to root or to the owner
+//! of its folder. A new content is a new file that replaces the old one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -68,7 +68,8 @@ fn replace_with(path: &Path, bytes: &[u8], mode: u32, written: impl Fn()) -> io:
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = PathBuf::from(name);
-    // Left by a process of the same number that died, or put there by somebody: a link is removed, not what it leads to.
+    // Left by a process of the same number that died, or put there by somebody: a link is removed, not what it leads
+    // to.
     if let Err(error) = fs::remove_file(&new)
         && error.kind() != io::ErrorKind::NotFound
     {

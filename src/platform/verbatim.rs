@@ -1,9 +1,9 @@
 //! Paths that Windows takes literally.
 //!
-//! Windows edits a path before it opens it: it gives up at 260 characters, drops dots and blanks at the end of names and
-//! takes `AUX` or `COM1` for a device. A snapshot has trees past 260 characters, and file servers of other makes hold
-//! the rest. After the prefix `\\?\` (on shares `\\?\UNC\`) nothing is edited, and nothing is understood either: no `/`,
-//! no `..`, no working directory.
+//! Windows edits a path before it opens it: it gives up at 260 characters, drops dots and blanks at the end of names
+//! and takes `AUX` or `COM1` for a device. A snapshot has trees past 260 characters, and file servers of other makes
+//! hold the rest. After the prefix `\\?\` (on shares `\\?\UNC\`) nothing is edited, and nothing is understood either:
+//! no `/`, no `..`, no working directory.
 //!
 //! So [`verbatim`] is applied where a path is handed to the system, and nowhere else: stored, compared and shown paths
 //! stay as they were written. Who keeps a verbatim path shows it through [`plain`]. Elsewhere than on Windows both give
@@ -17,8 +17,8 @@ pub(crate) fn verbatim(path: &Path) -> Cow<'_, Path> {
     if !cfg!(windows) {
         return Cow::Borrowed(path);
     }
-    // The standard library copes with long paths by itself; what is not Unicode (it can only be typed) has to be content
-    // with that.
+    // The standard library copes with long paths by itself; what is not Unicode (it can only be typed) has to be
+    // content with that.
     let literal = |path: &Path| path.to_str().and_then(verbatim_text).map(PathBuf::from);
     let relative = || if path.is_absolute() { None } else { literal(&std::path::absolute(path).ok()?) };
     literal(path).or_else(relative).map_or(Cow::Borrowed(path), Cow::Owned)

@@ -1,4 +1,5 @@
-//! A record as `CMTrace` reads it: `<![LOG[text]LOG]!><time="…" date="…" component="…" context="" type="1" thread="N" file="">`
+//! A record as `CMTrace` reads it: `<![LOG[text]LOG]!><time="…" date="…" component="…" context="" type="1" thread="N"
+//! file="">`
 //!
 //! One record is one line, whatever its text holds: tools that read by lines, ours among them, then never take the
 //! middle of a record for a record of its own. `thread` is the number of the process: runs and the service write to the

@@ -1,9 +1,9 @@
 //! Appends records to one file from several processes, and moves it to `.lo_` when it is full.
 //!
-//! Every record takes the lock of a file beside the log (`afterbackup.log.lock`), opens the log, appends with one write,
-//! and lets go of both. So no process can still hold a log that another one has moved away, a rollover is done by exactly
-//! one of them, and nobody's record lands between the look at the size and the move. Opening costs some microseconds a
-//! record, of which a run writes some dozens; and the log can be moved or deleted by hand at any time.
+//! Every record takes the lock of a file beside the log (`afterbackup.log.lock`), opens the log, appends with one
+//! write, and lets go of both. So no process can still hold a log that another one has moved away, a rollover is done
+//! by exactly one of them, and nobody's record lands between the look at the size and the move. Opening costs some
+//! microseconds a record, of which a run writes some dozens; and the log can be moved or deleted by hand at any time.
 //!
 //! The lock is not on the log itself: on Windows a locked file cannot be read, and somebody may be looking at it.
 //!

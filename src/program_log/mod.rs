@@ -1,7 +1,7 @@
 //! The log file: what happened, for whoever asks next week.
 //!
-//! Configuration Manager's administrators read logs with `CMTrace`, so that is the default format, and a full log goes on
-//! as `.lo_` as the server's own do. [`Log`] hears events as a [`Monitor`] and, through [`Slot`], what the library
+//! Configuration Manager's administrators read logs with `CMTrace`, so that is the default format, and a full log goes
+//! on as `.lo_` as the server's own do. [`Log`] hears events as a [`Monitor`] and, through [`Slot`], what the library
 //! traces. `file` appends to one file from several processes, `cmtrace` and `json` are what a record looks like.
 //!
 //! A log is never a reason to lose an archive: when a record cannot be written, that is told once and the work goes on.

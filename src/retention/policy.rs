@@ -6,7 +6,8 @@
 //!   another machine than `run`, `time-zone` must be set, or the two disagree about which day an archive belongs to.
 //! - `max_remove` has no default. How many archives a run removes depends on the number of sites below the
 //!   destination, so a number that suits one would stop another for ever. What must not be lost is guarded without it.
-//! - `min_archives` is 1: whoever writes `last = 1` for want of space means it, and the newest good archive stays anyway.
+//! - `min_archives` is 1: whoever writes `last = 1` for want of space means it, and the newest good archive stays
+//!   anyway.
 
 use std::time::Duration;
 

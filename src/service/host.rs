@@ -1,7 +1,7 @@
 //! The program as the service control manager starts it.
 //!
-//! The manager calls back on a thread of its own, with a function that can hold nothing: what it needs is in `LINK`. The
-//! work stays on the thread that called [`host`]; a third one reports the state, so that a long step of the work is
+//! The manager calls back on a thread of its own, with a function that can hold nothing: what it needs is in `LINK`.
+//! The work stays on the thread that called [`host`]; a third one reports the state, so that a long step of the work is
 //! never mistaken for a service that hangs.
 
 use std::sync::OnceLock;
@@ -41,7 +41,8 @@ impl Ready {
     }
 }
 
-/// Runs `work` as the service. It sets `cancel` when the service is to stop, and reports the exit code that `work` gives.
+/// Runs `work` as the service. It sets `cancel` when the service is to stop, and reports the exit code that `work`
+/// gives.
 ///
 /// # Errors
 /// When the program was not started by the service control manager.

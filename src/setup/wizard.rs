@@ -128,8 +128,8 @@ fn quote(text: &str) -> String {
 /// The AfterBackup.bat that calls us: absolute paths, because its working directory is not documented, and our exit
 /// code passed on. CRLF, which cmd.exe needs to find its way.
 ///
-/// cmd.exe reads batch files in the OEM code page of the machine: `in_oem` encodes text in it, if it can say it. Where it
-/// cannot, the file is UTF-8 and says so, which works only where cmd.exe has a console.
+/// cmd.exe reads batch files in the OEM code page of the machine: `in_oem` encodes text in it, if it can say it. Where
+/// it cannot, the file is UTF-8 and says so, which works only where cmd.exe has a console.
 #[must_use]
 pub fn bat(exe: &Path, config: &Path, in_oem: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
     // In a batch file a percent sign begins a variable, in quotes too.

@@ -1,7 +1,8 @@
 //! Finds snapshots at the configured paths, or says what is there instead.
 //!
-//! A snapshot of the backup task is a folder `XYZBackup` that holds at least two of the things that the task writes. The path may be that
-//! folder, or hold it, or hold those of several sites. Case does not matter, as it does not on Windows.
+//! A snapshot of the backup task is a folder `XYZBackup` that holds at least two of the things that the task writes.
+//! The path may be that folder, or hold it, or hold those of several sites. Case does not matter, as it does not on
+//! Windows.
 
 use std::collections::BTreeSet;
 use std::io;

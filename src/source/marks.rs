@@ -1,8 +1,8 @@
 //! What a snapshot shows from outside: times and sizes of its folders and of its metadata.
 //!
-//! Everything that waits for the backup task looks at these and at the log, and at nothing else. They are questions about
-//! single names: no folder of the snapshot is listed and nothing in it stays open, so the task can clean whenever it
-//! likes. Different marks mean "look again", never "complete".
+//! Everything that waits for the backup task looks at these and at the log, and at nothing else. They are questions
+//! about single names: no folder of the snapshot is listed and nothing in it stays open, so the task can clean whenever
+//! it likes. Different marks mean "look again", never "complete".
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ pub struct Marks {
 type Mark = Option<(Option<SystemTime>, u64)>;
 
 impl Marks {
-    /// Of the parts that the backup task writes. SQL Server's backups are not cleaned by anybody who would have to wait.
+    /// Of the parts that the backup task writes. SQL Server's backups are not cleaned by anybody who would have to
+    /// wait.
     #[must_use]
     pub fn of(parts: &[Part]) -> Self {
         let mut seen = Vec::new();

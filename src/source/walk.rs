@@ -5,9 +5,10 @@
 //! file is opened; a listing may lag behind a file that is still open for writing, so whoever reads a file looks again
 //! through its handle.
 //!
-//! Links, junctions, sockets, pipes and devices are not followed but listed in [`Walk::skipped`]. Other reparse points of
-//! Windows do not lead elsewhere: a file that deduplication or compression has moved aside reads like any other. Files whose name is not Unicode are skipped too: archives name files in UTF-8, and a name that cannot be
-//! given back is not stored under a changed one. [`Why::loses_data`] tells the caller that this is an error to report.
+//! Links, junctions, sockets, pipes and devices are not followed but listed in [`Walk::skipped`]. Other reparse points
+//! of Windows do not lead elsewhere: a file that deduplication or compression has moved aside reads like any other.
+//! Files whose name is not Unicode are skipped too: archives name files in UTF-8, and a name that cannot be given back
+//! is not stored under a changed one. [`Why::loses_data`] tells the caller that this is an error to report.
 //!
 //! Paths below a part are kept once, as text with `/`: 100,000 files take some 15 MB.
 
@@ -36,7 +37,8 @@ pub struct Walk {
     pub skipped: Vec<Skipped>,
     /// The time of the folder itself.
     pub root_modified: Option<Timestamp>,
-    /// The newest time of any file or folder, the root included: a folder's changes when something in it appears or goes.
+    /// The newest time of any file or folder, the root included: a folder's changes when something in it appears or
+    /// goes.
     pub newest_change: Option<Timestamp>,
 }
 
@@ -201,8 +203,8 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
     Ok(walk)
 }
 
-/// Looks at some files below `root`: at each by itself, since a listing may lag behind a file that is being written. What
-/// has vanished is left out, and so are links.
+/// Looks at some files below `root`: at each by itself, since a listing may lag behind a file that is being written.
+/// What has vanished is left out, and so are links.
 ///
 /// # Errors
 /// When one of them cannot be looked at.

@@ -2,8 +2,8 @@
 //!
 //! The task deletes its snapshot before it writes the next. Whatever completed run the log tells of, and whose archive
 //! was never made, is gone for good once another run follows it: that is told once, as an error, and again by a watcher
-//! that is started before there is a newer archive. What the log tells of the time before the first archive is not told:
-//! nobody was there to archive it.
+//! that is started before there is a newer archive. What the log tells of the time before the first archive is not
+//! told: nobody was there to archive it.
 
 use std::collections::BTreeSet;
 

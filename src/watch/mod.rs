@@ -1,8 +1,9 @@
 //! The resident watcher: archives each completed snapshot once, for years.
 //!
-//! [`Watcher::step`] looks at the log and at the [marks](crate::source::Marks) of every snapshot, which touches nothing,
-//! and makes an [attempt](crate::engine::run) when they say that a run was completed. Nothing is decided by what caused the look:
-//! a file event, the poll, a one-shot that hands over. So an event that never comes costs a poll, not an archive.
+//! [`Watcher::step`] looks at the log and at the [marks](crate::source::Marks) of every snapshot, which touches
+//! nothing, and makes an [attempt](crate::engine::run) when they say that a run was completed. Nothing is decided by
+//! what caused the look: a file event, the poll, a one-shot that hands over. So an event that never comes costs a poll,
+//! not an archive.
 //!
 //! On start nothing is known, and the first step tries: a completed snapshot without archive gets one, and one that has
 //! it is found to be archived. A step never fails. What cannot be looked at is told and looked at again; what could not
@@ -338,7 +339,8 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
     context.monitor.event(&Event::new(EventKind::Stopped, "Stopped watching"));
 }
 
-/// A fault of this program must end it, so that the service manager starts it again: half a watcher looks like a whole one.
+/// A fault of this program must end it, so that the service manager starts it again: half a watcher looks like a whole
+/// one.
 struct StopOnPanic<'a>(&'a Cancel);
 
 impl Drop for StopOnPanic<'_> {

@@ -1,9 +1,9 @@
 //! What the watcher knows of one site, and what follows from what it sees. Time and sights come from outside.
 //!
 //! An attempt is made when the task's log says that a run was completed. Where no log can be read, it is made when the
-//! marks of the snapshot have not changed for the quiet period; looking earlier would mean to walk through a folder that
-//! the task may be cleaning. What was dealt with is left alone until something changes, except that an attempt that
-//! did not get the archive everywhere is repeated at growing distances.
+//! marks of the snapshot have not changed for the quiet period; looking earlier would mean to walk through a folder
+//! that the task may be cleaning. What was dealt with is left alone until something changes, except that an attempt
+//! that did not get the archive everywhere is repeated at growing distances.
 
 use std::time::Duration;
 

@@ -38,8 +38,8 @@ impl EventSource {
     pub(crate) fn report(&self, kind: REPORT_EVENT_TYPE, id: u32, text: &str) -> io::Result<()> {
         let text = wide(text);
         let strings = [text.as_ptr()];
-        // SAFETY: the handle is open as long as `self` is; `strings` is one pointer, as announced, to text with a zero at
-        // its end, and both live until the call returns. There is neither an account nor data.
+        // SAFETY: the handle is open as long as `self` is; `strings` is one pointer, as announced, to text with a zero
+        // at its end, and both live until the call returns. There is neither an account nor data.
         let done = unsafe { ReportEventW(self.0, kind, 0, id, null_mut(), 1, 0, strings.as_ptr(), null()) };
         if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

@@ -12,7 +12,8 @@ use windows_sys::Win32::NetworkManagement::WNet::{
 
 use super::wide;
 
-/// Connects to `\\server\share` with an account, without a drive letter. It is forgotten at the end of the logon session.
+/// Connects to `\\server\share` with an account, without a drive letter. It is forgotten at the end of the logon
+/// session.
 pub(crate) fn connect(share: &str, user: &str, password: &SecretString) -> io::Result<()> {
     let (mut share, user) = (wide(share), wide(user));
     let password = Zeroizing::new(wide(password.expose_secret()));
@@ -35,8 +36,8 @@ pub(crate) fn connect(share: &str, user: &str, password: &SecretString) -> io::R
 /// Takes back all connections to `\\server\share` that have no drive letter, unless files are open there.
 pub(crate) fn disconnect(share: &str) -> io::Result<()> {
     let share = wide(share);
-    // SAFETY: the text, UTF-16 with a zero at the end, lives until the call returns. 0: nothing is remembered; FALSE: not
-    // by force.
+    // SAFETY: the text, UTF-16 with a zero at the end, lives until the call returns. 0: nothing is remembered; FALSE:
+    // not by force.
     let code = unsafe { WNetCancelConnection2W(share.as_ptr(), 0, 0) };
     outcome(code)
 }

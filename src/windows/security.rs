@@ -13,8 +13,8 @@ use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
 
 use super::wide;
 
-/// SYSTEM and the administrators may do everything, in what lies below too; nothing comes from above. The installer sets
-/// the same (deploy/windows/msi.sh).
+/// SYSTEM and the administrators may do everything, in what lies below too; nothing comes from above. The installer
+/// sets the same (deploy/windows/msi.sh).
 const PRIVATE: &str = "D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
 
 /// Creates a folder that nobody but SYSTEM and administrators can look into, from its first moment on.

@@ -1,4 +1,5 @@
-//! Damage to every kind of file on a destination: it is found and said, what is sound comes out, what is not never does.
+//! Damage to every kind of file on a destination: it is found and said, what is sound comes out, what is not never
+//! does.
 
 use std::fs;
 use std::path::{Path, PathBuf};

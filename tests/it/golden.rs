@@ -1,7 +1,8 @@
 //! Archives of every stored format that was ever released can be read for good.
 //!
-//! `tests/data/format-N/` holds archives as a release of that format wrote them, plain and encrypted, and beside them what
-//! is in them (`files`) and the key (`key.txt`, made for this test, secret to nobody). They are never written again:
+//! `tests/data/format-N/` holds archives as a release of that format wrote them, plain and encrypted, and beside them
+//! what is in them (`files`) and the key (`key.txt`, made for this test, secret to nobody). They are never written
+//! again:
 //!
 //! `AFTERBACKUP_TEST_FORMAT=tests/data/format-1 cargo test --test it archives_of_today`
 //!

@@ -1,8 +1,8 @@
 //! The backup task of a site, simulated: it drives a real folder and a real log through its runs, in virtual time.
 //!
 //! A run is the order of things in the product's documentation: 5055, cleaning, 5056, copying, metadata, 5035,
-//! AfterBackup.bat (5040). How long each takes, in which order files go and come, where a run fails or dies, and when the
-//! log rolls over, is drawn from a seed. All log lines are synthetic, built on the published formats.
+//! AfterBackup.bat (5040). How long each takes, in which order files go and come, where a run fails or dies, and when
+//! the log rolls over, is drawn from a seed. All log lines are synthetic, built on the published formats.
 //!
 //! Every file says of which run it is: an archive with files of two runs, or without some, is torn.
 

@@ -323,7 +323,8 @@ fn watcher_archives_each_new_full_or_diff_and_no_log_backup() {
     assert_eq!(backups.archives(), ["XYZ-20211122T210100Z.json", "XYZ-20211123T210100Z.json"]);
 }
 
-/// What comes of a run while something happens in the folder of the database: at the first block, in the middle, at the end.
+/// What comes of a run while something happens in the folder of the database: at the first block, in the middle, at the
+/// end.
 fn meanwhile(deed: impl Fn(&Path) + Clone + Send + 'static) -> Vec<(SiteResult, Bench, Backups)> {
     let moments = [Some(1), Some(6 << 20), None];
     let run = |after: Option<u64>| {

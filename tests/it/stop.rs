@@ -1,7 +1,7 @@
 //! The process dies at every named point of the protocol in turn: nothing half is visible, and the next one completes.
 //!
-//! The points are those of `src/stop_point.rs`. Which ones a command passes is written down here, so that a point that is
-//! no longer passed is a failed test, not one that tests less.
+//! The points are those of `src/stop_point.rs`. Which ones a command passes is written down here, so that a point that
+//! is no longer passed is a failed test, not one that tests less.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,4 +1,5 @@
-//! A snapshot that changes while it is read, and clocks that are wrong: through the library, where both can be arranged.
+//! A snapshot that changes while it is read, and clocks that are wrong: through the library, where both can be
+//! arranged.
 
 use std::fmt;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The watcher against the simulated backup task, in virtual time: over a thousand random schedules, no torn archive, no
-//! completed snapshot missed without being told, none archived twice.
+//! The watcher against the simulated backup task, in virtual time: over a thousand random schedules, no torn archive,
+//! no completed snapshot missed without being told, none archived twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -22,8 +22,8 @@ use tempfile::TempDir;
 use crate::harness::at;
 use crate::simulator::{Completed, Layout, Random, Simulator, runs_in, whole};
 
-/// A snapshot that lay there for so long must be archived, whatever else happened: the quiet period, the longest poll, a
-/// dropped attempt and its repetition have room in it.
+/// A snapshot that lay there for so long must be archived, whatever else happened: the quiet period, the longest poll,
+/// a dropped attempt and its repetition have room in it.
 const LONG: Duration = Duration::from_mins(20);
 
 /// Reading takes virtual time, in which the task goes on; and everything that is told is kept.
@@ -121,7 +121,8 @@ impl Schedule {
         let runs = 4 + self.random.below(4);
         for _ in 0..runs {
             let pause = match self.random.below(5) {
-                // Without its log, a run that dies right after another one was completed is not noticed; that is documented.
+                // Without its log, a run that dies right after another one was completed is not noticed; that is
+                // documented.
                 0 if !self.layout.log => Duration::from_secs(61),
                 0 => Duration::from_secs(self.random.below(60)),
                 1 => Duration::from_secs(60 + self.random.below(400)),

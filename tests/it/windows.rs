@@ -1,7 +1,7 @@
 //! What only Windows has: paths beyond 260 characters and names that it would edit, sharing, attributes, shares.
 //!
-//! Under Wine the share of the last tests is made by deploy/test.sh (`WINE_UNC`) and named in `AFTERBACKUP_TEST_SHARE`; on
-//! a Windows machine the administrative share of the drive serves.
+//! Under Wine the share of the last tests is made by deploy/test.sh (`WINE_UNC`) and named in `AFTERBACKUP_TEST_SHARE`;
+//! on a Windows machine the administrative share of the drive serves.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};

@@ -1,8 +1,8 @@
 //! Shares: told from folders by the look of their path, and the account that they are reached with.
 //!
 //! Another account works on Windows alone, where one call tells the system about it. Elsewhere a share is mounted, and
-//! the account belongs to the mount. No SMB client is built in, so `smb://` is no place for archives: the library of Samba
-//! is under the GPL, and the client written in Rust (`smb` 0.12) hung now and then when it was tried.
+//! the account belongs to the mount. No SMB client is built in, so `smb://` is no place for archives: the library of
+//! Samba is under the GPL, and the client written in Rust (`smb` 0.12) hung now and then when it was tried.
 
 use std::fmt;
 use std::path::Path;

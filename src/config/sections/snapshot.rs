@@ -24,8 +24,8 @@ pub(in crate::config) const KEYS: &[Key] = &[
 pub struct Snapshot {
     /// Who writes there.
     pub kind: SnapshotKind,
-    /// Holds `XYZBackup`, or the folders of several sites, or is such a folder. Of SQL Server's backups, the folder of the
-    /// database `CM_XYZ`, of its server, or one that holds those of servers.
+    /// Holds `XYZBackup`, or the folders of several sites, or is such a folder. Of SQL Server's backups, the folder of
+    /// the database `CM_XYZ`, of its server, or one that holds those of servers.
     pub path: PathBuf,
     /// Where the database half lies, if elsewhere.
     pub sql_path: Option<PathBuf>,

@@ -139,8 +139,8 @@ fn private_folder(env: super::Env<'_>) -> PathBuf {
     }
 }
 
-/// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a service
-/// manager or cron keeps what is printed.
+/// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a
+/// service manager or cron keeps what is printed.
 pub(in crate::config) fn default_log_file(env: super::Env<'_>) -> Option<PathBuf> {
     cfg!(windows).then(|| {
         let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());

@@ -144,7 +144,8 @@ fn client_options(settings: &config::Bucket) -> Result<ClientOptions, Error> {
         if certificates.is_empty() {
             return Err(fault("there is no PEM certificate in it".into()));
         }
-        // These alone, as `AWS_CA_BUNDLE` means it: whoever runs an authority of his own wants no other to vouch for it.
+        // These alone, as `AWS_CA_BUNDLE` means it: whoever runs an authority of his own wants no other to vouch for
+        // it.
         options = options.with_no_system_certificates(true);
         for certificate in certificates {
             options = options.with_root_certificate(certificate);

@@ -10,9 +10,9 @@
 //!
 //! Renaming without replacing: Linux has a system call for it, which some file systems (many network ones) refuse.
 //! Windows has another (not the one behind `std::fs::rename`, which replaces), and its file servers do it in one step.
-//! Elsewhere a hard link does the same: it fails when the name is taken, and then the partial name goes. Where hard links
-//! do not exist either (FAT, some NAS boxes), the name is looked for and then renamed to: between the two another host
-//! could put the same archive. It would be the same snapshot, and the manifest comes after a read-back.
+//! Elsewhere a hard link does the same: it fails when the name is taken, and then the partial name goes. Where hard
+//! links do not exist either (FAT, some NAS boxes), the name is looked for and then renamed to: between the two another
+//! host could put the same archive. It would be the same snapshot, and the manifest comes after a read-back.
 //!
 //! The page cache belongs to the database server we may run beside. Every 64 MiB what was written is synced, which also
 //! bounds the dirty pages, and given back; reading gives back what it has passed. Read-back begins by dropping the

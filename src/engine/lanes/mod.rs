@@ -1,8 +1,8 @@
 //! One stream of blocks to several destinations at once.
 //!
 //! Every destination has a thread and a bounded queue. A slow one may lag by the length of its queue; then everybody
-//! waits for it, but no longer than its `stall-timeout`. One that fails drops out and the others go on. Nothing gets its
-//! final name before [`Fanout::commit`]; a dropped fan-out aborts every upload.
+//! waits for it, but no longer than its `stall-timeout`. One that fails drops out and the others go on. Nothing gets
+//! its final name before [`Fanout::commit`]; a dropped fan-out aborts every upload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,8 @@
-//! SQL Server's own backups: complete when every file of the unit is there, has bytes, is not being written, and nothing
-//! has changed for the quiet period.
+//! SQL Server's own backups: complete when every file of the unit is there, has bytes, is not being written, and
+//! nothing has changed for the quiet period.
 //!
-//! The archive is named after the newest file of the full and the `DIFF` (of the log backups too, where they trigger): the
-//! same unit always gets the same name, and log backups, one every few minutes, do not make an archive each.
+//! The archive is named after the newest file of the full and the `DIFF` (of the log backups too, where they trigger):
+//! the same unit always gets the same name, and log backups, one every few minutes, do not make an archive each.
 
 use jiff::Timestamp;
 

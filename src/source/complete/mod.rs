@@ -1,8 +1,8 @@
 //! Is a snapshot complete? A pure decision over evidence, with its reasons in words.
 //!
 //! What may be archived depends on what wrote it: the site's backup task leaves a log and metadata files (`site`),
-//! SQL Server's own backups only their files (`backups`). Both decisions end in the same [`State`], so that whoever runs
-//! or watches need not know which kind it is.
+//! SQL Server's own backups only their files (`backups`). Both decisions end in the same [`State`], so that whoever
+//! runs or watches need not know which kind it is.
 
 mod backups;
 mod site;
@@ -17,7 +17,8 @@ use super::PartKind;
 use super::evidence::Evidence;
 use crate::units;
 
-/// By how much the clocks of two servers may differ: file times come from the one with the disk, log times from the site.
+/// By how much the clocks of two servers may differ: file times come from the one with the disk, log times from the
+/// site.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// The decision.

@@ -2,7 +2,8 @@
 //!
 //! The evidence, strongest first:
 //! - **(a)** the last 5055 of the site in the task's log is followed by its 5035 and by no failure,
-//! - **(b)** `BackupDocument.xml` (`SQLBackupDocument.xml` for a database half of its own) is not older than any data file,
+//! - **(b)** `BackupDocument.xml` (`SQLBackupDocument.xml` for a database half of its own) is not older than any data
+//!   file,
 //! - **(c)** nothing changed for the quiet period.
 //!
 //! (a) is enough where it can be had, else (b) and (c) are needed. What follows are the combinations that could make a
@@ -20,8 +21,8 @@
 //! - *Two halves.* Each needs its own (b), and both must be of one run: between its start and its completion where the
 //!   log tells, else close together.
 //!
-//! The archive is named after 5035's time where (a) or the copy of the log has one, else after `BackupDocument.xml`. The
-//! newest file, the last resort in the design, would only be needed without metadata, and then nothing is complete.
+//! The archive is named after 5035's time where (a) or the copy of the log has one, else after `BackupDocument.xml`.
+//! The newest file, the last resort in the design, would only be needed without metadata, and then nothing is complete.
 
 use jiff::{SignedDuration, Timestamp};
 

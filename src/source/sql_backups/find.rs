@@ -16,7 +16,8 @@ use crate::name::SiteCode;
 /// How many foreign files are named.
 const NAMED: usize = 5;
 
-/// Finds the units below the configured path: the folder of a database, of a server, or one that holds those of servers.
+/// Finds the units below the configured path: the folder of a database, of a server, or one that holds those of
+/// servers.
 ///
 /// # Errors
 /// When a path cannot be read, or there is no full backup of a site's database.

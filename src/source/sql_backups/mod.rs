@@ -20,9 +20,9 @@ pub use unit::{Backup, BackupFile, Unit};
 
 use std::path::Path;
 
-/// Has somebody the file open for writing? Times in listings lag behind on Windows until a file is closed, so asking for
-/// it is the only sure way there. It is let go at once, and only asked of files that have not changed for a while, because
-/// whoever wanted to write in that moment would be refused.
+/// Has somebody the file open for writing? Times in listings lag behind on Windows until a file is closed, so asking
+/// for it is the only sure way there. It is let go at once, and only asked of files that have not changed for a while,
+/// because whoever wanted to write in that moment would be refused.
 #[cfg(windows)]
 pub(super) fn is_written(path: &Path) -> bool {
     use std::os::windows::fs::OpenOptionsExt;

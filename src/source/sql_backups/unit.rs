@@ -1,19 +1,21 @@
 //! Which backups belong into one archive: a pure choice among the files of a database.
 //!
-//! **The unit** is the newest backup of the database, what it needs, and the log backups since: the newest `FULL` with the
-//! newest `DIFF` based on it, or the newest `FULL_COPY_ONLY` where that is newer than both, and every `LOG` after that full.
+//! **The unit** is the newest backup of the database, what it needs, and the log backups since: the newest `FULL` with
+//! the newest `DIFF` based on it, or the newest `FULL_COPY_ONLY` where that is newer than both, and every `LOG` after
+//! that full.
 //!
 //! - *`FULL_COPY_ONLY`* can be restored like any full, and log backups go on across it; secondaries of an availability
-//!   group can make no other full. But a `DIFF` is never based on one. So it makes a unit of its own, without `DIFF`, until
-//!   a newer `FULL` or `DIFF` comes. Ignoring it would leave those who back up a secondary without any archive.
+//!   group can make no other full. But a `DIFF` is never based on one. So it makes a unit of its own, without `DIFF`,
+//!   until a newer `FULL` or `DIFF` comes. Ignoring it would leave those who back up a secondary without any archive.
 //! - *Older `DIFF`s* are not needed: each holds everything since its `FULL`. They are in the archives of their day.
 //! - *`LOG`s between the last `DIFF` and the next `FULL`* are in no archive unless log backups trigger one.
-//! - *A `LOG` that is still young* may still be written, and one comes every few minutes: it is left for the next archive
-//!   instead of keeping this one waiting. One that is empty or lacks stripes is left out too, and mentioned: full and `DIFF`
-//!   can be restored without it.
+//! - *A `LOG` that is still young* may still be written, and one comes every few minutes: it is left for the next
+//!   archive instead of keeping this one waiting. One that is empty or lacks stripes is left out too, and mentioned:
+//!   full and `DIFF` can be restored without it.
 //!
-//! Names carry the local time of the server, which is set back once a year. Whatever is named up to an hour too early but
-//! was finished after the full belongs to it, too; a log backup too many does no harm, one too few breaks the chain.
+//! Names carry the local time of the server, which is set back once a year. Whatever is named up to an hour too early
+//! but was finished after the full belongs to it, too; a log backup too many does no harm, one too few breaks the
+//! chain.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -106,8 +108,8 @@ pub struct Unit {
     pub logs: Vec<Backup>,
     /// Does a new log backup alone make a new archive?
     pub logs_trigger: bool,
-    /// Had it not changed for the quiet period when it was found? Only then may its files be asked whether somebody writes:
-    /// SQL Server might open a younger one in that very moment, and must not find it in use.
+    /// Had it not changed for the quiet period when it was found? Only then may its files be asked whether somebody
+    /// writes: SQL Server might open a younger one in that very moment, and must not find it in use.
     pub settled: bool,
     /// What was left alone for a good reason, in words.
     pub notes: Vec<String>,
@@ -371,8 +373,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever lies there: what is chosen is the newest backup of the database, with a full that it can be based on,
-        /// and nothing that is older than that full.
+        /// Whatever lies there: what is chosen is the newest backup of the database, with a full that it can be based
+        /// on, and nothing that is older than that full.
         #[test]
         fn newest_backup_is_always_chosen_with_what_it_needs(
             days in prop::collection::vec((1_u8..29, 0_u8..24, 0_usize..5), 1..40),

@@ -3,9 +3,9 @@
 //! The task's log is rolled over by copying it to `.lo_` and truncating it, perhaps while it is being read. The
 //! follower therefore remembers where it stopped *and the last bytes before that place*: if the file is shorter, or
 //! other bytes stand there, it was rolled over or replaced. If `.lo_` has our bytes at our place, reading goes on there
-//! and then at the beginning of `.log`; else both are read anew. What is then no longer told stays known, so that a start
-//! we have seen is never forgotten. No file is open between two polls, and [`File::open`] shares for reading, writing
-//! and deleting on Windows.
+//! and then at the beginning of `.log`; else both are read anew. What is then no longer told stays known, so that a
+//! start we have seen is never forgotten. No file is open between two polls, and [`File::open`] shares for reading,
+//! writing and deleting on Windows.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};

@@ -173,7 +173,8 @@ pub struct Status<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// Reads the text of a line that begins with `STATMSG:`; anything else is `None`, also a text that only mentions one.
+    /// Reads the text of a line that begins with `STATMSG:`; anything else is `None`, also a text that only mentions
+    /// one.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let fields = text.trim_start().strip_prefix("STATMSG:")?;

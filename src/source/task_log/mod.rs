@@ -1,10 +1,12 @@
 //! Reads smsbkup.log, the log of the backup task, and tells what its runs did.
 //!
-//! No complete real smsbkup.log is public. What is relied on here is the format of the server's logs, the form of status
-//! messages and the meaning of their ids; free text is used only to err on the safe side. In the order of the work:
+//! No complete real smsbkup.log is public. What is relied on here is the format of the server's logs, the form of
+//! status messages and the meaning of their ids; free text is used only to err on the safe side. In the order of the
+//! work:
 //!
 //! 1. [`Lines`] cuts bytes into lines of text: byte order mark, else UTF-8, else Windows-1252,
-//! 2. [`Line`] and [`Status`] read one line: native format, `CMTrace` format, or plain text, and a status message in it,
+//! 2. [`Line`] and [`Status`] read one line: native format, `CMTrace` format, or plain text, and a status message in
+//!    it,
 //! 3. [`Runs`] puts status messages into runs: started, snapshot done, completed or failed, `AfterBackup` started,
 //! 4. [`Follower`] does all that to a growing file: `.lo_` first, then `.log`, then only what is new.
 //!

@@ -30,7 +30,8 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// A share cannot be made everywhere. On the build server it has to be there; elsewhere its tests are left out, and say so.
+/// A share cannot be made everywhere. On the build server it has to be there; elsewhere its tests are left out, and say
+/// so.
 #[allow(clippy::print_stderr, reason = "the test harness shows it")]
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "cannot be tested here: {why}");
