@@ -20,13 +20,16 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::check::{Extent, Sink, check};
-use super::index::{Attributes, Entry};
+use super::index::Entry;
 use super::manifest::Sha256Hex;
 use super::paths::{PathError, Rules, safe_paths};
 use super::reader::{ReadError, Reader};
 use crate::cancel::Cancel;
 use crate::monitor::Monitor;
+use crate::platform::WINDOWS;
 use crate::platform::files::{persistently, remove_dressed, rename_new};
+use crate::platform::open::{create_with_attributes, replace};
+use crate::platform::positional::write_all_at;
 use crate::platform::verbatim::{plain, verbatim};
 
 /// Where and how to unpack.
@@ -297,7 +300,7 @@ impl Files<'_> {
             return Ok(Arc::clone(file));
         }
         let entry = self.wanted[file].0;
-        let created = create_with_attributes(&self.partial(file), entry.attributes)
+        let created = create_with_attributes(&self.partial(file), entry.attributes.hidden, entry.attributes.system)
             .and_then(|created| created.set_len(entry.size).map(|()| Arc::new(created)))
             .map_err(self.failed(file))?;
         crate::stop_point::reached("large-file-created");
@@ -307,7 +310,11 @@ impl Files<'_> {
 
     fn write_small(&self, file: usize, bytes: &[u8]) -> io::Result<()> {
         let partial = self.partial(file);
-        let mut created = create_with_attributes(&partial, self.wanted[file].0.attributes)?;
+        let mut created = create_with_attributes(
+            &partial,
+            self.wanted[file].0.attributes.hidden,
+            self.wanted[file].0.attributes.system,
+        )?;
         let written = created.write_all(bytes).and_then(|()| self.dress(file, &created));
         crate::stop_point::reached("small-file-written");
         // Closed before it is renamed: Windows insists.
@@ -340,7 +347,7 @@ impl Files<'_> {
         let mut tally = lock(&self.tally);
         tally.files += 1;
         tally.bytes += entry.size;
-        let lost = cfg!(not(windows)) && (entry.attributes.hidden || entry.attributes.system);
+        let lost = !WINDOWS && (entry.attributes.hidden || entry.attributes.system);
         tally.attributes_lost += u64::from(lost);
         Ok(())
     }
@@ -392,38 +399,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(unix)]
-fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !bytes.is_empty() {
-        let written = file.seek_write(bytes, offset)?;
-        bytes = &bytes[written..];
-        offset += written as u64;
-    }
-    Ok(())
-}
-
-fn create_with_attributes(path: &Path, attributes: Attributes) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(windows)]
-    {
-        use std::os::windows::fs::OpenOptionsExt;
-        use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_HIDDEN, FILE_ATTRIBUTE_SYSTEM};
-        let hidden = if attributes.hidden { FILE_ATTRIBUTE_HIDDEN } else { 0 };
-        let system = if attributes.system { FILE_ATTRIBUTE_SYSTEM } else { 0 };
-        options.attributes(hidden | system);
-    }
-    #[cfg(not(windows))]
-    let Attributes { .. } = attributes;
-    options.open(path)
-}
-
 fn set_folder_time(path: &Path, modified: Timestamp) -> io::Result<()> {
     filetime::set_file_mtime(path, FileTime::from_system_time(system_time(modified)))
 }
@@ -437,16 +412,6 @@ fn system_time(time: Timestamp) -> SystemTime {
     };
     // What the system cannot express (years before 1601 on Windows) becomes its epoch rather than an error.
     moved.unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-#[allow(clippy::disallowed_methods, reason = "--force replaces")]
-fn replace(staged: &Path, place: &Path) -> io::Result<()> {
-    // Windows does not replace read-only files.
-    #[cfg(windows)]
-    if place.exists() {
-        crate::platform::files::set_writable(place)?;
-    }
-    fs::rename(staged, place)
 }
 
 /// The SHA-256 of a file.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::index::Entry;
+use crate::platform::WINDOWS;
 use crate::windows_names::{self, NameFault};
 
 /// By which system's rules names are judged.
@@ -23,7 +24,7 @@ impl Rules {
     /// The rules of the system this program runs on.
     #[must_use]
     pub const fn native() -> Self {
-        if cfg!(windows) { Self::Windows } else { Self::Unix }
+        if WINDOWS { Self::Windows } else { Self::Unix }
     }
 }
 

@@ -26,7 +26,8 @@ use crate::cancel::Cancel;
 use crate::monitor::Task;
 use crate::name::ArchiveId;
 use crate::platform::files::is_in_use;
-use crate::platform::verbatim::verbatim;
+use crate::platform::open;
+use crate::platform::page_cache::ReadHints;
 use crate::sqlserver::{Checker, Report};
 
 /// Read at once. Between two reads we can let go of the file, also where a share gives some MB a second.
@@ -379,7 +380,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Virus scanners and indexers have a file for themselves for a moment; longer waiting would hold up the whole archive.
 fn open_patiently(path: &Path, cancel: &Cancel) -> Result<File, WriteError> {
     for _ in 1..TRIES {
-        match open_shared(path) {
+        match open::shared(path) {
             Err(error) if is_in_use(&error) => {
                 if cancel.wait(TRY_AGAIN_AFTER) {
                     return Err(WriteError::Cancelled);
@@ -388,7 +389,7 @@ fn open_patiently(path: &Path, cancel: &Cancel) -> Result<File, WriteError> {
             other => return other.map_err(|error| open_error(path, error)),
         }
     }
-    open_shared(path).map_err(|error| open_error(path, error))
+    open::shared(path).map_err(|error| open_error(path, error))
 }
 
 fn open_error(path: &Path, error: io::Error) -> WriteError {
@@ -397,66 +398,6 @@ fn open_error(path: &Path, error: io::Error) -> WriteError {
         _ if is_in_use(&error) => WriteError::InUse { path: path.to_owned(), source: error },
         _ => WriteError::read(path, error),
     }
-}
-
-/// Opens for reading and nothing else. Windows: Rust's default shares for reading, writing and deleting, so we never
-/// stand in the way of the backup task.
-fn open_shared(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        // What became a link or a pipe since the walk must neither be followed nor waited for.
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        options.custom_flags(i32::try_from(flags.bits()).expect("open flags fit in an int"));
-    }
-    #[cfg(windows)]
-    {
-        // Read ahead, and do not keep. (A link that has taken a file's place is followed, as not following would show
-        // deduplicated files empty; the walk afterwards sees it, and the attempt is dropped.)
-        use std::os::windows::fs::OpenOptionsExt;
-        options.custom_flags(windows_sys::Win32::Storage::FileSystem::FILE_FLAG_SEQUENTIAL_SCAN);
-    }
-    options.open(verbatim(path))
-}
-
-/// Tells the system that data of large files is read once.
-struct ReadHints {
-    #[cfg(target_os = "linux")]
-    large: bool,
-}
-
-impl ReadHints {
-    #[cfg(target_os = "linux")]
-    fn new(file: &File, size: u64) -> Self {
-        use rustix::fs::{Advice, fadvise};
-        let large = size > 64 << 20;
-        if large {
-            // A hint: a file system that does not know it loses nothing.
-            fadvise(file, 0, None, Advice::Sequential).ok();
-        }
-        Self { large }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn done(&self, file: &File, read: u64) {
-        use rustix::fs::{Advice, fadvise};
-        const STEP: u64 = 32 << 20;
-        if self.large && read.is_multiple_of(STEP) {
-            fadvise(file, read - STEP, std::num::NonZeroU64::new(STEP), Advice::DontNeed).ok();
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn new(_file: &File, _size: u64) -> Self {
-        Self {}
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    #[allow(clippy::unused_self, reason = "the same shape as on Linux")]
-    fn done(&self, _file: &File, _read: u64) {}
 }
 
 /// Why no archive was written.

@@ -19,7 +19,7 @@ use crate::program_log::Slot;
 
 /// Keep the history of Configuration Manager site backups
 #[derive(Debug, Parser)]
-#[command(name = "afterbackup", version, after_help = exit::HELP, propagate_version = true, max_term_width = 100)]
+#[command(name = "afterbackup", version, after_help = exit::help(), propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

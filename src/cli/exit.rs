@@ -44,18 +44,42 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
+impl Exit {
+    /// Every code there is.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Partial,
+        Self::NoSnapshot,
+        Self::Busy,
+        Self::Damage,
+        Self::Overdue,
+        Self::Cancelled,
+    ];
+
+    /// What it says. `--help` and README.md have these words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done; also: already archived",
+            Self::Failed => "failed, nothing new is safe",
+            Self::Usage => "wrong arguments or configuration",
+            Self::Partial => "partial: archived, but a destination, the pruning or a hook failed",
+            Self::NoSnapshot => "no completed snapshot",
+            Self::Busy => "another run is active",
+            Self::Damage => "damage found",
+            Self::Overdue => "backups are overdue",
+            Self::Cancelled => "interrupted",
+        }
+    }
+}
+
 /// Shown below `--help`.
-pub(super) const HELP: &str = "\
-Exit codes:
-    0  done; also: already archived
-    1  failed, nothing new is safe
-    2  wrong arguments or configuration
-    3  partial: archived, but a destination, the pruning or a hook failed
-    4  no completed snapshot
-    5  another run is at work
-    6  damage found
-    7  backups are overdue
-  130  interrupted";
+pub(super) fn help() -> String {
+    let line = |exit: Exit| format!("\n{:>5}  {}", exit as u8, exit.meaning());
+    format!("Exit codes:{}", Exit::ALL.map(line).concat())
+}
 
 #[cfg(test)]
 mod tests {
@@ -71,21 +95,18 @@ mod tests {
 
     #[test]
     fn exit_codes_are_the_documented_ones() {
-        let codes = [
-            Exit::Done,
-            Exit::Failed,
-            Exit::Usage,
-            Exit::Partial,
-            Exit::NoSnapshot,
-            Exit::Busy,
-            Exit::Damage,
-            Exit::Overdue,
-            Exit::Cancelled,
-        ];
-        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6, 7, 130]);
-        for exit in codes {
-            assert!(HELP.contains(&format!("{:>5}  ", exit as u8)), "{exit:?}");
-            assert!(include_str!("../../README.md").contains(&format!("\n| {} | ", exit as u8)), "{exit:?}");
+        assert_eq!(Exit::ALL.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        let readme = include_str!("../../README.md");
+        for exit in Exit::ALL {
+            assert!(
+                readme.contains(&format!(
+                    "
+| {} | {}",
+                    exit as u8,
+                    exit.meaning()
+                )),
+                "{exit:?}"
+            );
         }
     }
 }

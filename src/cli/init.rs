@@ -10,6 +10,7 @@ use super::failure::Failure;
 use crate::config;
 use crate::name::SiteCode;
 use crate::platform::files::create_folders;
+use crate::platform::installed::in_oem;
 use crate::setup::installation::Installation;
 use crate::setup::wizard::{Answer, Answers, absolute, bat, config_text, from_bat};
 
@@ -149,17 +150,6 @@ fn read_bat(program: &Program<'_>, path: &Path, answers: &mut Answers) -> Result
         answers.destinations = answers_from(&findings.targets);
     }
     Ok(())
-}
-
-/// As cmd.exe will read it, on the machine where the batch file is written.
-#[cfg(windows)]
-fn in_oem(text: &str) -> Option<Vec<u8>> {
-    crate::windows::code_page::oem(text)
-}
-
-#[cfg(not(windows))]
-fn in_oem(_text: &str) -> Option<Vec<u8>> {
-    None
 }
 
 fn default_file() -> PathBuf {

@@ -14,6 +14,7 @@ use super::sections::snapshot::{self, Snapshot};
 use super::sections::supplemental::{self, Supplemental};
 use super::sections::watch::{self, Watch};
 use super::text::{Env, Key, Kind, Reader, Section, key, parse, paths};
+use crate::platform::WINDOWS;
 use crate::retention::policy::Policy;
 
 /// Every key there is.
@@ -104,7 +105,7 @@ impl Config {
     /// # Errors
     /// With everything that is wrong with it.
     pub fn from_text(text: &str, path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
-        validate(text, path, env, cfg!(windows))
+        validate(text, path, env, WINDOWS)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::text::Env;
+use crate::platform::WINDOWS;
 
 /// Finds the configuration: `--config`, then `AFTERBACKUP_CONFIG`, then `%ProgramData%\afterbackup\afterbackup.toml`,
 /// then (not on Windows, where anybody may create such a folder) `/etc/afterbackup/afterbackup.toml`.
@@ -33,7 +34,7 @@ pub(super) fn locate_with(
     if let Some(data) = env("ProgramData").filter(|data| !data.is_empty()) {
         places.push(Path::new(&data).join("afterbackup").join("afterbackup.toml"));
     }
-    if cfg!(not(windows)) {
+    if !WINDOWS {
         places.push(PathBuf::from("/etc/afterbackup/afterbackup.toml"));
     }
     if let Some(found) = places.iter().find(|path| exists(path)) {

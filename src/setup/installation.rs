@@ -5,6 +5,7 @@
 //! stands elsewhere (in the site database), so that one thing still has to be asked.
 
 use crate::name::SiteCode;
+use crate::platform::installed::local_machine;
 
 /// Looks up a text in `HKEY_LOCAL_MACHINE`: key, then name of the value.
 type Registry<'r> = &'r dyn Fn(&str, &str) -> Option<String>;
@@ -52,17 +53,6 @@ impl Installation {
     pub fn bat(&self) -> String {
         format!(r"{}\Inboxes\smsbkup.box\AfterBackup.bat", self.folder)
     }
-}
-
-#[cfg(windows)]
-fn local_machine(key: &str, value: &str) -> Option<String> {
-    windows_registry::LOCAL_MACHINE.open(key).ok()?.get_string(value).ok()
-}
-
-/// Only Windows has a registry.
-#[cfg(not(windows))]
-fn local_machine(_key: &str, _value: &str) -> Option<String> {
-    None
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::platform::WINDOWS;
+use crate::platform::places::own_folder;
+
 /// `C:\…`, `C:/…`, `\\server\share`.
 pub(crate) fn is_windows(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -42,7 +45,7 @@ pub(in crate::config) fn base(config: &Path) -> PathBuf {
     let absolute = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let folder = absolute.parent().map_or_else(PathBuf::new, Path::to_owned);
     // Without links in it, `..` can be taken off by text and messages show short paths. On Windows `absolute` did that.
-    if cfg!(windows) { folder } else { std::fs::canonicalize(&folder).unwrap_or(folder) }
+    if WINDOWS { folder } else { std::fs::canonicalize(&folder).unwrap_or(folder) }
 }
 
 /// The path as meant in a configuration in `base`.
@@ -69,7 +72,7 @@ pub(in crate::config) fn resolve(base: &Path, text: &str) -> PathBuf {
 /// What equal paths have in common: separators, `.`, `..`, letter case where it does not count.
 pub(in crate::config) fn comparable(path: &Path) -> Vec<String> {
     let text = path.to_string_lossy();
-    let windows = cfg!(windows) || is_windows(&text);
+    let windows = WINDOWS || is_windows(&text);
     let text = if windows { text.replace('/', r"\").to_lowercase() } else { text.into_owned() };
     let (separator, text) = if windows {
         let text = text
@@ -102,14 +105,14 @@ pub(in crate::config) fn is_inside(inner: &Path, outer: &Path) -> bool {
 
 /// The lock file where the configuration names none; see `Config::lock_file`.
 pub(in crate::config) fn default_lock_file(config: &Path, env: super::Env<'_>) -> PathBuf {
-    private_folder(env).join(format!("{}.lock", key(config)))
+    own_folder(env).join(format!("{}.lock", key(config)))
 }
 
 /// What tells a configuration from others on this host: the beginning of its name, and of a hash over its whole path.
 pub(in crate::config) fn key(config: &Path) -> String {
     let real = std::fs::canonicalize(config).or_else(|_| std::path::absolute(config));
     let real = real.unwrap_or_else(|_| config.to_owned());
-    let text = if cfg!(windows) { real.to_string_lossy().to_lowercase() } else { real.to_string_lossy().into_owned() };
+    let text = if WINDOWS { real.to_string_lossy().to_lowercase() } else { real.to_string_lossy().into_owned() };
     let hash = Sha256::digest(text.as_bytes());
     let hash = hash.iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let hash = format!("{hash:012x}");
@@ -118,31 +121,10 @@ pub(in crate::config) fn key(config: &Path) -> String {
     if stem.is_empty() { hash } else { format!("{stem}-{hash}") }
 }
 
-/// A folder of the program's own.
-fn private_folder(env: super::Env<'_>) -> PathBuf {
-    let folder = |name: &str| env(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-    #[cfg(windows)]
-    {
-        folder("ProgramData").unwrap_or_else(|| PathBuf::from(r"C:\ProgramData")).join("afterbackup")
-    }
-    #[cfg(not(windows))]
-    {
-        let user = rustix::process::geteuid();
-        let system = Path::new("/var/lib");
-        if user.is_root() && system.is_dir() {
-            return system.join("afterbackup");
-        }
-        folder("HOME").filter(|home| !user.is_root() && home.is_dir()).map_or_else(
-            || PathBuf::from(format!("/tmp/afterbackup-{}", user.as_raw())),
-            |home| home.join(".local/state/afterbackup"),
-        )
-    }
-}
-
 /// The log where the configuration names none: on Windows where its services keep theirs, elsewhere none. There a
 /// service manager or cron keeps what is printed.
 pub(in crate::config) fn default_log_file(env: super::Env<'_>) -> Option<PathBuf> {
-    cfg!(windows).then(|| {
+    WINDOWS.then(|| {
         let data = env("ProgramData").unwrap_or_else(|| r"C:\ProgramData".to_owned());
         Path::new(&data).join("afterbackup").join("logs").join("afterbackup.log")
     })

@@ -10,6 +10,7 @@ use super::faults::Faults;
 use super::keys::closest;
 use super::section::{At, Section};
 use super::{Env, paths, smb};
+use crate::platform::WINDOWS;
 use crate::units;
 
 /// Goes through the document and takes notes.
@@ -66,7 +67,7 @@ impl Reader<'_, '_> {
         if paths::has_placeholder(&text.value) {
             self.warnings.push(format!("{}: environment variables in it are not expanded", section.label(key)));
         }
-        if cfg!(not(windows)) && paths::is_windows(&text.value) {
+        if !WINDOWS && paths::is_windows(&text.value) {
             self.warnings.push(format!("{}: a Windows path, but this is not Windows", section.label(key)));
         }
         Some(paths::resolve(&self.base, &text.value))

@@ -13,6 +13,7 @@ use super::Env;
 use super::paths;
 use super::reader::Reader;
 use super::section::Section;
+use crate::platform::places::readable_by_everyone;
 
 /// Can this name of an environment variable be printed, or might somebody have pasted the secret itself?
 fn printable_variable(name: &str) -> bool {
@@ -54,19 +55,6 @@ fn clean(text: &str, many_lines: bool) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
-}
-
-/// May accounts besides the owner and its group read the file?
-#[cfg(unix)]
-fn readable_by_everyone(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
-}
-
-/// Access lists are not judged on this system.
-#[cfg(not(unix))]
-fn readable_by_everyone(_path: &Path) -> bool {
-    false
 }
 
 /// Where a secret is. It is read when its destination is opened: one that is missing is the failure of that destination

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::platform::WINDOWS;
+
 /// What is wrong with `smb://server/share/folder`, and what to write instead. Account and password are never repeated.
 pub(in crate::config) fn address_fault(url: &Url, windows: bool) -> (String, String) {
     let server = url.host_str().filter(|server| !server.is_empty()).unwrap_or("server");
@@ -35,7 +37,7 @@ pub(in crate::config) fn smb_fault(text: &str, windows: bool) -> Option<(String,
 /// What is wrong with a place on the command line that is `smb://…`, and what to write instead.
 #[must_use]
 pub fn place_fault(place: &str) -> Option<(String, String)> {
-    smb_fault(place, cfg!(windows))
+    smb_fault(place, WINDOWS)
 }
 
 #[cfg(test)]

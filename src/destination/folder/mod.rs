@@ -28,7 +28,11 @@ use jiff::Timestamp;
 
 use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, share_error, win32};
 use crate::config;
+use crate::platform::WINDOWS;
 use crate::platform::files::{persistently, rename_new};
+use crate::platform::open::{sync_folder, to_read as open_to_read};
+use crate::platform::page_cache::{advise_reading, forget, write_out};
+use crate::platform::positional::read_exact_at;
 use crate::platform::verbatim::{plain, verbatim};
 
 /// Dirty pages are written out and given back at this distance.
@@ -393,112 +397,17 @@ fn failure(operation: &'static str, path: &Path, error: io::Error) -> Error {
 
 /// On a share of Windows, the error in our words.
 fn share_error(path: &Path, error: &io::Error) -> Option<share_error::ShareError> {
-    let code = error.raw_os_error().filter(|_| cfg!(windows) && config::Share::of(path).is_some())?;
+    let code = error.raw_os_error().filter(|_| WINDOWS && config::Share::of(path).is_some())?;
     share_error::ShareError::of(code)
 }
 
 /// Is it the share that is missing, not a folder on it?
 fn is_about_share(error: &io::Error) -> bool {
-    cfg!(windows) && error.raw_os_error().is_some_and(win32::is_about_share)
+    WINDOWS && error.raw_os_error().is_some_and(win32::is_about_share)
 }
 
 fn no_such_file(operation: &'static str, path: &Path) -> Error {
     Error::new(ErrorKind::NotFound, operation, plain(path).display(), "there is no such file")
-}
-
-/// Makes names durable. Windows has no such call, and there the file system's journal does it.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match File::open(path).and_then(|folder| folder.sync_all()) {
-        // Some network file systems cannot sync a folder.
-        Err(error) if matches!(error.raw_os_error(), Some(22 | 95)) => Ok(()),
-        other => other,
-    }
-}
-
-#[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps, reason = "it fails on other systems")]
-fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn advise(file: &File, range: Range<u64>, advice: rustix::fs::Advice) {
-    // An empty length means "to the end".
-    let length = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
-    if let Err(error) = rustix::fs::fadvise(file, range.start, length, advice) {
-        tracing::trace!(%error, "The page cache takes no advice");
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn forget(file: &File, from: u64, to: u64) {
-    if to > from {
-        advise(file, from..to, rustix::fs::Advice::DontNeed);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn forget(_file: &File, _from: u64, _to: u64) {}
-
-#[cfg(target_os = "linux")]
-fn advise_reading(file: &File) {
-    advise(file, 0..0, rustix::fs::Advice::DontNeed);
-    advise(file, 0..0, rustix::fs::Advice::Sequential);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_reading(_file: &File) {}
-
-#[cfg(target_os = "linux")]
-fn write_out(file: &File, from: u64, to: u64) -> io::Result<()> {
-    file.sync_data()?;
-    forget(file, from, to);
-    Ok(())
-}
-
-/// Windows writes through its cache at its own pace and throttles the writer itself.
-#[cfg(not(target_os = "linux"))]
-#[allow(clippy::unnecessary_wraps, reason = "it fails on Linux")]
-fn write_out(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(windows)]
-fn open_to_read(path: &Path) -> io::Result<File> {
-    use std::os::windows::fs::OpenOptionsExt;
-    use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_SEQUENTIAL_SCAN;
-    // Read ahead, and do not keep.
-    persistently(|| OpenOptions::new().read(true).custom_flags(FILE_FLAG_SEQUENTIAL_SCAN).open(path))
-}
-
-#[cfg(not(windows))]
-fn open_to_read(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    // Opening a folder succeeds here, but there is no such *file*.
-    if file.metadata()?.is_dir() { Err(io::ErrorKind::NotFound.into()) } else { Ok(file) }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !buffer.is_empty() {
-        match file.seek_read(buffer, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => {
-                buffer = &mut buffer[length..];
-                offset += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Whose error codes: a parameter, so that every mapping is tested everywhere.
@@ -509,7 +418,7 @@ enum Platform {
 }
 
 fn kind(error: &io::Error) -> ErrorKind {
-    let platform = if cfg!(windows) { Platform::Windows } else { Platform::Unix };
+    let platform = if WINDOWS { Platform::Windows } else { Platform::Unix };
     error.raw_os_error().and_then(|code| kind_of_code(platform, code)).unwrap_or_else(|| match error.kind() {
         io::ErrorKind::NotFound => ErrorKind::NotFound,
         io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,

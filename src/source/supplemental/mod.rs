@@ -21,6 +21,7 @@ use self::search::{Match, SearchError, search};
 use crate::cancel::Cancel;
 use crate::config::Supplemental;
 use crate::config::pattern::{self, Pattern};
+use crate::platform::WINDOWS;
 use crate::source::walk::{self, Item, Kind, Skipped, WalkError, Why};
 
 mod search;
@@ -128,7 +129,7 @@ pub fn expand(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error>
 }
 
 fn find(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error> {
-    let pattern = Pattern::parse(&entry.path, cfg!(windows));
+    let pattern = Pattern::parse(&entry.path, WINDOWS);
     if !pattern.root.is_absolute() {
         return Err(Error::NotAbsolute { name: entry.name.clone(), path: entry.path.clone() });
     }
