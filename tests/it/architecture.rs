@@ -58,6 +58,18 @@ impl Sources {
             let file = path.strip_prefix(&src).unwrap().to_string_lossy().replace('\\', "/");
             sources.add(&file, &std::fs::read_to_string(&path).unwrap());
         }
+        // Files that are for tests alone.
+        for path in rust_files(&src) {
+            let text = std::fs::read_to_string(&path).unwrap().replace('\r', "");
+            let file = path.strip_prefix(&src).unwrap().with_extension("");
+            let mut module: Module = file.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            module.retain(|part| part != "mod" && part != "lib");
+            for rest in text.split("#[cfg(test)]\nmod ").skip(1) {
+                let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                let of_tests = [module.as_slice(), &[name.to_owned()]].concat();
+                sources.0.retain(|other, _| !other.starts_with(&of_tests));
+            }
+        }
         assert!(sources.0.len() > 100, "{}", sources.0.len());
         sources
     }
@@ -293,14 +305,27 @@ fn document() -> String {
     std::fs::read_to_string(root().join("docs").join("architecture.md")).unwrap().replace('\r', "")
 }
 
+/// The lines of a block of the document.
+fn block(language: &str) -> Vec<String> {
+    let document = document();
+    let (_, table) = document.split_once(&format!("```{language}\n")).expect("the block is there");
+    let (table, _) = table.split_once("```").unwrap();
+    table.lines().map(str::to_owned).collect()
+}
+
 /// The table of the document, lowest first: the words of each line before two spaces, without its number.
 fn layers() -> Vec<Vec<String>> {
-    let document = document();
-    let (_, table) = document.split_once("```layers\n").expect("the table of layers");
-    let (table, _) = table.split_once("```").unwrap();
     let names =
-        |line: &str| line.split("  ").next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    table.lines().map(names).collect()
+        |line: &String| line.split("  ").next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    block("layers").iter().map(names).collect()
+}
+
+/// Is it one of the circles that are known?
+fn is_known(circle: &[String]) -> bool {
+    block("circles").iter().any(|line| {
+        let places: Vec<&str> = line.split_whitespace().collect();
+        circle.iter().all(|file| places.iter().any(|place| file.starts_with(place)))
+    })
 }
 
 fn list(lines: &[impl std::fmt::Debug]) -> String {
@@ -316,14 +341,12 @@ fn every_module_imports_only_from_layers_below_its_own() {
     let layers = layers();
     let upward = sources.upward(&layers);
     assert!(upward.is_empty(), "the order is in docs/architecture.md:\n{}", list(&upward));
-    for name in layers.iter().flatten() {
-        assert!(sources.0.contains_key(&vec![name.clone()]), "docs/architecture.md has {name}, src has not");
-    }
 }
 
 #[test]
 fn no_modules_import_each_other() {
-    let circles = Sources::read().circles();
+    let mut circles = Sources::read().circles();
+    circles.retain(|circle| !is_known(circle));
     assert!(circles.is_empty(), "{}", list(&circles));
 }
 
