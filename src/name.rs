@@ -11,6 +11,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+/// The series of SQL Server's own backups of a site's database.
+pub const SQL_SERIES: &str = "SQL";
+
 /// A site code: three ASCII letters or digits, upper case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SiteCode([u8; 3]);
@@ -78,6 +81,12 @@ impl ArchiveId {
         check_series(series)?;
         self.series = Some(series.to_owned());
         Ok(self)
+    }
+
+    /// The archive of a snapshot of this series, or of the site's own where there is none.
+    #[must_use]
+    pub fn of_series(site: SiteCode, series: Option<&'static str>, completed: Timestamp) -> Self {
+        Self { series: series.map(str::to_owned), ..Self::new(site, completed) }
     }
 
     /// The site.

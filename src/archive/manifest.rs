@@ -7,6 +7,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::databases::site_databases;
+use super::verdict::{Verdict, Why};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 
 /// The version of the stored format that this program writes and reads.
@@ -99,13 +101,20 @@ pub struct Part {
     pub path: String,
 }
 
-/// The verdict on one database file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The verdict on one file of a database, or on a database of which no file is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Name of the database, or of the file where it is unknown.
     pub name: String,
-    /// `sound`, `damaged`, `not-verifiable`, `not-checked`.
-    pub verdict: String,
+    /// Name of the file; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// Whether it is sound.
+    #[serde(default)]
+    pub verdict: Verdict,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
     /// Pages or blocks read.
     #[serde(default)]
     pub pages: u64,
@@ -115,6 +124,17 @@ pub struct Database {
     /// The files of the database do not belong together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpaired: bool,
+    /// What is worth knowing and no damage, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Database {
+    /// A database that must be there and is not.
+    #[must_use]
+    pub fn absent(name: &str, why: Why) -> Self {
+        Self { name: name.to_owned(), verdict: Verdict::Damaged, why: Some(why), ..Self::default() }
+    }
 }
 
 /// No archive is larger: an exbibyte.
@@ -173,16 +193,24 @@ impl Manifest {
         self.id.site()
     }
 
-    /// Did all its databases pass, as far as they could be checked?
+    /// Is something that must be there damaged, foreign or missing?
     #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.databases.iter().all(|database| database.verdict != "damaged")
+    pub fn is_damaged(&self) -> bool {
+        self.databases.iter().any(|database| database.verdict.is_damaged())
     }
 
-    /// Were there databases, and did every one pass?
+    /// Does nothing speak against it? Its databases need not be proven: where nothing can be proven, they cannot be.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        !self.is_damaged() && self.databases.iter().all(|database| database.why != Some(Why::StandIn))
+    }
+
+    /// Is the site's database proven to be sound, with its log, and is nothing damaged?
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        !self.databases.is_empty() && self.databases.iter().all(|database| database.verdict == "sound")
+        let names = site_databases(self.site());
+        let mut own = self.databases.iter().filter(|one| names.iter().any(|name| name.eq_ignore_ascii_case(&one.name)));
+        self.is_good() && own.clone().next().is_some() && own.all(|database| database.verdict.is_proven())
     }
 }
 
@@ -318,6 +346,27 @@ mod tests {
     fn manifest_reads_back_as_written() {
         let manifest = manifest();
         assert_eq!(Manifest::parse("XYZ-20261122T235900Z.json", &manifest.to_json()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn archive_is_proven_by_the_database_of_its_site() {
+        let one = |name: &str, verdict: Verdict| Database { name: name.into(), verdict, ..Database::default() };
+        let (sound, unproven) = (Verdict::Sound, Verdict::Unproven);
+        for (databases, good, proven) in [
+            (vec![], true, false),
+            (vec![one("CM_XYZ", sound.clone()), one("cm_xyz", Verdict::SoundWithNotes)], true, true),
+            (vec![one("SMS_XYZ", sound.clone())], true, true),
+            (vec![one("CM_XYZ", sound.clone()), one("SUSDB", unproven.clone())], true, true),
+            (vec![one("CM_XYZ", sound.clone()), one("CM_XYZ", unproven)], true, false),
+            (vec![one("CM_XYZ", Verdict::Later("splendid".into()))], true, false),
+            (vec![one("SUSDB", sound.clone())], true, false),
+            (vec![one("CM_ABC", sound.clone())], true, false),
+            (vec![one("CM_XYZ", sound), one("SUSDB", Verdict::Damaged)], false, false),
+            (vec![Database { why: Some(Why::StandIn), ..one("CM_XYZ", Verdict::Unproven) }], false, false),
+        ] {
+            let manifest = Manifest { databases, ..manifest() };
+            assert_eq!((manifest.is_good(), manifest.is_proven()), (good, proven), "{:?}", manifest.databases);
+        }
     }
 
     #[test]

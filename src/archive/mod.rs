@@ -13,6 +13,7 @@ pub mod paths;
 pub mod reader;
 pub mod seek_table;
 mod tar_header;
+pub mod verdict;
 pub mod verify;
 pub mod writer;
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::databases::{DatabaseCheck, pair_all};
+use super::databases::{DatabaseCheck, Role, pair_all};
 use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
 use super::index::{Attributes, Entry, INDEX_PATH, Index, Skipped};
 use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
@@ -248,7 +248,7 @@ impl Tarring<'_> {
         entry.offset = self.cutter.position();
         let (sha256, report) = self.data(&source, member.size, member.modified)?;
         entry.sha256 = Some(sha256);
-        self.databases.extend(report.and_then(|report| DatabaseCheck::new(&entry.path, report)));
+        self.databases.extend(report.and_then(|report| DatabaseCheck::new(&entry.path, report, Role::of_member(&entry.path))));
         self.cutter.append(&[0; tar_header::BLOCK][..padding])?;
         if large {
             self.cutter.cut()?;

@@ -54,8 +54,9 @@ impl Selector {
             let found = known.contains_key(id).then(|| Chosen { id: id.clone(), passed_over: vec![] });
             return found.ok_or_else(|| SelectorError::Missing(id.to_string()));
         }
-        // Relative selectors refer to the site's own archives, not to separate series.
-        let own = known.iter().filter(|(id, _)| id.series().is_none()).map(|(id, good)| (*id, *good));
+        // Relative selectors refer to the site's own archives, and to a separate series where there is nothing else.
+        let series = known.keys().map(|id| id.series()).min().flatten();
+        let own = known.iter().filter(|(id, _)| id.series() == series).map(|(id, good)| (*id, *good));
         let (future, own): (Vec<_>, Vec<_>) = own.partition(|(id, _)| is_future(id.stamp(), now));
         let site = match self {
             Self::NotAfter(site, _) => Some(*site),

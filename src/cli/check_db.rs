@@ -1,6 +1,6 @@
 //! `afterbackup check-db`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,19 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::file_args::expand;
 use super::table::{Align, render};
 use super::{Program, threads};
-use crate::archive::databases::{DatabaseCheck, pair_all};
+use crate::archive::databases::{DatabaseCheck, Role, pair};
 use crate::monitor::{Monitor, Task};
-use crate::sqlserver::{Checker, Kind, Report, Severity};
+use crate::sqlserver::{Checker, Guid, Kind, PairFinding, Present, Report, Rule, Severity};
 
 const BLOCK: usize = 1 << 20;
 
 const EXAMPLES: &str = r"Examples:
   afterbackup check-db D:\Restore\CM_XYZ.mdf D:\Restore\CM_XYZ_log.ldf
-  afterbackup check-db --json D:\Backup\CM_XYZ.bak
+  afterbackup check-db D:\Restore
+  afterbackup check-db --json D:\Backup\*.bak
 
 See docs/database-checks.md.";
 
@@ -29,7 +31,7 @@ See docs/database-checks.md.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Database, log and backup files; those of one folder are also compared with each other
+    /// Database, log and backup files, folders of them, or patterns; those of one folder are also compared with each other
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -49,40 +51,90 @@ struct One {
 }
 
 pub(super) fn check_db(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
-    let bytes = args.files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|metadata| metadata.len()).sum();
+    let mut given: Vec<PathBuf> = Vec::new();
+    let mut whole: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut nothing = false;
+    for argument in &args.files {
+        match expand(argument, |file| Role::of_name(&file.to_string_lossy()).is_some()) {
+            Ok(expanded) => {
+                if expanded.whole_folder {
+                    whole.extend(expanded.files.iter().filter_map(|file| Some(file.parent()?.to_owned())));
+                }
+                for file in expanded.files {
+                    if !given.contains(&file) {
+                        given.push(file);
+                    }
+                }
+            }
+            Err(words) => {
+                program.console.failure(&Failure::words(Exit::Failed, words));
+                nothing = true;
+            }
+        }
+    }
+    let bytes = given.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|metadata| metadata.len()).sum();
     let task = program.console.task("Checking", Some(bytes));
-    let results = read_all(program, &args.files, &*task);
+    let results = read_all(program, &given, &*task);
     drop(task);
     if program.cancel.is_cancelled() {
         return Err(Failure::words(Exit::Cancelled, "cancelled"));
     }
     let mut folders: BTreeMap<&Path, Vec<DatabaseCheck>> = BTreeMap::new();
     let mut files = Vec::new();
-    for (file, result) in args.files.iter().zip(results) {
+    for (file, result) in given.iter().zip(results) {
         let path = file.display().to_string();
         match result {
             Ok(report) => {
                 let folder = file.parent().unwrap_or(Path::new(""));
-                folders.entry(folder).or_default().push(DatabaseCheck { path, report, pairing: vec![] });
+                let role = Role::of_name(&path);
+                match DatabaseCheck::new(&path, report, role) {
+                    Some(check) => folders.entry(folder).or_default().push(check),
+                    None => files.push(One { path, check: None, error: Some("not a SQL Server file".to_owned()) }),
+                }
             }
-            Err(error) => files.push(One { path, check: None, error: Some(error.to_string()) }),
+            Err(error) => files.push(One { path, check: None, error: Some(format!("cannot read: {error}")) }),
         }
     }
-    for checks in folders.values_mut() {
-        pair_all(checks);
+    for (folder, checks) in &mut folders {
+        let present = if whole.contains(*folder) { Present::All } else { Present::Some };
+        pair(checks, |_| true, present);
     }
-    let checked = folders.into_values().flatten();
-    files.extend(checked.map(|check| One { path: check.path.clone(), check: Some(check), error: None }));
+    let mut checked: Vec<DatabaseCheck> = folders.into_values().flatten().collect();
+    find_missing_stripes(&mut checked);
+    files.extend(checked.into_iter().map(|check| One { path: check.path.clone(), check: Some(check), error: None }));
     // As they were given.
-    let place = |one: &One| args.files.iter().position(|file| file.display().to_string() == one.path);
+    let place = |one: &One| given.iter().position(|file| file.display().to_string() == one.path);
     files.sort_by_key(place);
-    let exit = exit(&files);
+    let exit = match exit(&files) {
+        Exit::Done if nothing => Exit::Failed,
+        exit => exit,
+    };
     if program.console.is_json() {
         program.console.document(&Document { files });
     } else {
         print(program, &files);
     }
     Ok(exit)
+}
+
+/// Of a backup in several files, all must be given: the rest alone cannot be restored.
+fn find_missing_stripes(checks: &mut [DatabaseCheck]) {
+    let family = |check: &DatabaseCheck| -> Option<(Guid, u16, u16)> {
+        let backup = check.report.backup.as_ref().filter(|backup| backup.families > 1)?;
+        Some((backup.media_set?, backup.families, backup.family))
+    };
+    let known: BTreeSet<(Guid, u16, u16)> = checks.iter().filter_map(family).collect();
+    for check in checks {
+        let Some((set, families, number)) = family(check) else { continue };
+        let missing = (1..=families).filter(|other| !known.contains(&(set, families, *other)));
+        let missing: Vec<String> = missing.map(|number| number.to_string()).collect();
+        if !missing.is_empty() {
+            let files = if missing.len() == 1 { "file" } else { "files" };
+            let text = format!("this is file {number} of {families} of its backup, and {files} {} of it is not here", missing.join(", "));
+            let path = PathBuf::from(&check.path);
+            check.pairing.push(PairFinding { severity: Severity::Damage, rule: Rule::Missing, path, with: None, text });
+        }
+    }
 }
 
 fn exit(files: &[One]) -> Exit {
@@ -165,7 +217,7 @@ fn print(program: &Program<'_>, files: &[One]) {
 fn row(one: &One) -> Vec<String> {
     let Some(check) = &one.check else {
         let error = one.error.clone().unwrap_or_default();
-        return vec![one.path.clone(), String::new(), String::new(), String::new(), format!("cannot read: {error}")];
+        return vec![one.path.clone(), String::new(), String::new(), String::new(), error];
     };
     let facts = check.report.facts.as_ref();
     let kind = match check.report.kind {
@@ -175,7 +227,9 @@ fn row(one: &One) -> Vec<String> {
         Kind::CompressedBackup => "compressed backup",
         _ => "other",
     };
-    let result = if check.is_damaged() && !check.report.is_damaged() {
+    let result = if let Some(fault) = &check.fault {
+        format!("DAMAGED: {fault}")
+    } else if check.is_damaged() && !check.report.is_damaged() {
         "DAMAGED: does not fit its database".to_owned()
     } else {
         check.report.to_string()

@@ -282,25 +282,29 @@ fn brief(databases: &str) -> &str {
 
 /// The worst of the databases, in a few words.
 pub(super) fn databases(databases: &[Database]) -> String {
-    let any = |verdict: &str| databases.iter().any(|database| database.verdict == verdict);
     let pages = |of: fn(&Database) -> u64| match databases.iter().map(of).sum() {
         1 => "1 page".to_owned(),
         pages => format!("{pages} pages"),
+    };
+    let why = |wanted: fn(&Database) -> bool| {
+        let named = databases.iter().filter(|one| wanted(one)).find_map(|one| Some((one, one.why.as_ref()?)));
+        named.map(|(one, why)| format!("{} {why}", if one.file.is_empty() { &one.name } else { &one.file }))
     };
     if databases.is_empty() {
         "not checked".to_owned()
     } else if databases.iter().any(|database| database.damaged_pages > 0) {
         format!("DAMAGED {}", pages(|database| database.damaged_pages))
+    } else if let Some(why) = why(|database| database.verdict.is_damaged()) {
+        format!("DAMAGED: {why}")
     } else if databases.iter().any(|database| database.unpaired) {
         "DAMAGED: files do not fit together".to_owned()
-    } else if any("damaged") {
+    } else if databases.iter().any(|database| database.verdict.is_damaged()) {
         "DAMAGED: not whole".to_owned()
-    } else if databases.iter().all(|database| database.verdict == "sound") {
-        format!("ok {}", pages(|database| database.pages))
-    } else if any("not-verifiable") {
-        "not verifiable".to_owned()
+    } else if databases.iter().all(|database| database.verdict.is_proven()) {
+        let noted = if databases.iter().any(|database| !database.notes.is_empty()) { ", with notes" } else { "" };
+        format!("ok {}{noted}", pages(|database| database.pages))
     } else {
-        "not checked".to_owned()
+        why(|database| !database.verdict.is_proven()).map_or("unproven".to_owned(), |why| format!("unproven: {why}"))
     }
 }
 
@@ -314,6 +318,8 @@ fn destinations(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::verdict::Why;
+    use crate::sqlserver::Obstacle;
 
     fn listed(id: &str, destinations: &[&str]) -> Row {
         let id: ArchiveId = id.parse().unwrap();
@@ -408,23 +414,35 @@ mod tests {
     fn databases_are_told_in_a_few_words() {
         let one = |verdict: &str, pages, damaged_pages, unpaired| Database {
             name: "CM_XYZ".to_owned(),
-            verdict: verdict.to_owned(),
+            file: "CM_XYZ.mdf".to_owned(),
+            verdict: verdict.into(),
             pages,
             damaged_pages,
             unpaired,
+            ..Database::default()
         };
         let sound = one("sound", 64, 0, false);
+        let with = |why: Why, database: Database| Database { why: Some(why), ..database };
+        let noted = Database { notes: vec!["page 7".to_owned()], ..one("sound-with-notes", 64, 0, false) };
         for (list, expected) in [
             (vec![], "not checked"),
             (vec![one("sound", 1, 0, false)], "ok 1 page"),
             (vec![sound.clone(), sound.clone()], "ok 128 pages"),
+            (vec![sound.clone(), noted], "ok 128 pages, with notes"),
             (vec![sound.clone(), one("damaged", 64, 1, false)], "DAMAGED 1 page"),
             (vec![one("damaged", 64, 2, true), one("damaged", 64, 1, false)], "DAMAGED 3 pages"),
             (vec![sound.clone(), one("damaged", 64, 0, true)], "DAMAGED: files do not fit together"),
             (vec![sound.clone(), one("damaged", 64, 0, false)], "DAMAGED: not whole"),
-            (vec![sound.clone(), one("not-verifiable", 64, 0, false)], "not verifiable"),
-            (vec![sound, one("not-checked", 64, 0, false)], "not checked"),
-            (vec![one("of a later version", 64, 0, false)], "not checked"),
+            (vec![Database::absent("CM_XYZ", Why::Missing)], "DAMAGED: CM_XYZ missing"),
+            (
+                vec![with(Why::NotWhatItsNameSays, one("damaged", 0, 0, false))],
+                "DAMAGED: CM_XYZ.mdf not what its name says",
+            ),
+            (
+                vec![with(Why::Obstacle(Obstacle::PageVerifyNone), one("unproven", 64, 0, false))],
+                "unproven: CM_XYZ.mdf PAGE_VERIFY NONE",
+            ),
+            (vec![sound, one("of a later version", 64, 0, false)], "unproven"),
         ] {
             assert_eq!(databases(&list), expected);
         }

@@ -24,6 +24,7 @@ mod dispatch;
 mod exit;
 mod failure;
 mod fetch;
+mod file_args;
 mod generate;
 mod init;
 mod list;
@@ -102,6 +103,13 @@ impl Program<'_> {
     }
 
     /// Is there no configuration that could know this name? Then it can only be a folder.
+    /// What the configuration says that is archived, if there is one that can be read.
+    fn configured_kind(&self) -> Option<config::SnapshotKind> {
+        let env = |name: &str| std::env::var(name).ok();
+        let file = config::locate(self.global.config.as_deref(), &env).ok()?;
+        Config::load(&file, &env).ok().map(|config| config.snapshot.kind)
+    }
+
     fn has_no_config(&self, name: &str) -> bool {
         let env = |name: &str| std::env::var(name).ok();
         config::locate(self.global.config.as_deref(), &env).is_err() && std::path::Path::new(name).is_dir()

@@ -96,7 +96,12 @@ impl Place {
 
 /// The archive that a selector stands for, among all that these destinations hold.
 pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &Selector) -> Result<ArchiveId, Failure> {
-    let chosen = selector.choose(&catalog::known(held), program.clock.now()).map_err(|error| {
+    let mut known = catalog::known(held);
+    // 'latest' is of the kind of source that is configured; only an id names an archive of another one.
+    if let Some(kind) = program.configured_kind().filter(|_| !matches!(selector, Selector::Id(_))) {
+        known.retain(|id, _| kind.owns(id.series()));
+    }
+    let chosen = selector.choose(&known, program.clock.now()).map_err(|error| {
         let hint = misplaced(held);
         let hint = hint.as_deref().unwrap_or("'afterbackup list' shows which archives there are");
         Failure::new(Exit::Failed, &error).hint(Some(hint))

@@ -91,6 +91,7 @@ mod tests {
             condition: Condition::Good,
             pin: None,
             needed_elsewhere: false,
+            sound_copy_of: None,
             bytes: (gib_tenths << 30) / 10,
         }
     }

@@ -80,6 +80,11 @@ fn describe(destination: &str, manifest: &Manifest) -> String {
         ("SHA-256", manifest.sha256.to_string()),
         ("Databases", databases(&manifest.databases)),
     ];
+    for database in &manifest.databases {
+        let file = if database.file.is_empty() { &database.name } else { &database.file };
+        let why = database.why.iter().map(ToString::to_string).chain(database.notes.iter().cloned());
+        lines.extend(why.map(|why| ("", format!("{file}: {why}"))));
+    }
     if let Some(encryption) = &manifest.encryption {
         lines.push(("Encrypted to", encryption.recipients.join(", ")));
     }

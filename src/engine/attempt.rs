@@ -7,10 +7,11 @@ use super::context::Context;
 use super::error::RunError;
 use super::lanes::{Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, SiteOutcome, SiteResult};
+use super::regression;
 use super::sentinel::Guard;
 use crate::archive::OutputClosed;
-use crate::archive::databases::DatabaseCheck;
-use crate::archive::manifest::{Encryption, FORMAT, MAX_BYTES, Manifest, Part};
+use crate::archive::databases::{Judged, judge};
+use crate::archive::manifest::{Database, Encryption, FORMAT, MAX_BYTES, Manifest, Part};
 use crate::archive::writer::{self, WriteError, Written};
 use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
@@ -35,6 +36,8 @@ impl Attempt<'_> {
     pub(super) fn archive(&self, gathered: &Gathered) -> Result<SiteOutcome, RunError> {
         let mut outcome = SiteOutcome::new(Some(self.snapshot.site), SiteResult::AlreadyArchived);
         outcome.archive = Some(self.id.clone());
+        let units = self.snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
+        outcome.faults = units.flat_map(|unit| unit.faults.iter().cloned()).collect();
         let mut lanes = Vec::new();
         let mut stored = None;
         for target in self.context.targets {
@@ -192,8 +195,12 @@ impl Attempt<'_> {
             return Err(RunError::Cancelled);
         }
         let task = monitor.task(&format!("Verifying {}", self.id), None);
-        let manifest = Arc::new(self.manifest(&written, encrypted));
-        outcome.damage = damage(&written.databases);
+        let judged = self.judge(&written);
+        for warning in judged.warnings {
+            self.context.tell(&Event::new("warning", Level::Warn, warning));
+        }
+        outcome.damage = judged.damage;
+        let manifest = Arc::new(self.manifest(&written, judged.databases, encrypted));
         let pushed = fanout.commit(&manifest);
         crate::stop_point::reached("committed");
         drop(task);
@@ -285,7 +292,16 @@ impl Attempt<'_> {
         Ok((!changes.is_empty()).then_some(changes))
     }
 
-    fn manifest(&self, written: &Written, encrypted: bool) -> Manifest {
+    /// What is known of the databases; nothing where the configuration switches their checks off.
+    fn judge(&self, written: &Written) -> Judged {
+        if !self.context.config.archive.check_databases {
+            return Judged::default();
+        }
+        let before = regression::newest_checked_before(self.context, self.id);
+        judge(&written.databases, self.id.site(), before.as_ref().map(|before| before.databases.as_slice()))
+    }
+
+    fn manifest(&self, written: &Written, databases: Vec<Database>, encrypted: bool) -> Manifest {
         let recipients = self.context.config.archive.recipients.clone();
         let parts = self.snapshot.parts.iter().map(|part| Part {
             kind: match part.kind {
@@ -320,30 +336,16 @@ impl Attempt<'_> {
             index: written.location,
             parts: parts.collect(),
             fingerprint: written.fingerprint.clone(),
-            databases: written.databases.iter().map(DatabaseCheck::summary).collect(),
+            databases,
         }
     }
 }
 
-/// What is wrong with the databases, in words.
-fn damage(databases: &[DatabaseCheck]) -> Vec<String> {
-    let damaged = databases.iter().filter(|check| check.is_damaged());
-    damaged.map(|check| format!("{}: {}", check.path, words(check))).collect()
-}
-
-/// The same for an archive that is there already: which pages they are stands in its index.
+/// What is wrong with the databases of an archive that is there already: which pages they are stands in its index.
 fn known_damage(manifest: &Manifest) -> Vec<String> {
-    let damaged = manifest.databases.iter().filter(|database| database.verdict == "damaged");
-    damaged.map(|database| format!("{}, found when it was archived", database.name)).collect()
-}
-
-fn words(check: &DatabaseCheck) -> String {
-    let own = if check.report.is_damaged() { check.report.to_string() } else { String::new() };
-    let damage = check.damage();
-    // The summary names the pages; what is not about pages needs its own words.
-    let more = damage.iter().map(String::as_str).filter(|text| !own.contains(text)).take(3);
-    let parts = Some(own.as_str()).filter(|own| !own.is_empty()).into_iter().chain(more);
-    parts.collect::<Vec<_>>().join("; ")
+    let damaged = manifest.databases.iter().filter(|database| database.verdict.is_damaged());
+    let why = |one: &Database| one.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    damaged.map(|one| format!("{}{}, found when it was archived", one.name, why(one))).collect()
 }
 
 fn recipients(texts: &[String]) -> Result<Vec<age::x25519::Recipient>, RunError> {

@@ -21,7 +21,7 @@ pub(super) fn known_as(
     id: &ArchiveId,
 ) -> Option<ArchiveId> {
     let near = |other: &ArchiveId| {
-        other != id && other.series().is_none() && other.stamp().duration_since(id.stamp()).abs() <= NAMES_APART
+        other != id && other.series() == id.series() && other.stamp().duration_since(id.stamp()).abs() <= NAMES_APART
     };
     let mut fingerprint = None;
     for target in context.targets {

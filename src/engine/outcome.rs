@@ -36,6 +36,10 @@ pub struct SiteOutcome {
     pub skipped: Vec<Skipped>,
     /// What is wrong with its databases, in words.
     pub damage: Vec<String>,
+    /// Newer backups that cannot be restored or were not understood, in words.
+    pub faults: Vec<String>,
+    /// Databases that were sound in the archive before and are not now.
+    pub worsened: Vec<String>,
     /// The manifest, when an archive was written or was there already.
     pub manifest: Option<Arc<Manifest>>,
     /// What became of pruning, per destination.
@@ -181,6 +185,8 @@ impl SiteOutcome {
             destinations: vec![],
             skipped: vec![],
             damage: vec![],
+            faults: vec![],
+            worsened: vec![],
             manifest: None,
             pruned: vec![],
         }
@@ -212,7 +218,7 @@ impl SiteOutcome {
             SiteResult::Archived | SiteResult::AlreadyArchived => {
                 let missed = self.destinations.iter().any(|one| !one.result.has_archive());
                 let unpruned = self.pruned.iter().any(Pruned::is_failure);
-                if self.manifest.as_ref().is_some_and(|manifest| !manifest.is_good()) {
+                if !self.worsened.is_empty() || !self.faults.is_empty() || self.manifest.as_ref().is_some_and(|manifest| manifest.is_damaged()) {
                     Severity::Damage
                 } else if missed || unpruned || !self.skipped.is_empty() {
                     Severity::Partial
@@ -269,6 +275,9 @@ impl SiteOutcome {
         for damage in &self.damage {
             let message = format!("DAMAGED database in {name}: {damage}");
             events.push(event(EventKind::Damaged, message).with("damage", damage.clone()));
+        }
+        for fault in &self.faults {
+            events.push(event("warning", Level::Error, fault.clone()));
         }
         for skipped in &self.skipped {
             let message = format!("{} is not in the archive: {}", skipped.path, skipped.reason);

@@ -3,7 +3,7 @@
 //! The plan is made per destination by [`crate::retention`]; here lie the facts that it needs from outside: whether
 //! this run's push arrived, and which archives another destination still lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -73,7 +73,9 @@ fn decide(
         Err(error) => return pruned.failures.push(chain(&error)),
     };
     let now = context.clock.now();
-    let candidates = candidates(one, catalog, all, now);
+    let mut candidates = candidates(one, catalog, all, now);
+    let own = context.config.snapshot.kind;
+    candidates.retain(|candidate| own.owns(candidate.id.series()));
     let plan = plan(&candidates, &one.target.settings().retention, now);
     if let Err(refusal) = brakes::check(&plan, &one.target.settings().retention, &Push::Done) {
         pruned.refused = Some(format!("{refusal} (hint: {})", refusal.hint()));
@@ -114,7 +116,38 @@ fn candidates(one: &Inventory<'_>, catalog: &Catalog, all: &[Inventory<'_>], now
             }
         }
     }
+    for (id, database) in sound_copies(catalog, now) {
+        if let Some(candidate) = candidates.get_mut(id) {
+            candidate.sound_copy_of = Some(database);
+        }
+    }
     candidates.into_values().collect()
+}
+
+/// Archives that are not proven as a whole but have the newest sound copy of a database, where no newer archive is proven.
+fn sound_copies(catalog: &Catalog, now: Timestamp) -> BTreeMap<&ArchiveId, String> {
+    let whole = catalog.archives.iter().filter(|(id, stored)| stored.whole && id.stamp() <= now);
+    let mut settled: BTreeSet<(SiteCode, Option<&str>, String)> = BTreeSet::new();
+    let mut proven: BTreeSet<(SiteCode, Option<&str>)> = BTreeSet::new();
+    let mut found = BTreeMap::new();
+    for (id, stored) in whole.rev() {
+        let series = (id.site(), id.series());
+        let manifest = &stored.manifest;
+        if manifest.is_proven() {
+            proven.insert(series);
+        }
+        if proven.contains(&series) {
+            continue;
+        }
+        for database in &manifest.databases {
+            let name = database.name.to_lowercase();
+            let mut files = manifest.databases.iter().filter(|one| one.name.to_lowercase() == name);
+            if files.all(|one| one.verdict.is_proven()) && settled.insert((series.0, series.1, name)) {
+                found.entry(id).or_insert_with(|| database.name.clone());
+            }
+        }
+    }
+    found
 }
 
 fn candidate(stored: &Stored) -> Candidate {
@@ -130,6 +163,7 @@ fn candidate(stored: &Stored) -> Candidate {
         condition,
         pin: stored.pin.as_ref().map(|pin| pin.reason.clone()),
         needed_elsewhere: false,
+        sound_copy_of: None,
         bytes: stored.manifest.bytes,
     }
 }

@@ -4,38 +4,46 @@
 use super::context::Context;
 use super::outcome::SiteOutcome;
 use crate::archive::manifest::{Database, Manifest};
-use crate::catalog::Inventory;
+use crate::archive::verdict::Why;
+use crate::catalog::{self, Inventory};
 use crate::monitor::{Event, EventKind, Level};
+use crate::name::ArchiveId;
 
 /// What has become of a database that was sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Now {
     Damaged,
-    NotVerifiable,
+    Unproven,
     /// No file of it is there, or none that can be recognised.
     Gone,
 }
 
-/// Compares what this run has written with the newest archive before it that was checked, wherever that lies.
-pub(super) fn tell(context: &Context<'_>, held: &[Inventory<'_>], outcome: &SiteOutcome) {
-    let Some(now) = outcome.manifest.as_deref().filter(|_| context.config.archive.check_databases) else { return };
-    let Some(before) = newest_before(held, now) else { return };
+/// Compares what this run has written with the newest archive before it that was checked, wherever that lies. The run
+/// ends with damage where one has become worse.
+pub(super) fn tell(context: &Context<'_>, held: &[Inventory<'_>], outcome: &mut SiteOutcome) {
+    let Some(now) = outcome.manifest.clone().filter(|_| context.config.archive.check_databases) else { return };
+    let Some(before) = newest_before(held, &now.id) else { return };
     for (name, state) in worsened(&before.databases, &now.databases) {
         let id = &before.id;
-        let (level, is) = match state {
-            Now::Damaged => (Level::Error, "is damaged now"),
-            Now::NotVerifiable => (Level::Warn, "cannot be verified now"),
-            Now::Gone => (Level::Warn, "is not found now"),
+        let is = match state {
+            Now::Damaged => "is damaged now",
+            Now::Unproven => "cannot be proven to be sound now",
+            Now::Gone => "is not found now",
         };
-        let message = format!("{name} was sound in {id}, {is}: keep that archive (afterbackup pin {id})");
-        let event = Event::new(EventKind::DatabaseWorsened, message).at(level);
+        let message = format!("{name} was sound in {id} and {is}: {id} is kept until a newer archive is proven sound");
+        let event = Event::new(EventKind::DatabaseWorsened, message).at(Level::Error);
         let event = event.with("archive", now.id.to_string()).with("database", name);
         context.tell(&event.with("sound_in", id.to_string()));
+        outcome.worsened.push(name.to_owned());
     }
 }
 
-fn newest_before<'a>(held: &'a [Inventory<'_>], now: &Manifest) -> Option<&'a Manifest> {
-    let id = &now.id;
+/// The newest archive before `id` whose databases were checked, by what the destinations hold now.
+pub(super) fn newest_checked_before(context: &Context<'_>, id: &ArchiveId) -> Option<Manifest> {
+    newest_before(&catalog::read_all(context.targets, Some(id.site())), id).cloned()
+}
+
+fn newest_before<'a>(held: &'a [Inventory<'_>], id: &ArchiveId) -> Option<&'a Manifest> {
     held.iter()
         .filter_map(|one| one.catalog.as_ref().ok())
         .flat_map(|catalog| catalog.archives.values())
@@ -46,44 +54,26 @@ fn newest_before<'a>(held: &'a [Inventory<'_>], now: &Manifest) -> Option<&'a Ma
         .max_by_key(|other| other.id.stamp())
 }
 
-/// The databases that were sound and are not.
+/// The databases of which every file was sound and not every one is.
 fn worsened<'a>(before: &'a [Database], now: &[Database]) -> Vec<(&'a str, Now)> {
-    let mut found = Vec::new();
-    for one in now {
-        let state = match one.verdict.as_str() {
-            "damaged" => Now::Damaged,
-            "not-verifiable" => Now::NotVerifiable,
-            _ => continue,
-        };
-        let same: Vec<&Database> = before.iter().filter(|old| old.name == one.name).collect();
-        let old = match same.as_slice() {
-            [] => renamed(before, now, &one.name),
-            [first, ..] => same.iter().all(|old| old.verdict == "sound").then_some(*first),
-        };
-        if let Some(old) = old.filter(|old| old.verdict == "sound") {
-            found.push((old.name.as_str(), state));
+    let mut found: Vec<(&str, Now)> = Vec::new();
+    for old in before {
+        let same = |one: &&Database| one.name.eq_ignore_ascii_case(&old.name);
+        let was_sound = before.iter().filter(same).all(|one| one.verdict.is_proven());
+        if !was_sound || found.iter().any(|(name, _)| name.eq_ignore_ascii_case(&old.name)) {
+            continue;
         }
-    }
-    for old in missing(before, now).filter(|old| old.verdict == "sound") {
-        if found.iter().all(|(name, _)| *name != old.name) {
+        let now: Vec<&Database> = now.iter().filter(same).collect();
+        let is_absent = |one: &&Database| matches!(one.why, Some(Why::Gone | Why::Missing));
+        if now.iter().all(is_absent) {
             found.push((&old.name, Now::Gone));
+        } else if now.iter().any(|one| one.verdict.is_damaged()) {
+            found.push((&old.name, Now::Damaged));
+        } else if !now.iter().all(|one| one.verdict.is_proven()) {
+            found.push((&old.name, Now::Unproven));
         }
     }
     found
-}
-
-fn missing<'a>(before: &'a [Database], now: &[Database]) -> impl Iterator<Item = &'a Database> {
-    before.iter().filter(|old| now.iter().all(|one| one.name != old.name))
-}
-
-/// A database whose name cannot be read any more goes by the name of its file.
-fn renamed<'a>(before: &'a [Database], now: &[Database], file: &str) -> Option<&'a Database> {
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    let mut missing = missing(before, now);
-    let first = missing.next()?;
-    let mut others = missing.peekable();
-    let only = others.peek().is_none().then_some(first);
-    std::iter::once(first).chain(others).find(|old| old.name.eq_ignore_ascii_case(stem)).or(only)
 }
 
 #[cfg(test)]
@@ -91,12 +81,9 @@ mod tests {
     use super::*;
 
     fn databases(list: &[(&str, &str)]) -> Vec<Database> {
-        let one = |&(name, verdict): &(&str, &str)| Database {
-            name: name.to_owned(),
-            verdict: verdict.to_owned(),
-            pages: 64,
-            damaged_pages: 0,
-            unpaired: false,
+        let one = |&(name, verdict): &(&str, &str)| match verdict {
+            "gone" => Database::absent(name, Why::Gone),
+            verdict => Database { name: name.to_owned(), verdict: verdict.into(), pages: 64, ..Database::default() },
         };
         list.iter().map(one).collect()
     }
@@ -108,32 +95,24 @@ mod tests {
 
     #[test]
     fn only_what_was_sound_can_worsen() {
-        let sound = [("CM_XYZ", "sound"), ("CM_XYZ_log.ldf", "sound")];
+        // Data file and log.
+        let sound = [("CM_XYZ", "sound"), ("CM_XYZ", "sound-with-notes")];
         check(&sound, &sound, &[]);
-        check(&sound, &[("CM_XYZ", "damaged"), ("CM_XYZ_log.ldf", "sound")], &[("CM_XYZ", Now::Damaged)]);
-        check(&sound, &[("CM_XYZ", "not-verifiable"), ("CM_XYZ_log.ldf", "sound")], &[("CM_XYZ", Now::NotVerifiable)]);
-        check(&sound, &[("CM_XYZ", "not-checked"), ("CM_XYZ_log.ldf", "unheard-of")], &[]);
-        for verdict in ["damaged", "not-verifiable", "not-checked", "unheard-of"] {
-            check(&[("CM_XYZ", verdict)], &[("CM_XYZ", "damaged")], &[]);
+        check(&sound, &[("cm_xyz", "sound")], &[]);
+        check(&sound, &[("CM_XYZ", "sound"), ("CM_XYZ", "damaged")], &[("CM_XYZ", Now::Damaged)]);
+        check(&sound, &[("CM_XYZ", "unproven"), ("CM_XYZ", "sound")], &[("CM_XYZ", Now::Unproven)]);
+        check(&sound, &[("CM_XYZ", "unheard-of")], &[("CM_XYZ", Now::Unproven)]);
+        for verdict in ["damaged", "unproven", "unheard-of"] {
+            check(&[("CM_XYZ", verdict), ("CM_XYZ", "sound")], &[("CM_XYZ", "damaged")], &[]);
         }
         check(&[], &[("CM_XYZ", "damaged")], &[]);
-        check(&sound, &[("SUSDB", "damaged"), ("CM_XYZ", "sound"), ("CM_XYZ_log.ldf", "sound")], &[]);
-        // Two of the same name, one of them bad already: nobody knows which this is.
-        check(&[("CM_XYZ", "sound"), ("CM_XYZ", "damaged")], &[("CM_XYZ", "damaged"), ("CM_XYZ", "sound")], &[]);
+        check(&sound, &[("SUSDB", "damaged"), ("CM_XYZ", "sound")], &[]);
     }
 
     #[test]
-    fn a_database_that_is_gone_is_told() {
+    fn database_that_is_gone_is_told() {
         check(&[("CM_XYZ", "sound")], &[], &[("CM_XYZ", Now::Gone)]);
-        check(&[("CM_XYZ", "damaged"), ("SUSDB", "not-verifiable")], &[], &[]);
-    }
-
-    #[test]
-    fn a_database_that_lost_its_name_is_found_by_its_file() {
-        let before = [("CM_XYZ", "sound"), ("SUSDB", "sound"), ("CM_XYZ_log.ldf", "sound")];
-        let log = ("CM_XYZ_log.ldf", "sound");
-        check(&before, &[("cm_xyz.mdf", "damaged"), ("SUSDB", "sound"), log], &[("CM_XYZ", Now::Damaged)]);
-        check(&before, &[("data.mdf", "damaged"), ("SUSDB", "sound"), log], &[("CM_XYZ", Now::Damaged)]);
-        check(&before, &[("data.mdf", "damaged"), log], &[("CM_XYZ", Now::Gone), ("SUSDB", Now::Gone)]);
+        check(&[("CM_XYZ", "sound")], &[("CM_XYZ", "gone")], &[("CM_XYZ", Now::Gone)]);
+        check(&[("CM_XYZ", "damaged"), ("SUSDB", "unproven"), ("X", "gone")], &[], &[]);
     }
 }

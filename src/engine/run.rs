@@ -75,7 +75,7 @@ pub fn completed(context: &Context<'_>) -> Result<Vec<ArchiveId>, source::Error>
     for snapshot in source::discover(config, context.clock.now())?.snapshots {
         let gathered = guarded(context, &snapshot, |guard| source::gather(&snapshot, log.clone(), guard.let_go()))?;
         let completion = complete::decide(&gathered.evidence, config.quiet, context.clock.now());
-        ids.extend(completion.completed().map(|completed| ArchiveId::new(snapshot.site, completed)));
+        ids.extend(completion.completed().map(|completed| ArchiveId::of_series(snapshot.site, config.kind.series(), completed)));
     }
     Ok(ids)
 }
@@ -112,12 +112,12 @@ fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<Sit
     let State::Complete { completed, by } = completion.state else {
         return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
     };
-    let id = ArchiveId::new(snapshot.site, completed);
+    let id = ArchiveId::of_series(snapshot.site, context.config.snapshot.kind.series(), completed);
     let id = known_as(context, snapshot, &gathered, &id).unwrap_or(id);
     let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by, guard };
     let mut outcome = attempt.archive(&gathered)?;
     let held = catalog::read_all(context.targets, Some(snapshot.site));
-    worsened::tell(context, &held, &outcome);
+    worsened::tell(context, &held, &mut outcome);
     prune::after_run(context, &held, &mut outcome);
     Ok(outcome)
 }

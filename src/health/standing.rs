@@ -88,7 +88,8 @@ impl Standing {
         let state = StateFile::of(config).read().unwrap_or_default();
         let at = context.clock.now();
         let expected = expected(config, &log, &state, at);
-        let destinations = survey(context.targets, Some(&expected).filter(|sites| !sites.is_empty()), at);
+        let wanted = Some(&expected).filter(|sites| !sites.is_empty());
+        let destinations = survey(context.targets, wanted, config.snapshot.kind.series(), at);
         Self::judge(config, expected, destinations, log, state, at)
     }
 

@@ -88,13 +88,18 @@ impl Newest {
     }
 }
 
-/// Looks at all destinations: at these sites, or at all that are there.
+/// Looks at all destinations: at the archives of this series of these sites, or of all that are there.
 #[must_use]
-pub fn survey(targets: &[Target], sites: Option<&BTreeSet<SiteCode>>, now: Timestamp) -> Vec<Surveyed> {
+pub fn survey(
+    targets: &[Target],
+    sites: Option<&BTreeSet<SiteCode>>,
+    series: Option<&str>,
+    now: Timestamp,
+) -> Vec<Surveyed> {
     let one = |target: &Target| Surveyed {
         name: target.name().to_owned(),
         location: target.location(),
-        holdings: target.open().and_then(|destination| look(&**destination, sites, now)),
+        holdings: target.open().and_then(|destination| look(&**destination, sites, series, now)),
     };
     // One that is away takes minutes to say so: they are asked at the same time.
     std::thread::scope(|scope| {
@@ -106,6 +111,7 @@ pub fn survey(targets: &[Target], sites: Option<&BTreeSet<SiteCode>>, now: Times
 fn look(
     destination: &dyn Destination,
     sites: Option<&BTreeSet<SiteCode>>,
+    series: Option<&str>,
     now: Timestamp,
 ) -> Result<BTreeMap<SiteCode, Holding>, destination::Error> {
     let sites = if let Some(sites) = sites {
@@ -114,10 +120,15 @@ fn look(
         let own = |name: &String| name.parse().ok().filter(|site: &SiteCode| site.as_str() == name);
         destination.folders()?.iter().filter_map(own).collect()
     };
-    sites.into_iter().map(|site| Ok((site, look_at_site(destination, site, now)?))).collect()
+    sites.into_iter().map(|site| Ok((site, look_at_site(destination, site, series, now)?))).collect()
 }
 
-fn look_at_site(destination: &dyn Destination, site: SiteCode, now: Timestamp) -> Result<Holding, destination::Error> {
+fn look_at_site(
+    destination: &dyn Destination,
+    site: SiteCode,
+    series: Option<&str>,
+    now: Timestamp,
+) -> Result<Holding, destination::Error> {
     let mut files: BTreeMap<ArchiveId, Entry> = BTreeMap::new();
     let mut manifests = BTreeSet::new();
     for entry in destination.list(site.as_str())? {
@@ -127,8 +138,8 @@ fn look_at_site(destination: &dyn Destination, site: SiteCode, now: Timestamp) -
             Some(StoredFile::Pin(_)) | None => {}
         }
     }
-    // Series of their own are no backups of the site.
-    manifests.retain(|id: &ArchiveId| id.site() == site && id.series().is_none());
+    // What another kind of source makes is no backup of this one.
+    manifests.retain(|id: &ArchiveId| id.site() == site && id.series() == series);
     let mut holding = Holding::default();
     for id in manifests.iter().rev() {
         let Some(file) = files.get(id) else {

@@ -88,7 +88,7 @@ fn render(standing: &Standing, ended: Option<Ended>) -> String {
     let good = content().map(|(labels, content)| (labels, content.good.into()));
     text.metric("afterbackup_newest_archive_good", "Did its databases pass, as far as they could be checked?", good);
     let proven = content().map(|(labels, content)| {
-        let sound = content.databases.iter().filter(|database| database.verdict == "sound");
+        let sound = content.databases.iter().filter(|database| database.verdict.is_proven());
         (labels, i64::try_from(sound.count()).unwrap_or(i64::MAX))
     });
     text.metric("afterbackup_newest_archive_sound_databases", "How many of its database files are sound.", proven);

@@ -133,6 +133,7 @@ mod tests {
                 condition: Condition::Good,
                 pin: None,
                 needed_elsewhere: false,
+                sound_copy_of: None,
                 bytes: 1,
             })
             .collect()

@@ -49,11 +49,12 @@ pub fn is_future(stamp: Timestamp, now: Timestamp) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
-    /// All passed their page checks.
+    /// The site's database is proven to be sound, with its log, and nothing is damaged.
     Good,
-    /// At least one did not.
+    /// Something that must be there is damaged, missing or of another site.
     Damaged,
-    /// None were checked, or there are none. Counts like good, but does not replace the newest proven good one.
+    /// Nothing could be proven: checks are off, or the database has no checksums. Counts like good, but does not replace
+    /// the newest proven good one.
     Unknown,
 }
 
@@ -68,6 +69,8 @@ pub struct Candidate {
     pub pin: Option<String>,
     /// Does another destination still need it for catching up?
     pub needed_elsewhere: bool,
+    /// The database of which it is the newest sound copy, although it is not proven as a whole, and no newer archive is.
+    pub sound_copy_of: Option<String>,
     /// Stored size.
     pub bytes: u64,
 }
@@ -108,6 +111,8 @@ pub enum KeepReason {
     Pinned(String),
     /// Another destination has yet to get it.
     NeededElsewhere,
+    /// It has the newest sound copy of this database.
+    SoundCopy(String),
     /// Its stamp lies in the future.
     Future,
 }
@@ -126,6 +131,7 @@ impl KeepReason {
             Self::Minimum { .. } => "min-archives",
             Self::Pinned(_) => "pinned",
             Self::NeededElsewhere => "needed-elsewhere",
+            Self::SoundCopy(_) => "sound-copy",
             Self::Future => "future",
         }
     }
@@ -146,6 +152,7 @@ impl fmt::Display for KeepReason {
             Self::Pinned(reason) if reason.is_empty() => f.write_str("pinned"),
             Self::Pinned(reason) => write!(f, "pinned: {reason}"),
             Self::NeededElsewhere => f.write_str("another destination still needs it"),
+            Self::SoundCopy(database) => write!(f, "newest sound copy of {database}"),
             Self::Future => f.write_str("dated in the future"),
         }
     }
@@ -419,6 +426,7 @@ impl Serialize for Plan {
 ///     condition: Condition::Good,
 ///     pin: None,
 ///     needed_elsewhere: false,
+///     sound_copy_of: None,
 ///     bytes: 1 << 30,
 /// });
 /// let plan = plan(&archives, &Policy { last: 2, ..Policy::without_rules() }, "2026-11-22T12:00:00Z".parse().unwrap());
@@ -471,6 +479,7 @@ fn plan_group(group: &[&Candidate], policy: &Policy, now: Timestamp) -> Vec<Deci
             if candidate.needed_elsewhere {
                 reasons.push(KeepReason::NeededElsewhere);
             }
+            reasons.extend(candidate.sound_copy_of.iter().cloned().map(KeepReason::SoundCopy));
             let action = if reasons.is_empty() {
                 let damaged = candidate.condition == Condition::Damaged;
                 let counted = if damaged { &among_all } else { &among_undamaged };
@@ -613,7 +622,7 @@ mod tests {
     use crate::retention::brakes;
 
     fn candidate(id: &str, condition: Condition) -> Candidate {
-        Candidate { id: id.parse().unwrap(), condition, pin: None, needed_elsewhere: false, bytes: 1 << 30 }
+        Candidate { id: id.parse().unwrap(), condition, pin: None, needed_elsewhere: false, sound_copy_of: None, bytes: 1 << 30 }
     }
 
     fn good(stamps: &[&str]) -> Vec<Candidate> {
@@ -922,7 +931,7 @@ mod tests {
         ) -> Candidate {
             let id = ArchiveId::new(site.parse().unwrap(), Timestamp::from_second(NOW - age).unwrap());
             let id = match series { None => id, Some(series) => id.in_series(series).unwrap() };
-            Candidate { id, condition, pin: pinned.then(|| "kept".to_owned()), needed_elsewhere, bytes: 1 }
+            Candidate { id, condition, pin: pinned.then(|| "kept".to_owned()), needed_elsewhere, sound_copy_of: None, bytes: 1 }
         }
     }
 

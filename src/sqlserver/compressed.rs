@@ -1,6 +1,7 @@
 //! Compressed backups (`MSSQLBAK`): runs of chunks between plain blocks. The chunks' checksums are of their compressed
 //! bytes, so nothing is unpacked.
 
+use super::backup::Collector;
 use super::bytes::{Window, u16_at, u32_at};
 use super::checksum::{SECTOR, chunk_checksum};
 use super::mtf::descriptor_fits;
@@ -9,13 +10,13 @@ use super::report::{BlockCounts, Facts, Findings, Kind, Obstacle, Problem, Repor
 /// What such a file begins with.
 pub(super) const MAGIC: &[u8; 8] = b"MSSQLBAK";
 /// Where the first run begins.
-const FIRST_RUN: u64 = 0x1e0;
+pub(super) const FIRST_RUN: usize = 0x1e0;
 /// Bytes of a chunk's header.
-const CHUNK: usize = 28;
+pub(super) const CHUNK: usize = 28;
 /// First byte of a chunk.
-const CHUNK_MARK: u8 = 0x21;
+pub(super) const CHUNK_MARK: u8 = 0x21;
 /// First bytes of what ends a run.
-const RUN_ENDS: [u8; 2] = [0x2c, 0x24];
+pub(super) const RUN_ENDS: [u8; 2] = [0x2c, 0x24];
 /// Plain blocks of a complete backup.
 const PLAIN_BLOCKS: u64 = 3;
 /// A plain block begins at most so many bytes after a run.
@@ -31,7 +32,13 @@ pub(super) struct CompressedChecker {
     counts: BlockCounts,
     errors: Findings,
     warnings: Findings,
+    headers: Collector,
+    /// Chunks of the present run that were looked into for headers.
+    looked_into: u8,
 }
+
+/// So many chunks at the beginning of a run are looked into for headers.
+const HEADER_CHUNKS: u8 = 3;
 
 /// What comes next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +64,8 @@ impl CompressedChecker {
         while !input.is_empty() {
             let taken = match self.phase {
                 Phase::Head => {
-                    let taken = self.window.skip(&mut input, FIRST_RUN - self.offset);
-                    if self.offset + taken == FIRST_RUN {
+                    let taken = self.window.skip(&mut input, FIRST_RUN as u64 - self.offset);
+                    if self.offset + taken == FIRST_RUN as u64 {
                         self.phase = Phase::Run;
                     }
                     taken
@@ -102,6 +109,10 @@ impl CompressedChecker {
         let length = usize::from(u16_at(self.window.fill(input, CHUNK)?, 2));
         let chunk = self.window.fill(input, CHUNK + length)?;
         let (stored, computed) = (u32_at(chunk, 24), chunk_checksum(chunk.get(CHUNK..).unwrap_or_default()));
+        if self.plain_blocks < 2 && self.looked_into < HEADER_CHUNKS && !self.headers.is_enough() {
+            self.looked_into += 1;
+            self.headers.chunk(chunk);
+        }
         self.window.consume(input, CHUNK + length);
         self.counts.chunks += 1;
         if stored != computed {
@@ -128,6 +139,7 @@ impl CompressedChecker {
             }
             self.counts.headers += 1;
             self.plain_blocks += 1;
+            self.looked_into = 0;
             let left = size - SECTOR as u64;
             self.phase = if left == 0 { Phase::Run } else { Phase::Plain { left } };
             self.window.consume(input, SECTOR);
@@ -160,11 +172,14 @@ impl CompressedChecker {
             Phase::Unknown => Verdict::NotVerifiable { why: Obstacle::UnknownLayout },
             _ => Verdict::Sound,
         };
+        let headers = self.headers.finish();
+        let database = headers.as_ref().and_then(|headers| Some(headers.sets.first()?.database.clone()));
         let report = Report {
             kind: Kind::CompressedBackup,
             bytes,
-            facts: Some(Facts::default()),
+            facts: Some(Facts { database, ..Facts::default() }),
             blocks: self.counts,
+            backup: headers,
             ..Report::default()
         };
         report.conclude(self.errors, self.warnings, otherwise)

@@ -21,12 +21,14 @@
 //! them; databases without checksums are not called sound. The checksums prove that the bytes are those that were
 //! written, not that the database is logically consistent.
 
+mod backup;
 mod blocks;
 mod boot;
 mod bytes;
 mod checksum;
 mod compressed;
 mod data;
+mod file_list;
 mod header;
 mod log;
 mod mtf;
@@ -34,6 +36,7 @@ mod page;
 mod pair;
 mod report;
 mod trail;
+mod unpack;
 mod value;
 mod wholesale;
 
@@ -47,9 +50,10 @@ mod tests;
 
 #[doc(hidden)]
 pub use checksum::page_checksum;
-pub use pair::{PairFinding, Rule, Severity, pair};
+pub use backup::{BackupFacts, BackupSet, BackupType, HEAD, HeaderError, backup_header};
+pub use pair::{PairFinding, Present, Rule, Severity, pair};
 pub use report::{
-    BlockCounts, Facts, Finding, Kind, LISTED, Obstacle, PageCounts, PageVerify, Problem, Report, Verdict,
+    BlockCounts, Facts, Filling, Finding, Kind, LISTED, Obstacle, PageCounts, PageVerify, Problem, Report, Verdict,
 };
 pub use value::{Guid, Lsn, ValueError};
 
@@ -80,7 +84,7 @@ enum State {
     Log(Box<LogChecker>),
     Backup(Box<BackupChecker>),
     Compressed(Box<CompressedChecker>),
-    Other,
+    Other(Filling),
 }
 
 impl Checker {
@@ -118,7 +122,8 @@ impl Checker {
             State::Log(checker) => checker.finish(self.bytes),
             State::Backup(checker) => checker.finish(self.bytes),
             State::Compressed(checker) => checker.finish(self.bytes),
-            State::Undecided | State::Other => Report { bytes: self.bytes, ..Report::default() },
+            State::Other(filling) => Report { bytes: self.bytes, filling, ..Report::default() },
+            State::Undecided => Report { bytes: self.bytes, ..Report::default() },
         }
     }
 }
@@ -130,7 +135,8 @@ impl State {
             Self::Log(checker) => checker.update(bytes),
             Self::Backup(checker) => checker.update(bytes),
             Self::Compressed(checker) => checker.update(bytes),
-            Self::Undecided | Self::Other => {}
+            Self::Other(filling) => *filling = filling.with(bytes),
+            Self::Undecided => {}
         }
     }
 }
@@ -161,7 +167,7 @@ fn decide(head: &[u8]) -> State {
         true if map_fits && !page::check(head.get(..PAGE).unwrap_or_default(), &first).is_intact() => data(map.file),
         true => data(first.file),
         false if map_fits => data(map.file),
-        false => State::Other,
+        false => State::Other(Filling::default()),
     }
 }
 

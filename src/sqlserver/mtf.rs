@@ -3,6 +3,7 @@
 //! The headers carry their own sums, so the chain itself is checked; pages and log blocks in the streams carry theirs;
 //! and with `BACKUP … WITH CHECKSUM` a `CSUM` stream follows each stream of data.
 
+use super::backup::{Collector, SET_BYTES, STREAM_BYTES};
 use super::blocks::{BlockHeader, BlockState};
 use super::boot::{Boot, version_name};
 use super::bytes::{Window, u16_at, u32_at, u64_at};
@@ -31,6 +32,11 @@ pub(super) fn descriptor_fits(header: &[u8]) -> bool {
     header.get(..50).is_some_and(|summed| header_sum(summed) == u16_at(header, 50))
 }
 
+/// Whether a descriptor's header begins here.
+pub(super) fn is_descriptor(header: &[u8]) -> bool {
+    DESCRIPTORS.iter().any(|known| header.starts_with(known.as_slice()))
+}
+
 /// Checks a backup while it streams past.
 #[derive(Debug, Default)]
 pub(super) struct BackupChecker {
@@ -51,6 +57,7 @@ struct Backup {
     sets: u64,
     boot: Option<Boot>,
     header: Option<FileHeader>,
+    headers: Collector,
     pages: PageCounts,
     user_pages: UserPages,
     counts: BlockCounts,
@@ -105,6 +112,9 @@ impl BackupChecker {
             let taken = match backup.phase {
                 Phase::Descriptor => {
                     let Some(header) = self.window.fill(&mut input, DESCRIPTOR) else { return };
+                    let length = usize::from(u16_at(header, 8));
+                    let need = if header.starts_with(b"SSET") { length.clamp(DESCRIPTOR, SET_BYTES) } else { DESCRIPTOR };
+                    let Some(header) = self.window.fill(&mut input, need) else { return };
                     backup.descriptor(header);
                     0
                 }
@@ -194,6 +204,7 @@ impl Backup {
         };
         self.counts.headers += 1;
         self.last_descriptor = **id;
+        self.headers.block(**id, header);
         match *id {
             b"SSET" => self.open_set = true,
             b"ESET" => {
@@ -237,6 +248,13 @@ impl Backup {
         let data = matches!(&stream.id, b"MQDA" | b"MQTL");
         let need = match &stream.id {
             b"CSUM" => left.min(4),
+            b"RAID" | b"MQCI" if !stream.summed && stream.at_start && stream.left <= STREAM_BYTES => {
+                let content = window.fill(input, left)?;
+                self.headers.stream(stream.id, content);
+                self.stream.at_start = false;
+                self.stream.left = 0;
+                return Some(left);
+            }
             _ if !data && !stream.summed => {
                 let taken = usize::try_from(window.skip(input, stream.left)).unwrap_or(0);
                 self.stream.left -= taken as u64;
@@ -402,6 +420,8 @@ impl Backup {
         if let Some(header) = &self.header {
             header.add_to(&mut facts);
         }
+        let headers = std::mem::take(&mut self.headers).finish();
+        facts.database = headers.as_ref().and_then(|headers| Some(headers.sets.first()?.database.clone()));
         if let Some(boot) = &self.boot {
             boot.add_to(&mut facts);
             if version_name(boot.version).is_none() {
@@ -427,6 +447,7 @@ impl Backup {
             facts: Some(facts),
             pages: self.pages,
             blocks: self.counts,
+            backup: headers,
             ..Report::default()
         };
         report.conclude(self.errors, self.warnings, otherwise)

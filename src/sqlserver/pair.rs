@@ -56,6 +56,8 @@ pub enum Rule {
     CleanShutdown,
     /// Pages in use are there.
     LostPages,
+    /// Every file that the database names is there.
+    Missing,
     /// Any rule of a later version of this program.
     #[serde(other)]
     Other,
@@ -63,15 +65,24 @@ pub enum Rule {
 
 type File<'a> = (&'a Path, &'a Report);
 
+/// Which files of a database must be among those that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Present {
+    /// Whichever the caller happened to have: one that is not here is worth a note.
+    Some,
+    /// All of them: a log or data file that is not here is damage, and so is a log that cannot be compared.
+    All,
+}
+
 /// Compares all files of a snapshot; nothing found means that they belong together.
 #[must_use]
-pub fn pair<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Report)>) -> Vec<PairFinding> {
+pub fn pair<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Report)>, present: Present) -> Vec<PairFinding> {
     let files: Vec<File<'a>> = files.into_iter().collect();
     let of = |wanted: fn(&Report) -> bool| files.iter().copied().filter(|file| wanted(file.1)).collect::<Vec<_>>();
     let primaries = of(|report| report.kind == Kind::Data && facts(report).file_id == Some(1));
     let others = of(|report| report.kind == Kind::Data && facts(report).file_id != Some(1));
     let logs = of(|report| report.kind == Kind::Log);
-    let mut pairing = Pairing::default();
+    let mut pairing = Pairing { present, findings: Vec::new() };
     for &primary in &primaries {
         pairing.database(primary, &primaries, &others, &logs);
     }
@@ -102,8 +113,9 @@ fn facts(report: &Report) -> &Facts {
     report.facts.as_ref().unwrap_or(NONE)
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pairing {
+    present: Present,
     findings: Vec<PairFinding>,
 }
 
@@ -118,7 +130,7 @@ impl Pairing {
         let Some(binding) = about.binding_id else {
             let text =
                 format!("database {name}: its file header could not be read, so its other files were not compared");
-            return self.add(Severity::NotChecked, Rule::Binding, primary.0, None, text);
+            return self.add(self.unless_all(Severity::NotChecked), Rule::Binding, primary.0, None, text);
         };
         let own = |files: &[File<'_>]| -> Vec<usize> {
             let is_own = |at: &usize| files.get(*at).is_some_and(|file| facts(file.1).binding_id == Some(binding));
@@ -129,6 +141,7 @@ impl Pairing {
         for &file in &data {
             self.further_data_file(primary, file);
         }
+        self.further_files(primary, name, &data);
         if own_logs.is_empty() {
             // The logs of other databases here say nothing of this one.
             let binding_of = |file: &File<'_>| facts(file.1).binding_id;
@@ -137,15 +150,16 @@ impl Pairing {
             let unreadable = free.iter().any(|log| binding_of(log).is_none());
             let (severity, text) = match (free.is_empty(), about.clean_shutdown) {
                 (false, _) if unreadable => (
-                    Severity::NotChecked,
+                    self.unless_all(Severity::NotChecked),
                     format!("database {name}: the file header of a log could not be read, so it was not compared"),
                 ),
                 (false, _) => (Severity::Damage, format!("database {name}: none of the log files here belongs to it")),
                 (true, Some(false)) => (
-                    Severity::Warning,
+                    self.unless_all(Severity::Warning),
                     format!("database {name} was not shut down cleanly and its log file is not here"),
                 ),
-                (true, _) => return,
+                (true, _) if self.present == Present::Some => return,
+                (true, _) => (Severity::Damage, format!("database {name}: its log file is not here")),
             };
             return self.add(severity, Rule::Binding, primary.0, None, text);
         }
@@ -153,6 +167,23 @@ impl Pairing {
         self.write_ahead(primary, name, &data, &own_logs);
         for &log in &own_logs {
             self.file_list(primary, name, log);
+        }
+    }
+
+    fn unless_all(&self, otherwise: Severity) -> Severity {
+        match self.present {
+            Present::All => Severity::Damage,
+            Present::Some => otherwise,
+        }
+    }
+
+    /// The data files that the first one names must be here.
+    fn further_files(&mut self, primary: File<'_>, name: &str, data: &[File<'_>]) {
+        for listed in &primary.1.evidence.further_files {
+            if data.iter().all(|file| facts(file.1).file_id != Some(listed.id)) {
+                let text = format!("database {name}: its data file {} (number {}) is not here", listed.name, listed.id);
+                self.add(self.unless_all(Severity::Warning), Rule::Missing, primary.0, None, text);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::BackupFacts;
 use super::value::{Guid, Lsn};
 
 /// Findings and warnings are listed up to this many; beyond it they are only counted.
@@ -36,9 +37,51 @@ pub struct Report {
     pub warnings: Vec<Finding>,
     /// How many there are.
     pub warnings_total: u64,
+    /// What the headers of a backup say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupFacts>,
+    /// For files of no kind of SQL Server: what they are filled with.
+    #[serde(skip)]
+    pub filling: Filling,
     /// What only the comparison with the other files of the database needs; not stored.
     #[serde(skip)]
     pub(super) evidence: Evidence,
+}
+
+/// What a file of no kind of SQL Server is filled with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Filling {
+    /// It has no bytes.
+    #[default]
+    Empty,
+    /// All its bytes are this one.
+    One(u8),
+    /// Anything else.
+    Mixed,
+}
+
+impl Filling {
+    /// With these bytes behind it. Costs nothing once two bytes differed.
+    pub(super) fn with(self, bytes: &[u8]) -> Self {
+        let Some(&first) = bytes.first() else { return self };
+        let all = |byte: u8| bytes.iter().all(|other| *other == byte);
+        match self {
+            Self::Empty if all(first) => Self::One(first),
+            Self::One(byte) if all(byte) => self,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+impl fmt::Display for Filling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("it is empty"),
+            Self::One(0) => f.write_str("it holds only zeros"),
+            Self::One(byte) => write!(f, "it holds only bytes of the value {byte:#04x}"),
+            Self::Mixed => f.write_str("it begins like no file of SQL Server"),
+        }
+    }
 }
 
 /// What a file is, by its content.
@@ -289,6 +332,8 @@ pub(super) struct Evidence {
     pub(super) file_list: Vec<Vec<u8>>,
     /// More of them were seen than kept.
     pub(super) file_list_cut: bool,
+    /// Data files besides the first that it names.
+    pub(super) further_files: Vec<super::file_list::ListedFile>,
     /// Where blocks of the log begin.
     pub(super) trails: Option<super::trail::Trails>,
 }
@@ -349,6 +394,28 @@ impl Report {
         self.verdict == Verdict::Damaged
     }
 
+    /// How many pages and blocks are damaged; 0 where the file is not.
+    #[must_use]
+    pub fn damaged_count(&self) -> u64 {
+        let (pages, blocks) = (&self.pages, &self.blocks);
+        let lost = self.findings.iter().any(|finding| finding.problem == Problem::LostPage);
+        // Most pages of an encrypted database differ from their checksums, too: that is no damage.
+        match self.verdict {
+            Verdict::Damaged => {
+                let lost = if lost { pages.lost } else { 0 };
+                let pages = pages.mismatched + pages.torn + pages.inconsistent + lost;
+                pages + blocks.log_blocks_damaged + blocks.chunks_damaged
+            }
+            _ => 0,
+        }
+    }
+
+    /// What is worth a note wherever the file is listed, though it is no damage.
+    pub fn notes(&self) -> impl Iterator<Item = &Finding> {
+        use Problem::{Longer, LostPage, SystemPage, Truncated};
+        self.warnings.iter().filter(|one| matches!(one.problem, LostPage | Longer | SystemPage | Truncated))
+    }
+
     /// Pages with damage, the first [`LISTED`].
     pub fn damaged_pages(&self) -> impl Iterator<Item = u64> {
         self.findings.iter().filter_map(|finding| finding.page)
@@ -373,8 +440,8 @@ impl fmt::Display for Report {
             Verdict::NotSqlServer => f.write_str("not a SQL Server file"),
             Verdict::NotVerifiable { why } => write!(f, "not verifiable: {why}"),
             Verdict::Damaged => {
-                let counts = &self.pages;
-                let damaged = counts.mismatched + counts.torn + counts.inconsistent;
+                let damaged = self.damaged_count();
+                let lost = self.findings.iter().find(|finding| finding.problem == Problem::LostPage);
                 let mut pages: Vec<u64> = self.damaged_pages().collect();
                 pages.dedup();
                 match (pages.is_empty(), self.findings.first()) {
@@ -384,6 +451,10 @@ impl fmt::Display for Report {
                             0 | 1 => Ok(()),
                             total => write!(f, " (and {} more)", total - 1),
                         }
+                    }
+                    (false, _) if lost.is_some() => {
+                        let text = lost.map_or("", |lost| lost.text.as_str());
+                        write!(f, "DAMAGED {damaged} of {} ({text})", self.size())
                     }
                     (false, _) => {
                         let listed = pages.len() as u64;

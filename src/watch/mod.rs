@@ -182,8 +182,9 @@ impl<'a> Watcher<'a> {
 
     /// Of all destinations that answer, by the names that lie there; `None` if none does.
     fn archives(&self, site: SiteCode) -> Option<BTreeSet<ArchiveId>> {
+        let series = self.context.config.snapshot.kind.series();
         let manifest = |name: &str| match StoredFile::parse(name) {
-            Some(StoredFile::Manifest(id)) if id.site() == site && id.series().is_none() => Some(id),
+            Some(StoredFile::Manifest(id)) if id.site() == site && id.series() == series => Some(id),
             _ => None,
         };
         let lists = self.context.targets.iter().filter_map(|one| one.open().ok()?.list(site.as_str()).ok());

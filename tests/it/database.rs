@@ -62,7 +62,7 @@ fn sound_database_is_said_everywhere() {
     assert_eq!(databases.len(), 2, "{databases:?}");
     assert_eq!(
         databases[0],
-        serde_json::json!({"name": "CM_P01", "verdict": "sound", "pages": 64, "damaged_pages": 0})
+        serde_json::json!({"name": "CM_XYZ", "verdict": "sound", "pages": 64, "damaged_pages": 0})
     );
     assert_eq!(databases[1]["name"], "CM_XYZ_log.ldf");
     assert_eq!(databases[1]["verdict"], "sound");
@@ -84,7 +84,7 @@ fn index_has_the_facts() {
     let found = entry(&scene, "CM_XYZ.mdf");
     assert_eq!((&found["kind"], &found["verdict"]["result"]), (&"data".into(), &"sound".into()), "{found}");
     let facts = &found["facts"];
-    assert_eq!(facts["database"], "CM_P01");
+    assert_eq!(facts["database"], "CM_XYZ");
     assert_eq!(facts["version"], "2019");
     assert_eq!(facts["page_verify"], "checksum");
     assert_eq!(facts["clean_shutdown"], true);
@@ -232,16 +232,16 @@ fn database_that_was_sound_in_the_archive_before_is_told_loudly() {
     assert_eq!(event["level"], "error");
     assert_eq!(
         event["message"],
-        format!("CM_P01 was sound in {ID}, is damaged now: keep that archive (afterbackup pin {ID})")
+        format!("CM_XYZ was sound in {ID}, is damaged now: keep that archive (afterbackup pin {ID})")
     );
-    assert_eq!((&event["database"], &event["sound_in"]), (&"CM_P01".into(), &ID.into()));
+    assert_eq!((&event["database"], &event["sound_in"]), (&"CM_XYZ".into(), &ID.into()));
     // It is no news any more.
     assert!(worsened(&next(&scene, 2, &damaged(&[20]), 6)).is_empty());
     assert!(worsened(&next(&scene, 3, &data(), 0)).is_empty());
     // Its name lies in page 9.
     let told = worsened(&next(&scene, 4, &damaged(&[9]), 6));
     assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["database"], "CM_P01");
+    assert_eq!(told[0]["database"], "CM_XYZ");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn database_that_is_not_what_it_was_is_told() {
     assert!(worsened(&next(&scene, 0, &data(), 0)).is_empty());
     let told = worsened(&next(&scene, 1, &Data { status: 0x4000_0008, ..Data::default() }.build(), 0));
     let [event] = told.as_slice() else { panic!("{told:?}") };
-    assert_eq!((&event["level"], &event["database"]), (&"warn".into(), &"CM_P01".into()));
+    assert_eq!((&event["level"], &event["database"]), (&"warn".into(), &"CM_XYZ".into()));
     assert!(event["message"].as_str().unwrap().contains("cannot be verified now"), "{event}");
     assert!(worsened(&next(&scene, 2, &data(), 0)).is_empty());
     // Overwritten from end to end it is no file of SQL Server any more.
@@ -317,7 +317,7 @@ fn check_db_on_sound_files() {
     let backup = Backup::of(&data(), true).bytes;
     let scene = files(&[("a.mdf", &data()), ("a.ldf", &log(0, TODAY)), ("a.bak", &backup)]);
     let output = check_db(&scene, &["a.mdf", "a.ldf", "a.bak"]).exits(0);
-    for words in ["CM_P01", "2019", "ok 64 pages", "log blocks", "backup"] {
+    for words in ["CM_XYZ", "2019", "ok 64 pages", "log blocks", "backup"] {
         assert!(output.stdout.contains(words), "{words}\n{output}");
     }
     let names: Vec<&str> = output.stdout.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
@@ -368,7 +368,7 @@ fn check_db_for_programs() {
     let (damaged, backup) = (of("a.mdf"), of("b.bak"));
     assert_eq!((&damaged["kind"], &damaged["verdict"]["result"]), (&"data".into(), &"damaged".into()));
     assert_eq!(damaged["findings"][0]["page"], 20);
-    assert_eq!(damaged["facts"]["database"], "CM_P01");
+    assert_eq!(damaged["facts"]["database"], "CM_XYZ");
     assert_eq!((&backup["kind"], &backup["verdict"]["result"]), (&"backup".into(), &"sound".into()));
     assert_eq!(of("c.txt")["verdict"]["result"], "not-sql-server");
     assert!(of("none.mdf")["error"].is_string());

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use clap::CommandFactory;
 
+use crate::synthetic::{Data, log};
+
 /// The help of all commands, one after the other.
 #[test]
 fn command_reference_is_the_reviewed_one() {
@@ -55,7 +57,8 @@ fn site() -> tempfile::TempDir {
     fs::create_dir_all(snapshot.join("SiteServer")).unwrap();
     fs::write(snapshot.join("SiteServer/a.ini"), "a").unwrap();
     fs::create_dir(snapshot.join("SiteDBServer")).unwrap();
-    fs::write(snapshot.join("SiteDBServer/CM_XYZ.mdf"), "m").unwrap();
+    fs::write(snapshot.join("SiteDBServer/CM_XYZ.mdf"), Data::default().build()).unwrap();
+    fs::write(snapshot.join("SiteDBServer/CM_XYZ_log.ldf"), log(0, 26)).unwrap();
     fs::write(snapshot.join("BackupDocument.xml"), "<x/>").unwrap();
     fs::create_dir(folder.path().join("vault")).unwrap();
     let config = "lock-file = 'lock'\n[snapshot]\npath = 'E'\nquiet = '0s'\n\

@@ -171,7 +171,7 @@ fn raw_fetch_that_is_killed_leaves_no_half_archive() {
 fn prune_that_is_killed_leaves_nothing_half_and_the_next_one_completes() {
     const ARCHIVES: i64 = if cfg!(windows) { 20 } else { 60 };
     let mut scene = Scene::bare();
-    scene.file("SiteDBServer/CM_XYZ.mdf", &noise(1, 20_000));
+    scene.database();
     scene.file("SiteServer/x", b"x");
     scene.section("[retention]\nlast = 1000");
     for day in 0..ARCHIVES {

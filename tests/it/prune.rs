@@ -5,12 +5,12 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 
-use crate::harness::{COMPLETED, Scene, at, copy_tree, noise, touch};
+use crate::harness::{COMPLETED, Scene, at, copy_tree, touch};
 
 /// A scene with archives of so many days in a row, the first completed at [`COMPLETED`], and `last = 2`.
 fn archives(days: i64) -> Scene {
     let mut scene = Scene::bare();
-    scene.file("SiteDBServer/CM_XYZ.mdf", &noise(1, 20_000));
+    scene.database();
     scene.file("SiteServer/x", b"x");
     scene.section("[retention]\nlast = 100");
     for day in 0..days {

@@ -9,8 +9,8 @@ use afterbackup::engine::outcome::SiteResult;
 use afterbackup::watch;
 use jiff::SignedDuration;
 
-use crate::harness::{Scene, assert_same_tree, at, names, noise, text, touch, until};
-use crate::synthetic::{Backup, Data};
+use crate::harness::{Scene, assert_same_tree, at, names, noise, touch, until};
+use crate::synthetic::{Backup as SqlBackup, Data, Headers};
 use crate::torn::{Bench, Meddler};
 
 const SERVER: &str = "SQL_01$CM_INST";
@@ -28,6 +28,32 @@ fn file_in(folder: &Path, name: &str) -> PathBuf {
     let (kind, clock) = name.split_once(' ').unwrap();
     let extension = if kind == "LOG" { "trn" } else { "bak" };
     folder.join(kind).join(format!("{SERVER}_CM_XYZ_{kind}_{clock}.{extension}"))
+}
+
+/// `20211122_220000` of a file's name.
+fn clock_of(name: &str) -> Option<String> {
+    let at = name.find("_2021")? + 1;
+    name.get(at..at + 15).map(str::to_owned)
+}
+
+/// Where the log of the database is at this time.
+fn lsn(clock: &str) -> (u32, u32) {
+    let number = |range: std::ops::Range<usize>| clock[range].parse::<u32>().unwrap();
+    (number(4..6) * 31 + number(6..8), 16 + number(9..11) * 600 + number(11..13) * 10)
+}
+
+/// Tells backups apart.
+fn tag(kind: &str, clock: &str) -> u8 {
+    let (day, block) = lsn(clock);
+    u8::try_from((day * 17 + block / 50 + kind.len() as u32 * 5) % 251).unwrap()
+}
+
+/// A sound backup of a small database.
+fn content(name: &str, headers: Headers) -> Vec<u8> {
+    if name.starts_with("LOG") {
+        return SqlBackup::log(headers).bytes;
+    }
+    SqlBackup::with(&Data { pages: 16, ..Data::default() }.build(), true, headers).bytes
 }
 
 /// Backups of site XYZ on disk.
@@ -74,7 +100,38 @@ impl Backups {
     }
 
     fn add(&self, name: &str) {
-        self.write(name, &noise(name.len() as u64, 50_000));
+        self.add_as(name, self.headers(name));
+    }
+
+    /// A backup with these headers.
+    fn add_as(&self, name: &str, headers: Headers) {
+        self.write(name, &content(name, headers));
+    }
+
+    /// What the headers of a backup say that was made at this time, after those that are there.
+    fn headers(&self, name: &str) -> Headers {
+        let (kind, clock) = name.split_once(' ').unwrap();
+        let folder = self.file(name).parent().unwrap().parent().unwrap().to_owned();
+        let before = |kind: &str| {
+            let mut clocks: Vec<String> = names(&folder.join(kind)).iter().filter_map(|name| clock_of(name)).collect();
+            clocks.retain(|other| other.as_str() < &clock[..15]);
+            clocks.into_iter().next_back()
+        };
+        let stripe = clock.get(16..).map_or(1, |stripe| stripe.parse().unwrap());
+        let base = before("FULL").filter(|_| kind == "DIFF");
+        let first = before("LOG").filter(|_| kind == "LOG").map(|clock| lsn(&clock));
+        Headers {
+            media_set: tag(kind, clock),
+            set: tag(kind, clock),
+            families: if clock.len() > 15 { 3 } else { 1 },
+            family: stripe,
+            first: if kind == "LOG" { first.unwrap_or((1, 16)) } else { lsn(clock) },
+            last: (lsn(clock).0, lsn(clock).1 + 1 - u32::from(kind == "LOG")),
+            checkpoint: lsn(clock),
+            base: (kind == "DIFF").then(|| base.as_deref().map_or((1, 1), lsn)),
+            base_set: base.map_or(0, |clock| tag("FULL", &clock)),
+            ..Headers::default()
+        }
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
@@ -92,7 +149,7 @@ impl Backups {
 }
 
 /// The archive of [`Backups::new`], named after its differential backup.
-const DIFF_ID: &str = "XYZ-20211122T210100Z";
+const DIFF_ID: &str = "XYZ.SQL-20211122T210100Z";
 
 #[test]
 fn backups_are_archived_shown_verified_and_fetched() {
@@ -143,13 +200,13 @@ fn new_full_or_diff_makes_an_archive_and_a_log_backup_alone_does_not() {
     run();
     backups.add("LOG 20211122_231500");
     run();
-    assert_eq!(backups.archives(), ["XYZ-20211122T210100Z.json"]);
+    assert_eq!(backups.archives(), ["XYZ.SQL-20211122T210100Z.json"]);
     backups.add("DIFF 20211123_220000");
     run();
     backups.scene.run(&["show", "latest", "--files", "**/LOG/*"]).exits(0).says("LOG_20211122_231500");
     backups.add("FULL 20211124_220000");
     run();
-    let archives = ["XYZ-20211122T210100Z.json", "XYZ-20211123T210100Z.json", "XYZ-20211124T210100Z.json"];
+    let archives = ["XYZ.SQL-20211122T210100Z.json", "XYZ.SQL-20211123T210100Z.json", "XYZ.SQL-20211124T210100Z.json"];
     assert_eq!(backups.archives(), archives);
     backups.scene.run(&["show", "latest", "--files", "**/LOG/*"]).exits(0).says_not("LOG_");
 }
@@ -161,7 +218,7 @@ fn log_backup_makes_an_archive_when_it_is_told_to() {
     backups.scene.run(&["run"]).exits(0);
     backups.add("LOG 20211122_231500");
     backups.scene.run(&["run"]).exits(0);
-    assert_eq!(backups.archives(), ["XYZ-20211122T220100Z.json", "XYZ-20211122T221600Z.json"]);
+    assert_eq!(backups.archives(), ["XYZ.SQL-20211122T220100Z.json", "XYZ.SQL-20211122T221600Z.json"]);
 
     let mut backups = Backups::new();
     backups.scene.snapshot_key("log-backups = 'ignore'");
@@ -189,7 +246,7 @@ fn backup_that_is_not_whole_is_not_archived_and_the_reason_is_said() {
     backups.write("DIFF 20211123_220000", b"");
     nothing_new("DIFF_20211123_220000.bak is empty");
     backups.add("DIFF 20211123_220000");
-    backups.scene.run(&["run"]).exits(0).says("XYZ-20211123T210100Z");
+    backups.scene.run(&["run"]).exits(0).says("XYZ.SQL-20211123T210100Z");
 }
 
 #[test]
@@ -211,7 +268,7 @@ fn backup_that_was_just_written_is_taken_after_the_quiet_period() {
     backups.scene.snapshot_key("quiet = '2s'");
     backups.add("FULL 20211121_220000");
     touch(&backups.file("FULL 20211121_220000"), SystemClock.now());
-    backups.scene.run(&["run"]).exits(0).says("Waiting 2s for changes").says("Archived XYZ-");
+    backups.scene.run(&["run"]).exits(0).says("Waiting 2s for changes").says("Archived XYZ.SQL-");
 }
 
 #[test]
@@ -254,7 +311,10 @@ fn every_site_gets_an_archive_and_the_newer_of_two_servers_counts() {
         let folder = backups.scene.path(&format!("E/{server}/CM_{site}/FULL"));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join(format!("{server}_CM_{site}_FULL_{clock}.bak"));
-        fs::write(&file, text(9000)).unwrap();
+        let database = if site == "ABC" { "CM_ABC" } else { "CM_XYZ" };
+        let headers = Headers { database, ..backups.headers(&format!("FULL {clock}")) };
+        let data = Data { pages: 16, name: database, ..Data::default() }.build();
+        fs::write(&file, SqlBackup::with(&data, true, headers).bytes).unwrap();
         touch(&file, finished(clock));
     }
     let output = backups.scene.run(&["--json", "run"]).exits(0);
@@ -263,13 +323,13 @@ fn every_site_gets_an_archive_and_the_newer_of_two_servers_counts() {
     backups.scene.run(&["show", "latest", "--site", "XYZ", "--files"]).exits(0).says_not("OLD_CM").says("DIFF_2021");
     backups.scene.snapshot_key("site = 'ABC'");
     fs::remove_dir_all(backups.scene.path("vault/ABC")).unwrap();
-    backups.scene.run(&["run"]).exits(0).says("ABC-20211120T210100Z").says_not("XYZ-");
+    backups.scene.run(&["run"]).exits(0).says("ABC.SQL-20211120T210100Z").says_not("XYZ.SQL-");
 }
 
 #[test]
 fn damaged_backup_is_archived_and_told() {
     let backups = Backups::none();
-    let mut bytes = Backup::of(&Data::default().build(), true).bytes;
+    let mut bytes = SqlBackup::of(&Data::default().build(), true).bytes;
     backups.write("FULL 20211120_220000", &bytes);
     backups.scene.run(&["run"]).exits(0);
     backups.scene.run(&["list"]).exits(0).says("ok ");
@@ -277,7 +337,7 @@ fn damaged_backup_is_archived_and_told() {
     bytes[middle] ^= 4;
     backups.write("FULL 20211121_220000", &bytes);
     backups.scene.run(&["run"]).exits(6).says("SQL/CM_XYZ/FULL/");
-    backups.scene.run(&["show", "latest-good"]).exits(0).says("XYZ-20211120T210100Z");
+    backups.scene.run(&["show", "latest-good"]).exits(0).says("XYZ.SQL-20211120T210100Z");
 }
 
 #[test]
@@ -320,7 +380,7 @@ fn watcher_archives_each_new_full_or_diff_and_no_log_backup() {
         until("the new one is archived", || backups.archives().len() == 2);
         drop(stop);
     });
-    assert_eq!(backups.archives(), ["XYZ-20211122T210100Z.json", "XYZ-20211123T210100Z.json"]);
+    assert_eq!(backups.archives(), ["XYZ.SQL-20211122T210100Z.json", "XYZ.SQL-20211123T210100Z.json"]);
 }
 
 /// What comes of a run while something happens in the folder of the database: at the first block, in the middle, at the

@@ -170,8 +170,7 @@ const PRUNING: &[&str] = &["manifest-goes", "archive-goes", "pin-goes", "archive
 /// Five archives, of which one is to be kept, and a copy of them.
 fn scene_to_prune() -> (Scene, PathBuf) {
     let mut scene = Scene::bare();
-    scene.file("SiteDBServer/CM_XYZ.mdf", &noise(1, 20_000));
-    scene.file("SiteDBServer/CM_XYZ_log.ldf", &noise(2, 20_000));
+    scene.database();
     scene.file("SiteServer/x", b"x");
     scene.section("[retention]\nlast = 1000");
     for day in 0..5 {

@@ -123,6 +123,26 @@ fn file_header_of(database: u8, file: u16, pages: u32, name: &str) -> Vec<u8> {
     page
 }
 
+/// A page of the rows that name the files of a database: number, type and state of each.
+pub(crate) fn file_list_page(database: u8, files: &[(u16, u8, u8)]) -> Vec<u8> {
+    let rows: Vec<Vec<u8>> = files
+        .iter()
+        .map(|&(file, kind, state)| {
+            let mut row = vec![0; 248];
+            put(&mut row, 0, &[0x30, 0, 248, 0, 1]);
+            put(&mut row, 8, &file.to_le_bytes());
+            put(&mut row, 20, &[kind, state]);
+            put(&mut row, 52, &guid(file as u8 + 10 * database));
+            row.extend([31, 0, 0, 0, 0, 0, 1, 0]);
+            let name: Vec<u8> = format!("CM_XYZ_{file}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+            row.extend(((258 + name.len()) as u16).to_le_bytes());
+            row.extend(name);
+            row
+        })
+        .collect();
+    page(10, 1, 1, 24, &rows)
+}
+
 /// What data file to build.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Data {
@@ -135,6 +155,10 @@ pub(crate) struct Data {
     pub(crate) version: u16,
     /// Sequence number of the log at the checkpoint.
     pub(crate) sequence: u32,
+    /// Name of the database.
+    pub(crate) name: &'static str,
+    /// Does the first file name a data file 3?
+    pub(crate) has_further: bool,
 }
 
 /// Checksums, cleanly shut down.
@@ -144,7 +168,7 @@ pub(crate) const UNCLEAN: u32 = 0x0001_0008;
 
 impl Default for Data {
     fn default() -> Self {
-        Self { database: 0, file: 1, pages: 64, status: CLEAN, version: 904, sequence: SEQUENCE }
+        Self { database: 0, file: 1, pages: 64, status: CLEAN, version: 904, sequence: SEQUENCE, name: "CM_XYZ", has_further: false }
     }
 }
 
@@ -160,13 +184,15 @@ impl Data {
 
     fn page(&self, id: u32) -> Vec<u8> {
         let mut page = match id {
-            0 => return file_header_of(self.database, self.file, self.pages, "CM_P01"),
+            0 => return file_header_of(self.database, self.file, self.pages, self.name),
             1 => self.space_map(id),
             2 => self.allocation_map(id),
             9 if self.file == 1 => page(id, self.file, 13, 99, &[self.boot_record()]),
             10 if self.file == 1 => {
-                let row = [vec![0x30, 0, 8, 0], vec![2, 0, 0, 0], guid(2 + 10 * self.database)].concat();
-                page(id, self.file, 1, 24, &[row])
+                let files = [(1, 0, 0), (2, 1, 0), (3, 0, 0)];
+                let mut page = file_list_page(self.database, &files[..if self.has_further { 3 } else { 2 }]);
+                put(&mut page, 32, &id.to_le_bytes());
+                page
             }
             _ if id.is_multiple_of(8088) => self.space_map(id),
             _ if id.is_multiple_of(511_232) => self.allocation_map(id),
@@ -197,7 +223,7 @@ impl Data {
         put(&mut record, 4, &self.version.to_le_bytes());
         put(&mut record, 6, &self.version.to_le_bytes());
         put(&mut record, 0x24, &self.status.to_le_bytes());
-        let name: Vec<u8> = "CM_P01".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let name: Vec<u8> = self.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
         put(&mut record, 0x34, &[0x20; 256]);
         put(&mut record, 0x34, &name);
         put(&mut record, 0x134, &[name.len() as u8]);
@@ -255,7 +281,7 @@ pub(crate) const VIRTUAL_LOG: usize = 8 * PAGE;
 
 /// A log of four virtual logs: full, full, the newest (filled to its block 72), never used.
 pub(crate) fn log(database: u8, newest: u32) -> Vec<u8> {
-    let mut bytes = file_header_of(database, 2, 33, "CM_P01_log");
+    let mut bytes = file_header_of(database, 2, 33, "CM_XYZ_log");
     for (at, sequence) in [newest - 2, newest - 1, newest, 0].into_iter().enumerate() {
         let parity = match sequence {
             0 => 0,
@@ -355,35 +381,205 @@ impl Backup {
         self.cover(&bytes, 52);
     }
 
-    /// A full backup of the data file.
-    pub(crate) fn of(data: &[u8], with_checksum: bool) -> Self {
-        let mut backup = Self::default();
+    /// A block with more bytes than its common header.
+    fn long_block(&mut self, bytes: &[u8]) {
+        self.cover(bytes, 52);
+    }
+
+    fn begin(&mut self, headers: Headers) {
         let mut tape = descriptor(b"TAPE", 160);
         let writer: Vec<u8> = "Microsoft SQL Server".encode_utf16().flat_map(u16::to_le_bytes).collect();
         put(&mut tape, 94, &writer);
-        backup.cover(&tape, 52);
-        backup.pad();
-        backup.block(b"SFMB");
-        backup.block(b"SSET");
-        backup.pad();
+        self.cover(&tape, 52);
+        self.stream(b"RAID", 0, &headers.raid());
+        self.pad();
+        self.block(b"SFMB");
+        self.set(headers);
+    }
+
+    fn set(&mut self, headers: Headers) {
+        self.long_block(&headers.set());
+        self.pad();
+        self.block(b"MSCI");
+        self.stream(b"MQCI", 0, &headers.info());
+        self.pad();
+    }
+
+    fn end(&mut self) {
+        self.block(b"SFMB");
+        self.block(b"ESET");
+        self.pad();
+        self.block(b"ESET");
+        self.pad();
+        self.block(b"SFMB");
+    }
+
+    /// A full backup of the data file.
+    pub(crate) fn of(data: &[u8], with_checksum: bool) -> Self {
+        Self::with(data, with_checksum, Headers::default())
+    }
+
+    /// A backup of the data file, with these headers.
+    pub(crate) fn with(data: &[u8], with_checksum: bool, headers: Headers) -> Self {
+        let mut backup = Self::default();
+        backup.begin(headers);
         backup.block(b"MSDA");
         backup.stream(b"APAD", 0x80, &[0; 90]);
         backup.summed(b"MQDA", data, with_checksum);
         backup.stream(b"MQDA", 6, &[]);
         backup.pad();
-        backup.block(b"MSTL");
-        let mut log = blocks(0x40, SEQUENCE, 56);
-        log.resize(65_536, 0);
-        backup.summed(b"MQTL", &log, with_checksum);
-        backup.pad();
-        backup.block(b"SFMB");
-        backup.block(b"ESET");
-        backup.pad();
-        backup.block(b"ESET");
-        backup.pad();
-        backup.block(b"SFMB");
+        backup.transaction_log(with_checksum);
+        backup.end();
         backup
     }
+
+    /// A log backup with these headers.
+    pub(crate) fn log(headers: Headers) -> Self {
+        let mut backup = Self::default();
+        backup.begin(headers);
+        backup.transaction_log(true);
+        backup.end();
+        backup
+    }
+
+    fn transaction_log(&mut self, with_checksum: bool) {
+        self.block(b"MSTL");
+        let mut log = blocks(0x40, SEQUENCE, 56);
+        log.resize(65_536, 0);
+        self.summed(b"MQTL", &log, with_checksum);
+        self.pad();
+    }
+}
+
+/// What the headers of a backup are to say. Positions in the log are (virtual log, block).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Headers {
+    /// Tells backups apart: all files of one have the same.
+    pub(crate) media_set: u8,
+    /// What a differential backup names as its base.
+    pub(crate) set: u8,
+    pub(crate) families: u16,
+    pub(crate) family: u16,
+    pub(crate) database: &'static str,
+    pub(crate) first: (u32, u32),
+    pub(crate) last: (u32, u32),
+    pub(crate) checkpoint: (u32, u32),
+    /// The checkpoint of the full of set [`Self::base_set`]: makes it a differential backup.
+    pub(crate) base: Option<(u32, u32)>,
+    pub(crate) base_set: u8,
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self {
+            media_set: 1,
+            set: 1,
+            families: 1,
+            family: 1,
+            database: "CM_XYZ",
+            first: (SEQUENCE, CHECKPOINT),
+            last: (SEQUENCE, 72),
+            checkpoint: (SEQUENCE, CHECKPOINT),
+            base: None,
+            base_set: 1,
+        }
+    }
+}
+
+impl Headers {
+    fn raid(&self) -> Vec<u8> {
+        let mut raid = vec![0; 64];
+        put(&mut raid, 0, &guid(100u8.wrapping_add(self.media_set)));
+        put(&mut raid, 20, &self.families.to_le_bytes());
+        put(&mut raid, 24, &self.family.to_le_bytes());
+        raid
+    }
+
+    fn set(&self) -> Vec<u8> {
+        let mut set = descriptor(b"SSET", 200);
+        put(&mut set, 52, &(if self.base.is_some() { 8_u32 } else { 4 }).to_le_bytes());
+        put(&mut set, 100, &guid(50u8.wrapping_add(self.set)));
+        set
+    }
+
+    fn info(&self) -> Vec<u8> {
+        let lsn = |(sequence, block): (u32, u32)| {
+            [&sequence.to_le_bytes()[..], &block.to_le_bytes()[..], &1_u16.to_le_bytes()[..]].concat()
+        };
+        let mut info = vec![0; 700];
+        put(&mut info, 0, b"SCIN");
+        put(&mut info, 32, &lsn(self.first));
+        put(&mut info, 42, &lsn(self.last));
+        put(&mut info, 52, &lsn(self.checkpoint));
+        if let Some(base) = self.base {
+            put(&mut info, 260, &lsn(base));
+            put(&mut info, 272, &guid(50u8.wrapping_add(self.base_set)));
+        }
+        for (field, at, text) in [(104, 400, self.database), (108, 600, "SQL01")] {
+            let text: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            put(&mut info, field, &(text.len() as u16).to_le_bytes());
+            put(&mut info, field + 2, &(at as u16).to_le_bytes());
+            put(&mut info, at, &text);
+        }
+        put(&mut info, 124, &guid(77));
+        info
+    }
+}
+
+/// Packs as compressed backups are packed, without making it smaller: every byte has a code of eight bits.
+pub(crate) fn pack(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = vec![0x88; 128];
+    packed.resize(256, 0);
+    for pair in bytes.chunks(2) {
+        packed.extend([pair.get(1).copied().unwrap_or(0), pair[0]]);
+    }
+    packed.extend([0; 4]);
+    packed
+}
+
+/// A compressed backup with these headers.
+pub(crate) fn compressed_backup(headers: Headers) -> Vec<u8> {
+    let mut blocks = Backup::default();
+    blocks.begin(headers);
+    let set = blocks.bytes.windows(4).position(|bytes| bytes == b"SSET").unwrap();
+    let mut data = Backup::default();
+    data.block(b"MSDA");
+    data.pad();
+    compressed_of(&[&[&blocks.bytes[..1024]], &[&blocks.bytes[set..], &data.bytes, &lcg(5000)], &[&lcg(700)]])
+}
+
+/// Runs of chunks, with a plain block behind each.
+fn compressed_of(runs: &[&[&[u8]]]) -> Vec<u8> {
+    let mut bytes = vec![0; 0x1e0];
+    put(&mut bytes, 0, b"MSSQLBAK");
+    for run in runs {
+        for plain in *run {
+            let mut plain = plain.to_vec();
+            plain.resize(plain.len().next_multiple_of(512), 0);
+            let mut chunk = chunk(&pack(&plain));
+            chunk[1] = (plain.len() / 512) as u8;
+            bytes.extend(chunk);
+        }
+        bytes.push(0x2c);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes.extend(descriptor(b"SFMB", 512));
+    }
+    bytes
+}
+
+fn chunk(payload: &[u8]) -> Vec<u8> {
+    let sum = payload.chunks(4).fold(0_u32, |sum, bytes| {
+        let mut padded = [0; 4];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        sum.rotate_left(1) ^ u32::from_le_bytes(padded)
+    });
+    let mut chunk = vec![0xff; 28];
+    put(&mut chunk, 0, &[0x21, 0x80]);
+    put(&mut chunk, 2, &(payload.len() as u16).to_le_bytes());
+    put(&mut chunk, 20, &[0; 4]);
+    put(&mut chunk, 24, &sum.to_le_bytes());
+    chunk.extend(payload);
+    chunk
 }
 
 /// A compressed backup whose chunks hold anything: nothing unpacks them.
@@ -391,20 +587,8 @@ pub(crate) fn compressed() -> Vec<u8> {
     let mut bytes = vec![0; 0x1e0];
     put(&mut bytes, 0, b"MSSQLBAK");
     for (chunks, end) in [(1, 0x24), (9, 0x2c), (1, 0x24)] {
-        for chunk in 0..chunks {
-            let payload = lcg(300 + 811 * chunk);
-            let sum = payload.chunks(4).fold(0_u32, |sum, bytes| {
-                let mut padded = [0; 4];
-                padded[..bytes.len()].copy_from_slice(bytes);
-                sum.rotate_left(1) ^ u32::from_le_bytes(padded)
-            });
-            let mut header = vec![0xff; 28];
-            put(&mut header, 0, &[0x21, 0x80]);
-            put(&mut header, 2, &(payload.len() as u16).to_le_bytes());
-            put(&mut header, 20, &[0; 4]);
-            put(&mut header, 24, &sum.to_le_bytes());
-            bytes.extend(header);
-            bytes.extend(payload);
+        for number in 0..chunks {
+            bytes.extend(chunk(&lcg(300 + 811 * number)));
         }
         bytes.push(end);
         bytes.resize(bytes.len().next_multiple_of(512), 0);

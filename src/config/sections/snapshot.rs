@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use crate::config::text::{Key, Kind, Reader, Section, key, paths};
-use crate::name::SiteCode;
+use crate::name::{SQL_SERIES, SiteCode};
 
 /// The keys of this section.
 pub(in crate::config) const KEYS: &[Key] = &[
@@ -76,6 +76,24 @@ pub enum LogBackups {
     Trigger,
     /// Not at all.
     Ignore,
+}
+
+impl SnapshotKind {
+    /// The series that the archives of this kind make; the backup task's are the site's own.
+    #[must_use]
+    pub fn series(self) -> Option<&'static str> {
+        match self {
+            Self::Site => None,
+            Self::SqlBackups => Some(SQL_SERIES),
+        }
+    }
+
+    /// Does a configuration of this kind look after the archives of a series? SQL Server's backups are a history of their
+    /// own.
+    #[must_use]
+    pub fn owns(self, series: Option<&str>) -> bool {
+        (series == Some(SQL_SERIES)) == (self == Self::SqlBackups)
+    }
 }
 
 impl Snapshot {

@@ -101,17 +101,26 @@ impl<'a> BackupName<'a> {
     }
 }
 
-/// The site whose database has this name: `CM_P01`, in any case.
+/// The site whose database has this name: `CM_P01`, of older versions `SMS_P01`, in any case.
 #[must_use]
 pub fn site_of_database(name: &str) -> Option<SiteCode> {
-    let (prefix, code) = name.split_at_checked(3)?;
-    prefix.eq_ignore_ascii_case("CM_").then(|| code.parse().ok()).flatten()
+    let (prefix, code) = name.split_once('_')?;
+    ["CM", "SMS"].iter().any(|own| prefix.eq_ignore_ascii_case(own)).then(|| code.parse().ok()).flatten()
 }
 
 /// What stands before `_WORD` at the end.
 fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let (before, found) = text.split_at_checked(text.len().checked_sub(word.len())?)?;
     found.eq_ignore_ascii_case(word).then(|| before.strip_suffix('_')).flatten()
+}
+
+/// A date and time anywhere in a name, as `20261122_220000`: the maintenance scripts always write it so.
+pub(super) fn date_in(name: &str) -> Option<DateTime> {
+    name.match_indices('_').find_map(|(at, _)| {
+        let date = name.get(at.checked_sub(8)?..at)?;
+        let time = name.get(at + 1..at + 7)?;
+        Some(DateTime::from_parts(parse_date(date)?, parse_time(time)?))
+    })
 }
 
 /// `parse` alone takes a sign as well.

@@ -17,15 +17,17 @@
 //! but was finished after the full belongs to it, too; a log backup too many does no harm, one too few breaks the
 //! chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::name::{BackupKind, BackupName};
+use super::name::BackupKind;
 use crate::config::LogBackups;
+use crate::sqlserver::{BackupFacts, BackupSet, Lsn};
 
 /// A file of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,15 @@ pub struct BackupFile {
     pub bytes: u64,
     /// When it was last written.
     pub modified: Timestamp,
+    /// What its headers say, where they could be read.
+    pub header: Option<Arc<BackupFacts>>,
+}
+
+impl BackupFile {
+    /// The backup in it.
+    fn set(&self) -> Option<&BackupSet> {
+        self.header.as_ref()?.sets.first()
+    }
 }
 
 /// A backup: one file, or several stripes.
@@ -52,11 +63,16 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Why it cannot be restored, as far as names and sizes tell. That the *last* stripe is missing they do not.
+    /// Why it cannot be restored, as far as its headers tell; where they cannot be read, its names and sizes. That the
+    /// *last* stripe is missing names do not tell.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         if let Some(file) = self.files.iter().find(|file| file.bytes == 0) {
             return Some(format!("{} is empty", file.name));
+        }
+        let headers: Option<Vec<_>> = self.files.iter().map(|file| Some((file, file.header.as_deref()?))).collect();
+        if let Some(headers) = headers.filter(|headers| headers.iter().all(|(_, header)| header.families > 0)) {
+            return self.fault_by_headers(&headers);
         }
         let numbers: Vec<u32> = self.files.iter().filter_map(|file| file.stripe).collect();
         match (numbers.len(), self.files.len()) {
@@ -77,10 +93,55 @@ impl Backup {
         })
     }
 
+    fn fault_by_headers(&self, files: &[(&BackupFile, &BackupFacts)]) -> Option<String> {
+        let (first, header) = files.first()?;
+        if let Some((other, _)) = files.iter().find(|(_, other)| other.media_set != header.media_set) {
+            return Some(format!("{} and {} are files of different backups", first.name, other.name));
+        }
+        let all = header.families;
+        let missing = |number: &u16| files.iter().all(|(_, file)| file.family != *number);
+        let missing: Vec<String> = (1..=all).filter(missing).map(|number| number.to_string()).collect();
+        (!missing.is_empty()).then(|| {
+            let have: Vec<&str> = files.iter().map(|(file, _)| file.name.as_str()).collect();
+            let numbers = missing.join(", ");
+            format!("stripe {numbers} of {all} of the {self} is missing: there is only {}", have.join(", "))
+        })
+    }
+
+    /// What the headers of its first file say of it.
+    fn set(&self) -> Option<&BackupSet> {
+        self.files.iter().find_map(BackupFile::set)
+    }
+
+    /// Is a differential backup based on this full? `None` where headers do not tell.
+    fn is_base_of(&self, diff: &Self) -> Option<bool> {
+        let (full, diff) = (self.set()?, diff.set()?);
+        let by_id = full.id == Some(diff.base_set?);
+        Some(by_id && diff.base_lsn.zip(full.checkpoint_lsn).is_none_or(|(base, checkpoint)| base == checkpoint))
+    }
+
     /// When its last file was written.
     #[must_use]
     pub fn finished(&self) -> Timestamp {
         self.files.iter().map(|file| file.modified).max().unwrap_or(Timestamp::MIN)
+    }
+
+    fn first_name(&self) -> &str {
+        self.files.first().map_or("", |file| &file.name)
+    }
+
+    fn first_lsn(&self) -> Option<Lsn> {
+        self.set()?.first_lsn
+    }
+
+    fn last_lsn(&self) -> Option<Lsn> {
+        self.set()?.last_lsn
+    }
+
+    /// Is it of the same database on the same server? Yes where headers do not tell.
+    fn is_of_same_database(&self, other: &Self) -> bool {
+        let guid = |backup: &Self| backup.set().and_then(|set| set.database_guid);
+        guid(self).zip(guid(other)).is_none_or(|(one, other)| one == other)
     }
 
     /// Does it belong to what came after `other`?
@@ -115,6 +176,9 @@ pub struct Unit {
     pub notes: Vec<String>,
     /// What somebody should look at, in words.
     pub warnings: Vec<String>,
+    /// What cannot be restored, or was not understood, although it is newer: the newest state of the database is not in
+    /// the archive.
+    pub faults: Vec<String>,
 }
 
 impl Unit {
@@ -134,6 +198,16 @@ impl Unit {
         self.backups().filter(|backup| self.logs_trigger || !backup.kind.is_log()).flat_map(|backup| &backup.files)
     }
 
+    /// Names the files from this folder on.
+    pub(super) fn place_below(&mut self, folder: &str) {
+        let backups = std::iter::once(&mut self.full).chain(&mut self.diff).chain(&mut self.logs);
+        for file in backups.flat_map(|backup| &mut backup.files) {
+            if let Some(rest) = file.name.strip_prefix(folder) {
+                file.name = rest.trim_start_matches('/').to_owned();
+            }
+        }
+    }
+
     fn backups(&self) -> impl Iterator<Item = &Backup> {
         std::iter::once(&self.full).chain(&self.diff).chain(&self.logs)
     }
@@ -148,47 +222,113 @@ pub(super) struct Rule {
 }
 
 /// A file and what its name says.
-#[derive(Debug)]
-pub(super) struct Listed<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
     pub(super) file: BackupFile,
-    pub(super) name: BackupName<'a>,
+    pub(super) kind: BackupKind,
+    /// When the backup was started, as its name or else the time of the file tells.
+    pub(super) started: DateTime,
+    /// Tells backups apart that were started at the same time.
+    pub(super) group: String,
 }
 
 /// Chooses the unit, or says why there is none.
-pub(super) fn choose(files: Vec<Listed<'_>>, rule: Rule) -> Result<Unit, String> {
-    let backups = group(files);
+pub(super) fn choose(files: Vec<Listed>, rule: Rule) -> Result<Unit, String> {
+    let (mut notes, mut warnings, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let backups = group(files, &mut notes);
     let newest =
         |kind: BackupKind| backups.iter().filter(move |backup| backup.kind == kind).max_by_key(|backup| backup.started);
-    let full = newest(BackupKind::Full);
+    let (mut full, mut diff) = (newest(BackupKind::Full), None);
     let diffs = backups.iter().filter(|backup| backup.kind == BackupKind::Diff);
-    let diff = full.and_then(|full| diffs.filter(|diff| diff.is_after(full)).max_by_key(|diff| diff.started));
+    let newest_diff = diffs.filter(|diff| full.is_some_and(|full| diff.is_after(full))).max_by_key(|diff| diff.started);
+    if let (Some(newest_full), Some(candidate)) = (full, newest_diff) {
+        // Somebody may have made a full in between without COPY_ONLY in its name: what headers say counts.
+        let named = backups.iter().filter(|one| one.kind == BackupKind::Full && one.fault().is_none());
+        match newest_full.is_base_of(candidate) {
+            None | Some(true) => diff = Some(candidate),
+            Some(false) => match named.clone().find(|one| one.is_base_of(candidate) == Some(true)) {
+                Some(base) => (full, diff) = (Some(base), Some(candidate)),
+                None => faults.push(format!(
+                    "the {candidate} ({}) is left out: it is based on another full backup than the {newest_full}, which is not here",
+                    candidate.first_name()
+                )),
+            },
+        }
+    }
     let copy = newest(BackupKind::FullCopyOnly);
     let (full, diff) = match (full, copy) {
         (full, Some(copy)) if diff.or(full).is_none_or(|newest| copy.started > newest.started) => (copy, None),
         (Some(full), _) => (full, diff),
         (None, _) => return Err(no_full(&backups)),
     };
-    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-    if let Some(orphan) = newest(BackupKind::Diff).filter(|newest| diff.is_none() && newest.is_after(full)) {
+    if let Some(orphan) = newest(BackupKind::Diff)
+        .filter(|newest| diff.is_none() && newest.is_after(full) && full.kind == BackupKind::FullCopyOnly)
+    {
         warnings.push(format!("the {orphan} is left out: there is no FULL that it could be based on"));
     }
+    let base = diff.unwrap_or(full);
     let mut logs = Vec::new();
     if rule.logs != LogBackups::Ignore {
-        let after = backups.iter().filter(|backup| backup.kind.is_log() && backup.is_after(full));
-        for log in after {
+        for log in backups.iter().filter(|backup| backup.kind.is_log() && follows(backup, full)) {
             if rule.now.duration_since(log.finished()) < signed(rule.quiet) {
                 notes.push(format!("the {log} is left for the next archive: it may still be written"));
             } else if let Some(fault) = log.fault() {
-                warnings.push(format!("the {log} is left out, and those after it may not follow on: {fault}"));
+                let text = format!("the {log} is left out, and those after it may not follow on: {fault}");
+                let needed = follows(log, base) && log.started > base.started;
+                if needed { faults.push(text) } else { warnings.push(text) }
             } else {
                 logs.push(log.clone());
             }
         }
+        chain(full, base, &mut logs, &mut notes, &mut faults);
     }
     let logs_trigger = rule.logs == LogBackups::Trigger;
     let finished = full.finished().max(diff.map_or(Timestamp::MIN, Backup::finished));
     let settled = rule.now.duration_since(finished) >= signed(rule.quiet);
-    Ok(Unit { full: full.clone(), diff: diff.cloned(), logs, logs_trigger, settled, notes, warnings })
+    Ok(Unit { full: full.clone(), diff: diff.cloned(), logs, logs_trigger, settled, notes, warnings, faults })
+}
+
+/// Does a log backup hold anything that came after `base`? By its headers, and where they cannot be read, by its time.
+fn follows(log: &Backup, base: &Backup) -> bool {
+    match log.last_lsn().zip(base.last_lsn()) {
+        // Of another database, or from before it was made again: positions say nothing.
+        Some((last, base_last)) if log.is_of_same_database(base) => last > base_last || log.is_after(base),
+        _ => log.is_after(base),
+    }
+}
+
+/// Leaves out log backups that cannot be restored, because one before them is missing: as a chain, each begins where the
+/// one before ended. Where positions are not known, nothing is left out.
+fn chain(full: &Backup, base: &Backup, logs: &mut Vec<Backup>, notes: &mut Vec<String>, faults: &mut Vec<String>) {
+    let Some(mut reached) = base.last_lsn().max(full.last_lsn()) else { return };
+    if logs.iter().any(|log| log.first_lsn().is_none() || log.last_lsn().is_none()) {
+        return;
+    }
+    logs.sort_by_key(|log| (log.first_lsn(), log.last_lsn()));
+    let (mut kept, mut broken) = (Vec::new(), None);
+    for log in logs.drain(..) {
+        let (first, last) = (log.first_lsn().unwrap_or_default(), log.last_lsn().unwrap_or_default());
+        if first <= reached {
+            reached = reached.max(last);
+            kept.push(log);
+        } else if log.is_of_same_database(base) {
+            broken.get_or_insert((log, reached, 0)).2 += 1;
+        } else {
+            notes.push(format!("the {log} ({}) is left alone: it does not follow on this full", log.first_name()));
+        }
+    }
+    if let Some((log, reached, count)) = broken {
+        let more = if count > 1 { format!(" and {} after it", count - 1) } else { String::new() };
+        let begins = log.first_lsn().unwrap_or_default();
+        faults.push(format!(
+            "the {log} ({}){more} cannot be restored and is left out: it begins at {begins}, and the backups before it end \
+             at {reached}: a log backup is missing",
+            log.first_name()
+        ));
+    }
+    // In the order in which they are restored.
+    kept.sort_by_key(|log| (log.started, log.last_lsn()));
+    *logs = kept;
 }
 
 fn no_full(backups: &[Backup]) -> String {
@@ -200,18 +340,47 @@ fn no_full(backups: &[Backup]) -> String {
 }
 
 /// Puts stripes together. Oldest first.
-fn group(files: Vec<Listed<'_>>) -> Vec<Backup> {
+fn group(files: Vec<Listed>, notes: &mut Vec<String>) -> Vec<Backup> {
     let mut groups: BTreeMap<(DateTime, &'static str, String), Backup> = BTreeMap::new();
-    for Listed { file, name } in files {
-        let BackupName { kind, started, server, .. } = name;
-        let key = (started, kind.name(), server.to_lowercase());
+    for Listed { file, kind, started, group } in files {
+        let key = (started, kind.name(), group);
         groups.entry(key).or_insert_with(|| Backup { kind, started, files: Vec::new() }).files.push(file);
     }
     let mut backups: Vec<Backup> = groups.into_values().collect();
+    gather_families(&mut backups);
     for backup in &mut backups {
         backup.files.sort_by(|a, b| (a.stripe, &a.name).cmp(&(b.stripe, &b.name)));
+        // Copies, as on a mirror: one is enough.
+        let mut seen = BTreeSet::new();
+        backup.files.retain(|file| {
+            let family = file.header.as_ref().and_then(|header| Some((header.media_set?, header.family)));
+            let is_new = family.is_none_or(|family| seen.insert(family));
+            if !is_new {
+                notes.push(format!("{} is left alone: it is a copy of another file of the same backup", file.name));
+            }
+            is_new
+        });
     }
     backups
+}
+
+/// Files of one backup under names of different backups, by the media set that only they share.
+fn gather_families(backups: &mut Vec<Backup>) {
+    let set_of = |backup: &Backup| {
+        let header = backup.files.first()?.header.as_deref()?;
+        (header.families > 1).then_some(header.media_set?)
+    };
+    for at in 0..backups.len() {
+        let Some(set) = backups.get(at).filter(|backup| backup.fault().is_some()).and_then(&set_of) else { continue };
+        for other in at + 1..backups.len() {
+            let same = backups[other].kind == backups[at].kind && set_of(&backups[other]) == Some(set);
+            if same && backups[other].fault().is_some() {
+                let files = std::mem::take(&mut backups[other].files);
+                backups[at].files.extend(files);
+            }
+        }
+    }
+    backups.retain(|backup| !backup.files.is_empty());
 }
 
 fn signed(duration: Duration) -> SignedDuration {
@@ -222,6 +391,7 @@ fn signed(duration: Duration) -> SignedDuration {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::name::BackupName;
     use super::*;
 
     const QUIET: Duration = Duration::from_mins(2);
@@ -241,8 +411,9 @@ mod tests {
                 || jiff::tz::Offset::constant(1).to_timestamp(name.started).unwrap() + SignedDuration::from_mins(1),
                 |time| time.parse().unwrap(),
             );
-            let stripe = name.stripe;
-            Listed { file: BackupFile { name: format!("{kind}/{full_name}"), stripe, bytes, modified }, name }
+            let file =
+                BackupFile { name: format!("{kind}/{full_name}"), stripe: name.stripe, bytes, modified, header: None };
+            Listed { file, kind: name.kind, started: name.started, group: name.server.to_lowercase() }
         });
         choose(files.collect(), Rule { logs, quiet: QUIET, now: now.parse().unwrap() })
     }
@@ -331,7 +502,7 @@ mod tests {
         ];
         let unit = unit_of(&all, LogBackups::Include, "2026-11-22T22:02:59Z").unwrap();
         assert!(unit.logs.is_empty());
-        let told: Vec<&String> = unit.warnings.iter().chain(&unit.notes).collect();
+        let told: Vec<&String> = unit.faults.iter().chain(&unit.notes).collect();
         assert_eq!(told.len(), 3, "{told:?}");
         for (told, words) in told.iter().zip(["is empty", "stripe 2 of 3", "next archive"]) {
             assert!(told.contains(words), "{told}");

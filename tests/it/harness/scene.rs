@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::output::{Output, normalised_line, program};
 use super::tree::{names, read_only, settle, touch};
+use crate::synthetic::{Data, log};
 
 /// When the snapshot of [`Scene::new`] was completed.
 pub const COMPLETED: &str = "2021-11-22T23:59:00Z";
@@ -36,8 +37,7 @@ impl Scene {
     /// A small completed snapshot of site XYZ and one destination, `vault`.
     pub fn new() -> Self {
         let scene = Self::bare();
-        scene.file("SiteDBServer/CM_XYZ.mdf", &noise(1, 700_000));
-        scene.file("SiteDBServer/CM_XYZ_log.ldf", &text(900_000));
+        scene.database();
         scene.file("SiteServer/SMSServer/data/hman.ini", b"[hman]\r\nversion=5.00.9128\r\n");
         scene.file("SiteServer/SMSServer/inboxes/auth/empty.box", b"");
         scene.file(
@@ -142,6 +142,12 @@ impl Scene {
         let nanoseconds = u32::try_from(name.len() % 80).unwrap() * 12_345_600;
         let time = at(COMPLETED) - SignedDuration::from_mins(20);
         filetime::set_file_mtime(&path, FileTime::from_unix_time(time.as_second(), nanoseconds)).unwrap();
+    }
+
+    /// A sound database of the site, with its log.
+    pub fn database(&self) {
+        self.file("SiteDBServer/CM_XYZ.mdf", &Data::default().build());
+        self.file("SiteDBServer/CM_XYZ_log.ldf", &log(0, 26));
     }
 
     /// Completes the snapshot as the backup task does: metadata, then the log, whose copy lies in the snapshot.
