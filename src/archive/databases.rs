@@ -5,6 +5,7 @@
 //! What must be there is known before contents are looked at: a file named like a data file, log or backup in the
 //! folder of the databases is one, and the site's own database with its log is there.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -104,12 +105,18 @@ impl DatabaseCheck {
     /// The check of a file, if it is one of SQL Server, or must be one.
     #[must_use]
     pub fn new(path: &str, report: Report, role: Option<Role>) -> Option<Self> {
+        let concerns = role.is_some() || report.kind != Kind::Other;
+        concerns.then(|| Self::of(path, report, role))
+    }
+
+    /// The check of any file.
+    #[must_use]
+    pub fn of(path: &str, report: Report, role: Option<Role>) -> Self {
         let fault = role.filter(|role| !role.fits(report.kind)).map(|role| match report.kind {
             Kind::Other => format!("it is not a {}: {}", role.noun(), report.filling),
             kind => format!("it is not a {}: by its content it is {}", role.noun(), noun(kind)),
         });
-        let concerns = role.is_some() || report.kind != Kind::Other;
-        concerns.then(|| Self { path: path.to_owned(), role, report, pairing: vec![], fault })
+        Self { path: path.to_owned(), role, report, pairing: vec![], fault }
     }
 
     /// Is it not what SQL Server wrote, not what its name says, or does it not belong to its database?
@@ -262,11 +269,22 @@ pub fn judge(checks: &[DatabaseCheck], site: SiteCode, before: Option<&[Database
         judged.damage.push(format!("the database {} of the site is not there", own[0]));
         judged.databases.push(Database::absent(&own[0], Why::Missing));
     }
+    for (name, why) in unprovable(before.unwrap_or_default(), &judged.databases) {
+        judged.warnings.push(format!("{name} cannot be proven to be sound: {why}. This is not repeated every time"));
+    }
     for name in gone(before.unwrap_or_default(), &judged.databases) {
         judged.damage.push(format!("the database {name} was sound in the archive before and is not there any more"));
         judged.databases.push(Database::absent(&name, Why::Gone));
     }
     judged
+}
+
+/// The databases that cannot be proven to be sound, and why, where the archive before did not have it so.
+fn unprovable<'a>(before: &[Database], now: &'a [Database]) -> BTreeMap<&'a str, &'a Why> {
+    let is_known = |one: &Database| before.iter().any(|old| old.name == one.name && old.why == one.why);
+    let unproven = now.iter().filter(|one| one.verdict == Verdict::Unproven && !is_known(one));
+    let reasons = unproven.filter_map(|one| Some((one.name.as_str(), one.why.as_ref()?)));
+    reasons.filter(|(_, why)| matches!(why, Why::Obstacle(_))).collect()
 }
 
 /// Of a backup in several files, all must be there.

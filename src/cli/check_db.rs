@@ -53,7 +53,8 @@ struct One {
 pub(super) fn check_db(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let mut given: Vec<PathBuf> = Vec::new();
     let mut whole: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut nothing = false;
+    let mut order: Vec<String> = Vec::new();
+    let mut files = Vec::new();
     for argument in &args.files {
         match expand(argument, |file| Role::of_name(&file.to_string_lossy()).is_some()) {
             Ok(expanded) => {
@@ -62,13 +63,15 @@ pub(super) fn check_db(program: &Program<'_>, args: &Args) -> Result<Exit, Failu
                 }
                 for file in expanded.files {
                     if !given.contains(&file) {
+                        order.push(file.display().to_string());
                         given.push(file);
                     }
                 }
             }
             Err(words) => {
-                program.console.failure(&Failure::words(Exit::Failed, words));
-                nothing = true;
+                let path = argument.display().to_string();
+                order.push(path.clone());
+                files.push(One { path, check: None, error: Some(words) });
             }
         }
     }
@@ -80,17 +83,13 @@ pub(super) fn check_db(program: &Program<'_>, args: &Args) -> Result<Exit, Failu
         return Err(Failure::words(Exit::Cancelled, "cancelled"));
     }
     let mut folders: BTreeMap<&Path, Vec<DatabaseCheck>> = BTreeMap::new();
-    let mut files = Vec::new();
     for (file, result) in given.iter().zip(results) {
         let path = file.display().to_string();
         match result {
             Ok(report) => {
                 let folder = file.parent().unwrap_or(Path::new(""));
-                let role = Role::of_name(&path);
-                match DatabaseCheck::new(&path, report, role) {
-                    Some(check) => folders.entry(folder).or_default().push(check),
-                    None => files.push(One { path, check: None, error: Some("not a SQL Server file".to_owned()) }),
-                }
+                let check = DatabaseCheck::of(&path, report, Role::of_name(&path));
+                folders.entry(folder).or_default().push(check);
             }
             Err(error) => files.push(One { path, check: None, error: Some(format!("cannot read: {error}")) }),
         }
@@ -103,12 +102,9 @@ pub(super) fn check_db(program: &Program<'_>, args: &Args) -> Result<Exit, Failu
     find_missing_stripes(&mut checked);
     files.extend(checked.into_iter().map(|check| One { path: check.path.clone(), check: Some(check), error: None }));
     // As they were given.
-    let place = |one: &One| given.iter().position(|file| file.display().to_string() == one.path);
+    let place = |one: &One| order.iter().position(|path| *path == one.path);
     files.sort_by_key(place);
-    let exit = match exit(&files) {
-        Exit::Done if nothing => Exit::Failed,
-        exit => exit,
-    };
+    let exit = exit(&files);
     if program.console.is_json() {
         program.console.document(&Document { files });
     } else {
@@ -140,7 +136,7 @@ fn find_missing_stripes(checks: &mut [DatabaseCheck]) {
 fn exit(files: &[One]) -> Exit {
     if files.iter().any(|one| one.check.as_ref().is_some_and(DatabaseCheck::is_damaged)) {
         Exit::Damage
-    } else if files.iter().any(|one| one.error.is_some()) {
+    } else if files.iter().any(|one| one.check.as_ref().is_none_or(|check| check.report.kind == Kind::Other)) {
         Exit::Failed
     } else {
         Exit::Done

@@ -36,6 +36,7 @@ mod log;
 mod properties;
 mod prune;
 mod report;
+mod retention_history;
 mod run;
 mod server;
 #[cfg(windows)]

@@ -171,7 +171,7 @@ fn backups_are_archived_shown_verified_and_fetched() {
     }
     assert!(events.iter().any(|event| event["event"] == "note" && event["message"].to_string().contains("readme.txt")));
     scene.run(&["run"]).exits(0).says("lready");
-    scene.run(&["list"]).exits(0).says(DIFF_ID);
+    scene.run(&["list", "--wide"]).exits(0).says(DIFF_ID);
     scene.run(&["show", "latest"]).exits(0).says("(sql-backups)").says("(cd-latest)").says("SQL Server's backup files");
     scene.run(&["verify"]).exits(0);
 
@@ -332,7 +332,7 @@ fn damaged_backup_is_archived_and_told() {
     let mut bytes = SqlBackup::of(&Data::default().build(), true).bytes;
     backups.write("FULL 20211120_220000", &bytes);
     backups.scene.run(&["run"]).exits(0);
-    backups.scene.run(&["list"]).exits(0).says("ok ");
+    backups.scene.run(&["list", "--wide"]).exits(0).says("ok ");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     backups.write("FULL 20211121_220000", &bytes);
@@ -447,4 +447,181 @@ fn backup_that_somebody_has_open_for_writing_is_not_taken() {
     backups.scene.run(&["run"]).exits(4).says("is still open for writing");
     drop(writer);
     backups.scene.run(&["run"]).exits(0).says(DIFF_ID);
+}
+
+// Judged by headers.
+
+/// The program's run on these backups.
+fn run(backups: &Backups, code: i32) -> crate::harness::Output {
+    backups.scene.run(&["run"]).exits(code)
+}
+
+#[test]
+fn stripe_that_is_missing_by_the_headers_is_refused() {
+    let backups = Backups::none();
+    let name = "FULL 20211121_220000";
+    backups.add_as(name, Headers { families: 2, family: 1, ..backups.headers(name) });
+    run(&backups, 4).says("stripe 2 of 2").says("FULL_20211121_220000.bak");
+    assert!(backups.archives().is_empty());
+    // The other one is there, in another directory and under another name.
+    let other = backups.scene.path("E/Disk2/half.bak");
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    fs::write(&other, content(name, Headers { families: 2, family: 2, ..backups.headers(name) })).unwrap();
+    touch(&other, finished("20211121_220000"));
+    run(&backups, 0);
+    backups.scene.run(&["show", "latest", "--files"]).exits(0).says("Disk2/half.bak");
+}
+
+#[test]
+fn stripes_of_different_backups_are_refused() {
+    let backups = Backups::none();
+    for (stripe, media_set) in [(1, 7), (2, 8)] {
+        let name = format!("FULL 20211121_220000_{stripe}");
+        backups.add_as(&name, Headers { families: 2, family: stripe, media_set, ..backups.headers(&name) });
+    }
+    run(&backups, 4).says("are files of different backups");
+}
+
+#[test]
+fn differential_backup_of_another_base_is_left_out_and_named() {
+    let backups = Backups::none();
+    backups.add("FULL 20211121_220000");
+    let diff = "DIFF 20211122_220000";
+    backups.add_as(diff, Headers { base: Some((9, 9)), base_set: 99, ..backups.headers(diff) });
+    run(&backups, 6).says("DIFF_20211122_220000.bak").says("based on another full backup");
+    backups.scene.run(&["show", "latest", "--files"]).exits(0).says("FULL_20211121").says_not("DIFF_2021");
+    // It is said as long as it is so.
+    run(&backups, 6).says("based on another full backup");
+    // A full that somebody made in between does no harm: the differential backup goes with its own.
+    let backups = Backups::none();
+    backups.add("FULL 20211120_220000");
+    let headers = backups.headers(diff);
+    backups.add("FULL 20211121_120000");
+    backups.add_as(diff, headers);
+    run(&backups, 0);
+    backups.scene.run(&["show", "latest", "--files"]).exits(0).says("FULL_20211120").says("DIFF_20211122");
+}
+
+#[test]
+fn gap_in_the_chain_of_log_backups_is_named() {
+    let backups = Backups::none();
+    for name in ["FULL 20211121_220000", "LOG 20211121_230000", "LOG 20211122_000000", "LOG 20211122_010000"] {
+        backups.add(name);
+    }
+    fs::remove_file(backups.file("LOG 20211122_000000")).unwrap();
+    run(&backups, 6).says("LOG_20211122_010000.trn").says("a log backup is missing");
+    backups.scene.run(&["show", "latest", "--files"]).exits(0).says("LOG_20211121_230000").says_not("LOG_20211122_01");
+}
+
+#[test]
+fn replicas_of_an_availability_group_are_one_history() {
+    let backups = Backups::none();
+    backups.add("FULL 20211121_220000");
+    let log = "LOG 20211121_230000";
+    let place = backups.scene.path("E/CLU$AG1/CM_XYZ/LOG/CLU$AG1_CM_XYZ_LOG_20211121_230000.trn");
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(&place, content(log, backups.headers(log))).unwrap();
+    touch(&place, finished("20211121_230000"));
+    run(&backups, 0);
+    backups.scene.run(&["show", "latest", "--files"]).exits(0).says("CLU$AG1_CM_XYZ_LOG").says("_FULL_20211121");
+}
+
+#[test]
+fn names_and_folders_of_any_kind_are_understood_by_the_headers() {
+    for place in [
+        "CM_XYZ_FULL_20211121_220000.bak",
+        "SQL01/CM_XYZ/2021/11/SQL01_CM_XYZ_FULL_20211121_220000_1_of_1.bak",
+        "SQL01/CM_XYZ/FULL/nightly.bkp",
+        "backups/manually made.bak",
+        "AG1/CM_XYZ/FULL/CLU$AG1_CM_XYZ_FULL_20211121_220000.full",
+    ] {
+        let backups = Backups::none();
+        let path = backups.scene.path(&format!("E/{place}"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content("FULL", backups.headers("FULL 20211121_220000"))).unwrap();
+        touch(&path, finished("20211121_220000"));
+        run(&backups, 0).says("Archived XYZ.SQL-20211121T210100Z");
+    }
+}
+
+#[test]
+fn newer_file_that_is_not_understood_is_named_and_costs_the_exit_code() {
+    let backups = Backups::none();
+    backups.add("FULL 20211121_220000");
+    let unknown = backups.scene.path(&format!("E/{SERVER}/CM_XYZ/FULL/new naming.bak"));
+    fs::write(&unknown, noise(1, 9000)).unwrap();
+    touch(&unknown, finished("20211120_220000"));
+    run(&backups, 0);
+    touch(&unknown, finished("20211122_220000"));
+    run(&backups, 6).says("new naming.bak");
+    // Alone it is named, too.
+    fs::remove_file(backups.file("FULL 20211121_220000")).unwrap();
+    run(&backups, 4).says("new naming.bak");
+}
+
+#[test]
+fn random_bytes_under_the_name_of_a_backup_are_damage() {
+    let backups = Backups::none();
+    backups.write("FULL 20211121_220000", &noise(1, 70_000));
+    run(&backups, 6).says("headers of backups cannot be read").says("FULL_20211121_220000.bak");
+    backups.scene.run(&["fetch", "latest-good", "--to", "x"]).exits(1);
+}
+
+#[test]
+fn snapshots_and_sql_backups_of_one_site_are_two_histories_in_one_place() {
+    let mut backups = Backups::none();
+    backups.scene.section("[retention]\nlast = 1");
+    backups.add("FULL 20211121_220000");
+    run(&backups, 0);
+    let site = Scene::new();
+    fs::write(
+        site.config(),
+        format!(
+            "lock-file = 'lock'\n[snapshot]\npath = 'E'\n[retention]\nlast = 1\n[[destination]]\nname = 'vault'\npath = '{}'",
+            backups.scene.path("vault").display()
+        ),
+    )
+    .unwrap();
+    site.run(&["run"]).exits(0).says_not("database-worsened");
+    backups.add("DIFF 20211122_220000");
+    run(&backups, 0).says_not("is not found now");
+    assert_eq!(backups.archives(), ["XYZ-20211122T235900Z.json", "XYZ.SQL-20211122T210100Z.json"]);
+    site.run(&["show", "latest"]).exits(0).says("XYZ-20211122T235900Z");
+    backups.scene.run(&["show", "latest"]).exits(0).says("XYZ.SQL-20211122T210100Z");
+    site.run(&["prune"]).exits(0);
+    assert_eq!(backups.archives().len(), 2);
+}
+
+#[test]
+fn hundred_nights_of_dated_backups_say_nothing() {
+    let mut backups = Backups::none();
+    backups.scene.section("[retention]\nlast = 3\n[archive]\nlevel = 1\nthreads = 1");
+    let bench = Bench::new(&mut backups.scene);
+    let first: jiff::civil::Date = "2021-01-03".parse().unwrap();
+    for night in 0..100_i64 {
+        let day = first.checked_add(jiff::Span::new().days(night)).unwrap().strftime("%Y%m%d").to_string();
+        for (hour, log) in [("04", true), ("12", true), ("22", false)] {
+            let kind = match (log, night % 7) {
+                (true, _) => "LOG",
+                (false, 0) => "FULL",
+                (false, _) => "DIFF",
+            };
+            // In summer the clock of the server is an hour ahead.
+            let minute = if (50..80).contains(&night) { "30" } else { "00" };
+            backups.add(&format!("{kind} {day}_{hour}{minute}00"));
+        }
+        // The maintenance scripts delete what is older than two weeks.
+        for kind in ["FULL", "DIFF", "LOG"] {
+            let folder = backups.scene.path(&format!("E/{SERVER}/CM_XYZ/{kind}"));
+            let names = names(&folder);
+            for old in names.iter().take(names.len().saturating_sub(28)) {
+                fs::remove_file(folder.join(old)).unwrap();
+            }
+        }
+        let now = finished(&format!("{day}_223000")) + SignedDuration::from_mins(10);
+        crate::database::quiet_night(&bench, now, night);
+        if night % 13 == 0 {
+            crate::database::quiet_night(&bench, now + SignedDuration::from_mins(30), night);
+        }
+    }
 }

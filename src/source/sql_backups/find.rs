@@ -218,6 +218,10 @@ impl Seen {
             }
             Headers::Young => {
                 let Some(site) = named.as_ref().map(|name| name.site).or(place.map(|(_, site)| site)) else { return };
+                if let Some((_, other)) = place.filter(|(_, other)| *other != site || (named.is_none() && !usual)) {
+                    sites.entry(other).or_default().foreign.push(seen.name.clone());
+                    return;
+                }
                 if named.is_none() {
                     let note = format!("{} is left for the next archive: it may still be written", seen.name);
                     sites.entry(site).or_default().notes.push(note);
