@@ -20,6 +20,7 @@ fn archives(count: u32, now: Timestamp) -> Vec<Candidate> {
                 condition: if number % 10 == 0 { Condition::Damaged } else { Condition::Good },
                 pin: None,
                 needed_elsewhere: false,
+                sound_copy_of: None,
                 bytes: 100 << 30,
             }
         })

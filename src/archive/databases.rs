@@ -189,9 +189,7 @@ impl DatabaseCheck {
     fn is_stand_in(&self) -> bool {
         let small = self.report.kind == Kind::Other && self.report.bytes < FEWEST_PAGES * PAGE;
         match self.role {
-            Some(Role::Data) => {
-                small && matches!(self.report.filling, Filling::One(byte) if byte.is_ascii_graphic())
-            }
+            Some(Role::Data) => small && matches!(self.report.filling, Filling::One(byte) if byte.is_ascii_graphic()),
             Some(Role::Log) => small && self.report.bytes > 0 && self.report.bytes < PAGE,
             _ => false,
         }

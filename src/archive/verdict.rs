@@ -160,11 +160,15 @@ mod tests {
     fn every_value_reads_back_and_later_ones_survive() {
         for word in ["sound", "sound-with-notes", "damaged", "unproven", "of-a-later-version"] {
             let verdict = Verdict::from(word);
-            assert_eq!((verdict.to_string().as_str(), verdict == Verdict::Later(word.to_owned())), (word, word.contains("later")));
+            assert_eq!(
+                (verdict.to_string().as_str(), verdict == Verdict::Later(word.to_owned())),
+                (word, word.contains("later"))
+            );
             let json = serde_json::to_string(&verdict).unwrap();
             assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdict);
         }
-        let others = [Why::NotWhatItsNameSays, Why::Missing, Why::Gone, Why::Foreign, Why::StandIn, Why::Later("x".into())];
+        let others =
+            [Why::NotWhatItsNameSays, Why::Missing, Why::Gone, Why::Foreign, Why::StandIn, Why::Later("x".into())];
         for why in OBSTACLES.into_iter().map(Why::Obstacle).chain(others) {
             let json = serde_json::to_string(&why).unwrap();
             assert_eq!(serde_json::from_str::<Why>(&json).unwrap(), why, "{json}");

@@ -248,7 +248,8 @@ impl Tarring<'_> {
         entry.offset = self.cutter.position();
         let (sha256, report) = self.data(&source, member.size, member.modified)?;
         entry.sha256 = Some(sha256);
-        self.databases.extend(report.and_then(|report| DatabaseCheck::new(&entry.path, report, Role::of_member(&entry.path))));
+        self.databases
+            .extend(report.and_then(|report| DatabaseCheck::new(&entry.path, report, Role::of_member(&entry.path))));
         self.cutter.append(&[0; tar_header::BLOCK][..padding])?;
         if large {
             self.cutter.cut()?;

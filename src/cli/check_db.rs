@@ -126,7 +126,10 @@ fn find_missing_stripes(checks: &mut [DatabaseCheck]) {
         let missing: Vec<String> = missing.map(|number| number.to_string()).collect();
         if !missing.is_empty() {
             let files = if missing.len() == 1 { "file" } else { "files" };
-            let text = format!("this is file {number} of {families} of its backup, and {files} {} of it is not here", missing.join(", "));
+            let text = format!(
+                "this is file {number} of {families} of its backup, and {files} {} of it is not here",
+                missing.join(", ")
+            );
             let path = PathBuf::from(&check.path);
             check.pairing.push(PairFinding { severity: Severity::Damage, rule: Rule::Missing, path, with: None, text });
         }

@@ -26,7 +26,7 @@ pub(super) fn expand(argument: &Path, wanted: impl Fn(&Path) -> bool + Copy) -> 
         below(argument, DEPTH, &mut files)?;
         files.retain(|file| wanted(file));
         files.sort();
-let none = "there is no database, log or backup file in this folder".to_owned();
+        let none = "there is no database, log or backup file in this folder".to_owned();
         return if files.is_empty() { Err(none) } else { Ok(Expanded { files, whole_folder: true }) };
     }
     // A name may hold such characters, too, on some systems.

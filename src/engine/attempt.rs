@@ -197,7 +197,7 @@ impl Attempt<'_> {
         let task = monitor.task(&format!("Verifying {}", self.id), None);
         let judged = self.judge(&written);
         for warning in judged.warnings {
-            self.context.tell(&Event::new("warning", Level::Warn, warning));
+            self.context.tell(&Event::new(EventKind::Warning, warning));
         }
         outcome.damage = judged.damage;
         let manifest = Arc::new(self.manifest(&written, judged.databases, encrypted));

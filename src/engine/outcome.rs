@@ -218,7 +218,10 @@ impl SiteOutcome {
             SiteResult::Archived | SiteResult::AlreadyArchived => {
                 let missed = self.destinations.iter().any(|one| !one.result.has_archive());
                 let unpruned = self.pruned.iter().any(Pruned::is_failure);
-                if !self.worsened.is_empty() || !self.faults.is_empty() || self.manifest.as_ref().is_some_and(|manifest| manifest.is_damaged()) {
+                if !self.worsened.is_empty()
+                    || !self.faults.is_empty()
+                    || self.manifest.as_ref().is_some_and(|manifest| manifest.is_damaged())
+                {
                     Severity::Damage
                 } else if missed || unpruned || !self.skipped.is_empty() {
                     Severity::Partial
@@ -277,7 +280,7 @@ impl SiteOutcome {
             events.push(event(EventKind::Damaged, message).with("damage", damage.clone()));
         }
         for fault in &self.faults {
-            events.push(event("warning", Level::Error, fault.clone()));
+            events.push(event(EventKind::Warning, fault.clone()).at(Level::Error));
         }
         for skipped in &self.skipped {
             let message = format!("{} is not in the archive: {}", skipped.path, skipped.reason);

@@ -75,7 +75,11 @@ pub fn completed(context: &Context<'_>) -> Result<Vec<ArchiveId>, source::Error>
     for snapshot in source::discover(config, context.clock.now())?.snapshots {
         let gathered = guarded(context, &snapshot, |guard| source::gather(&snapshot, log.clone(), guard.let_go()))?;
         let completion = complete::decide(&gathered.evidence, config.quiet, context.clock.now());
-        ids.extend(completion.completed().map(|completed| ArchiveId::of_series(snapshot.site, config.kind.series(), completed)));
+        ids.extend(
+            completion
+                .completed()
+                .map(|completed| ArchiveId::of_series(snapshot.site, config.kind.series(), completed)),
+        );
     }
     Ok(ids)
 }

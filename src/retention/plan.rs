@@ -622,7 +622,14 @@ mod tests {
     use crate::retention::brakes;
 
     fn candidate(id: &str, condition: Condition) -> Candidate {
-        Candidate { id: id.parse().unwrap(), condition, pin: None, needed_elsewhere: false, sound_copy_of: None, bytes: 1 << 30 }
+        Candidate {
+            id: id.parse().unwrap(),
+            condition,
+            pin: None,
+            needed_elsewhere: false,
+            sound_copy_of: None,
+            bytes: 1 << 30,
+        }
     }
 
     fn good(stamps: &[&str]) -> Vec<Candidate> {

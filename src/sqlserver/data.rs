@@ -10,7 +10,9 @@ use super::bytes::Window;
 use super::file_list::further_data_files;
 use super::header::FileHeader;
 use super::page::{self, PAGE, PageHeader, PageState, kind, restored};
-use super::report::{Evidence, Facts, Findings, Kind, LISTED, Obstacle, PageCounts, PageVerify, Problem, Report, Verdict};
+use super::report::{
+    Evidence, Facts, Findings, Kind, LISTED, Obstacle, PageCounts, PageVerify, Problem, Report, Verdict,
+};
 use super::value::Lsn;
 use super::wholesale::UserPages;
 

@@ -34,7 +34,7 @@ pub(super) fn further_data_files(page: &[u8]) -> Vec<ListedFile> {
 fn further_data_file(row: &[u8]) -> Option<ListedFile> {
     let fixed = usize::from(u16_at(row, 2));
     // A row in use, and none that was deleted and is still there.
-    if row.first()? & 0x0e != 0 || fixed < FIXED || fixed > 1024 || row.get(20) != Some(&ROWS) {
+    if row.first()? & 0x0e != 0 || !(FIXED..=1024).contains(&fixed) || row.get(20) != Some(&ROWS) {
         return None;
     }
     let id = u16::try_from(u32_at(row, 8)).ok().filter(|id| *id >= 3)?;

@@ -48,9 +48,9 @@ mod synthetic;
 #[allow(clippy::cast_possible_truncation, clippy::large_stack_arrays, reason = "built files are small")]
 mod tests;
 
+pub use backup::{BackupFacts, BackupSet, BackupType, HEAD, HeaderError, backup_header};
 #[doc(hidden)]
 pub use checksum::page_checksum;
-pub use backup::{BackupFacts, BackupSet, BackupType, HEAD, HeaderError, backup_header};
 pub use pair::{PairFinding, Present, Rule, Severity, pair};
 pub use report::{
     BlockCounts, Facts, Filling, Finding, Kind, LISTED, Obstacle, PageCounts, PageVerify, Problem, Report, Verdict,

@@ -113,7 +113,8 @@ impl BackupChecker {
                 Phase::Descriptor => {
                     let Some(header) = self.window.fill(&mut input, DESCRIPTOR) else { return };
                     let length = usize::from(u16_at(header, 8));
-                    let need = if header.starts_with(b"SSET") { length.clamp(DESCRIPTOR, SET_BYTES) } else { DESCRIPTOR };
+                    let need =
+                        if header.starts_with(b"SSET") { length.clamp(DESCRIPTOR, SET_BYTES) } else { DESCRIPTOR };
                     let Some(header) = self.window.fill(&mut input, need) else { return };
                     backup.descriptor(header);
                     0

@@ -20,10 +20,10 @@ pub(super) fn unpack(packed: &[u8], plain: usize) -> Option<Vec<u8>> {
     let lengths = packed.get(..TABLE)?;
     let length_of = |symbol: usize| u32::from(lengths[symbol / 2] >> (4 * (symbol % 2)) & 15);
     let codes = codes(length_of)?;
-    let mut input = Bits::new(packed);
+    let mut input = Input::new(packed);
     let mut output = Vec::with_capacity(plain);
     while output.len() < plain {
-        let symbol = codes[usize::try_from(input.bits >> (32 - LONGEST)).ok()?];
+        let symbol = codes[usize::try_from(input.word >> (32 - LONGEST)).ok()?];
         input.consume(length_of(usize::from(symbol)))?;
         let Ok(repetition) = u16::try_from(i32::from(symbol) - 256) else {
             output.push(u8::try_from(symbol).ok()?);
@@ -31,7 +31,7 @@ pub(super) fn unpack(packed: &[u8], plain: usize) -> Option<Vec<u8>> {
         };
         let length = input.length(usize::from(repetition % 16))?;
         let bits = u32::from(repetition / 16);
-        let low = if bits == 0 { 0 } else { input.bits >> (32 - bits) };
+        let low = if bits == 0 { 0 } else { input.word >> (32 - bits) };
         let distance = usize::try_from((1 << bits) + low).ok()?;
         input.consume(bits)?;
         let start = output.len().checked_sub(distance)?;
@@ -60,27 +60,27 @@ fn codes(length_of: impl Fn(usize) -> u32) -> Option<Vec<u16>> {
     (codes.len() == 1 << LONGEST).then_some(codes)
 }
 
-/// Bits in words of 16, and bytes between them.
-struct Bits<'a> {
+/// Input in words of 16, and bytes between them.
+struct Input<'a> {
     packed: &'a [u8],
     at: usize,
-    bits: u32,
+    word: u32,
     /// So many bits are there beyond the first 16.
     extra: u32,
 }
 
-impl<'a> Bits<'a> {
+impl<'a> Input<'a> {
     fn new(packed: &'a [u8]) -> Self {
-        let bits = u32::from(u16_at(packed, TABLE)) << 16 | u32::from(u16_at(packed, TABLE + 2));
-        Self { packed, at: TABLE + 4, bits, extra: 16 }
+        let word = u32::from(u16_at(packed, TABLE)) << 16 | u32::from(u16_at(packed, TABLE + 2));
+        Self { packed, at: TABLE + 4, word, extra: 16 }
     }
 
     /// `None` far behind the end: one word more than there is may be asked for.
     fn consume(&mut self, count: u32) -> Option<()> {
-        self.bits <<= count;
+        self.word <<= count;
         if count > self.extra {
             let missing = count - self.extra;
-            self.bits |= u32::from(u16_at(self.packed, self.at)) << missing;
+            self.word |= u32::from(u16_at(self.packed, self.at)) << missing;
             self.at += 2;
             self.extra = 16 - missing;
         } else {

@@ -130,7 +130,7 @@ impl Host {
             file: PathBuf::new(),
             snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(self.snapshots()) },
             supplemental: vec![],
-            archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: true },
+            archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: false },
             watch: config::Watch::default(),
             destinations,
             hooks: config::Hooks::default(),

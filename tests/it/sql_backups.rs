@@ -45,7 +45,7 @@ fn lsn(clock: &str) -> (u32, u32) {
 /// Tells backups apart.
 fn tag(kind: &str, clock: &str) -> u8 {
     let (day, block) = lsn(clock);
-    u8::try_from((day * 17 + block / 50 + kind.len() as u32 * 5) % 251).unwrap()
+    u8::try_from((day * 17 + block / 50 + u32::try_from(kind.len()).unwrap() * 5) % 251).unwrap()
 }
 
 /// A sound backup of a small database.

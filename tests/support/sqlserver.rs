@@ -168,7 +168,16 @@ pub(crate) const UNCLEAN: u32 = 0x0001_0008;
 
 impl Default for Data {
     fn default() -> Self {
-        Self { database: 0, file: 1, pages: 64, status: CLEAN, version: 904, sequence: SEQUENCE, name: "CM_XYZ", has_further: false }
+        Self {
+            database: 0,
+            file: 1,
+            pages: 64,
+            status: CLEAN,
+            version: 904,
+            sequence: SEQUENCE,
+            name: "CM_XYZ",
+            has_further: false,
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub(in super::super) fn discover(config: &config::Snapshot, now: Timestamp) -> R
 
 /// A file below the configured path.
 #[derive(Debug)]
-struct Seen1 {
+struct SeenFile {
     /// Path below it, with `/`.
     name: String,
     bytes: u64,
@@ -75,7 +75,7 @@ struct Seen1 {
 /// Everything below the configured path.
 #[derive(Debug, Default)]
 struct Seen {
-    files: Vec<Seen1>,
+    files: Vec<SeenFile>,
     /// The folders of databases, by their names.
     databases: BTreeMap<String, SiteCode>,
     unreadable: Vec<String>,
@@ -118,7 +118,7 @@ impl Seen {
             match walk::classify(metadata.file_type()) {
                 Ok(Kind::File) => {
                     let modified = walk::modified(&metadata);
-                    self.files.push(Seen1 { name: below, bytes: metadata.len(), modified });
+                    self.files.push(SeenFile { name: below, bytes: metadata.len(), modified });
                 }
                 Ok(Kind::Folder) if depth > 1 => match list(&place) {
                     Ok(names) => self.folder(&place, &below, depth - 1, &names)?,
@@ -137,7 +137,10 @@ impl Seen {
     /// The site in whose folder of a database a file lies.
     fn database_of(&self, name: &str) -> Option<(&str, SiteCode)> {
         let above = name.rmatch_indices('/').filter_map(|(slash, _)| name.get(..slash)).chain(std::iter::once(""));
-        above.filter_map(|folder| self.databases.get_key_value(folder)).map(|(name, site)| (name.as_str(), *site)).next()
+        above
+            .filter_map(|folder| self.databases.get_key_value(folder))
+            .map(|(name, site)| (name.as_str(), *site))
+            .next()
     }
 
     /// Says of every file whose backup it is.
@@ -159,7 +162,7 @@ impl Seen {
 
     fn sort_file(
         &self,
-        seen: &Seen1,
+        seen: &SeenFile,
         config: &config::Snapshot,
         rule: Rule,
         sites: &mut BTreeMap<SiteCode, OfSite>,
@@ -235,9 +238,11 @@ impl Seen {
             of_site.unknown.push((seen.name.clone(), seen.modified));
             return;
         };
-        let started = named.as_ref().map(|name| name.started).or_else(|| date_in(file)).unwrap_or_else(|| local(seen.modified));
+        let started =
+            named.as_ref().map(|name| name.started).or_else(|| date_in(file)).unwrap_or_else(|| local(seen.modified));
         let stripe = named.as_ref().and_then(|name| name.stripe);
-        let stripe = stripe.or(header.as_ref().filter(|header| header.families > 1).map(|header| u32::from(header.family)));
+        let stripe =
+            stripe.or(header.as_ref().filter(|header| header.families > 1).map(|header| u32::from(header.family)));
         let set = header.as_ref().and_then(|header| header.media_set);
         let group = named.as_ref().map(|name| name.server.to_lowercase());
         let group = group.or(set.map(|set| set.to_string())).unwrap_or_else(|| seen.name.clone());
@@ -285,14 +290,16 @@ impl OfSite {
     fn snapshot(mut self, site: SiteCode, config: &config::Snapshot, mut unit: Unit) -> Snapshot {
         let taken: BTreeSet<String> = unit.files().map(|file| file.name.clone()).collect();
         self.listed.retain(|one| taken.contains(&one.file.name));
-        let elsewhere: Vec<&String> = self.folders.iter().filter(|folder| !taken.iter().any(|name| is_below(name, folder))).collect();
+        let elsewhere: Vec<&String> =
+            self.folders.iter().filter(|folder| !taken.iter().any(|name| is_below(name, folder))).collect();
         for folder in elsewhere {
             let path = config.path.join(folder);
             unit.notes.push(format!("there are older backups in {}: they are left alone", path.display()));
         }
         let newest = unit.newest().finished();
         let (newer, older): (Vec<_>, Vec<_>) = self.unknown.iter().partition(|(_, modified)| *modified > newest);
-        let names = |files: Vec<&(String, Timestamp)>| files.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let names =
+            |files: Vec<&(String, Timestamp)>| files.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         if let Some(named) = named(&names(newer)) {
             unit.faults.push(format!(
                 "newer than the {}, and not understood: {named}; neither names nor headers tell what they are",
@@ -300,13 +307,17 @@ impl OfSite {
             ));
         }
         let (folder, path) = self.folder(config);
-        let below = |name: &String| name.strip_prefix(&folder).map_or(name.as_str(), |rest| rest.trim_start_matches('/')).to_owned();
+        let below = |name: &String| {
+            name.strip_prefix(&folder).map_or(name.as_str(), |rest| rest.trim_start_matches('/')).to_owned()
+        };
         self.foreign.extend(names(older));
         let foreign: Vec<String> = self.foreign.iter().map(below).collect();
         if let Some(named) = named(&foreign) {
             unit.notes.push(format!("no backups of this database, left alone: {named}"));
         }
-        self.by_name.retain(|text| taken.iter().any(|name| text.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(": "))));
+        self.by_name.retain(|text| {
+            taken.iter().any(|name| text.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(": ")))
+        });
         if let Some(named) = named(&self.by_name) {
             unit.warnings.push(format!("the headers of backups cannot be read, so their names have to do: {named}"));
         }
@@ -319,7 +330,8 @@ impl OfSite {
 
     /// What was not understood, in words.
     fn unknown_words(&self) -> Option<String> {
-        let names: Vec<String> = self.unknown.iter().map(|(name, _)| name.clone()).chain(self.by_name.iter().cloned()).collect();
+        let names: Vec<String> =
+            self.unknown.iter().map(|(name, _)| name.clone()).chain(self.by_name.iter().cloned()).collect();
         named(&names).map(|named| format!("not understood: {named}"))
     }
 }
