@@ -263,17 +263,12 @@ fn missing_log_and_missing_data_file_are_damage() {
 #[test]
 fn database_of_another_site_is_damage() {
     let scene = scene(&Data { name: "CM_ABC", ..Data::default() }.build(), &log(0, TODAY));
-<<<<<<< HEAD
-    scene.run(&["run"]).exits(6).says("CM_ABC is the database of another site than XYZ").says("CM_XYZ of the site is not there");
-    scene.run(&["list", "--wide"]).exits(0).says("the database of another site");
-=======
     scene
         .run(&["run"])
         .exits(6)
         .says("CM_ABC is the database of another site than XYZ")
         .says("CM_XYZ of the site is not there");
-    scene.run(&["list"]).exits(0).says("the database of another site");
->>>>>>> 714cb01 (Please clippy)
+    scene.run(&["list", "--wide"]).exits(0).says("the database of another site");
     scene.run(&["fetch", "latest-good", "--to", "x"]).exits(1);
 }
 
