@@ -31,7 +31,8 @@ See docs/database-checks.md.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Database, log and backup files, folders of them, or patterns; those of one folder are also compared with each other
+    /// Database, log and backup files, folders of them, or patterns; those of one folder are also compared with each
+    /// other
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }

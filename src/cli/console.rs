@@ -20,6 +20,7 @@ const SCHEMA: u32 = 1;
 
 /// How much is printed, and in what form.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four options of the command line")]
 pub(super) struct Style {
     /// Results as JSON.
     pub(super) json: bool,
@@ -207,6 +208,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("=> ")
 }
 
+#[allow(clippy::struct_field_names, reason = "it is the bar")]
 struct Bar {
     bar: ProgressBar,
     name: String,

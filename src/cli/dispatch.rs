@@ -157,8 +157,7 @@ pub fn main() -> Exit {
 fn log(verbose: u8, quiet: bool, slot: &Slot) {
     let filter = match verbose {
         _ if quiet => "error",
-        0 => "warn",
-        1 => "warn",
+        0 | 1 => "warn",
         _ => "warn,afterbackup=trace",
     };
     let console = tracing_subscriber::fmt::layer()

@@ -124,7 +124,8 @@ fn candidates(one: &Inventory<'_>, catalog: &Catalog, all: &[Inventory<'_>], now
     candidates.into_values().collect()
 }
 
-/// Archives that are not proven as a whole but have the newest sound copy of a database, where no newer archive is proven.
+/// Archives that are not proven as a whole but have the newest sound copy of a database, where no newer archive is
+/// proven.
 fn sound_copies(catalog: &Catalog, now: Timestamp) -> BTreeMap<&ArchiveId, String> {
     let whole = catalog.archives.iter().filter(|(id, stored)| stored.whole && id.stamp() <= now);
     let mut settled: BTreeSet<(SiteCode, Option<&str>, String)> = BTreeSet::new();

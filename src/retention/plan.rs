@@ -53,7 +53,8 @@ pub enum Condition {
     Good,
     /// Something that must be there is damaged, missing or of another site.
     Damaged,
-    /// Nothing could be proven: checks are off, or the database has no checksums. Counts like good, but does not replace
+    /// Nothing could be proven: checks are off, or the database has no checksums. Counts like good, but does not
+    /// replace
     /// the newest proven good one.
     Unknown,
 }
@@ -69,7 +70,8 @@ pub struct Candidate {
     pub pin: Option<String>,
     /// Does another destination still need it for catching up?
     pub needed_elsewhere: bool,
-    /// The database of which it is the newest sound copy, although it is not proven as a whole, and no newer archive is.
+    /// The database of which it is the newest sound copy, although it is not proven as a whole, and no newer archive
+    /// is.
     pub sound_copy_of: Option<String>,
     /// Stored size.
     pub bytes: u64,

@@ -531,7 +531,7 @@ fn hundred_nights_of_growing_restarted_and_shifted_snapshots_say_nothing() {
         let sequence = 26 + u32::try_from(night / 7).unwrap();
         let status = if night % 3 == 0 { UNCLEAN } else { CLEAN };
         let pages = 64 + 8 * u32::try_from(night / 10).unwrap();
-        scene.file(MDF, &Data { status, pages, sequence, ..Data::default() }.build());
+        scene.file(MDF, &Data { pages, status, sequence, ..Data::default() }.build());
         scene.file(LDF, &log(0, sequence));
         scene.file(&format!("SiteServer/SMSServer/inboxes/{night}.box"), &text(usize::try_from(night).unwrap()));
         // Summer time comes and goes, and some nights the task is late.

@@ -1,4 +1,5 @@
-//! Retention over random histories: whatever is damaged, unproven or missing, the newest proven archive of each series stays.
+//! Retention over random histories: whatever is damaged, unproven or missing, the newest proven archive of each
+//! series stays.
 
 use std::collections::BTreeMap;
 

@@ -38,7 +38,7 @@ fn clock_of(name: &str) -> Option<String> {
 
 /// Where the log of the database is at this time.
 fn lsn(clock: &str) -> (u32, u32) {
-    let number = |range: std::ops::Range<usize>| clock[range].parse::<u32>().unwrap();
+    let number = |range: std::ops::Range<usize>| clock.get(range).unwrap().parse::<u32>().unwrap();
     (number(4..6) * 31 + number(6..8), 16 + number(9..11) * 600 + number(11..13) * 10)
 }
 
@@ -114,7 +114,7 @@ impl Backups {
         let folder = self.file(name).parent().unwrap().parent().unwrap().to_owned();
         let before = |kind: &str| {
             let mut clocks: Vec<String> = names(&folder.join(kind)).iter().filter_map(|name| clock_of(name)).collect();
-            clocks.retain(|other| other.as_str() < &clock[..15]);
+            clocks.retain(|other| Some(other.as_str()) < clock.get(..15));
             clocks.into_iter().next_back()
         };
         let stripe = clock.get(16..).map_or(1, |stripe| stripe.parse().unwrap());

@@ -550,7 +550,7 @@ pub(crate) fn pack(bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn compressed_backup(headers: Headers) -> Vec<u8> {
     let mut blocks = Backup::default();
     blocks.begin(headers);
-    let set = blocks.bytes.windows(4).position(|bytes| bytes == b"SSET").unwrap();
+    let set = blocks.bytes.windows(4).position(|bytes| bytes == b"SSET").unwrap_or_default();
     let mut data = Backup::default();
     data.block(b"MSDA");
     data.pad();

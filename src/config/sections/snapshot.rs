@@ -88,7 +88,8 @@ impl SnapshotKind {
         }
     }
 
-    /// Does a configuration of this kind look after the archives of a series? SQL Server's backups are a history of their
+    /// Does a configuration of this kind look after the archives of a series? SQL Server's backups are a history of
+    /// their
     /// own.
     #[must_use]
     pub fn owns(self, series: Option<&str>) -> bool {

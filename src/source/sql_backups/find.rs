@@ -1,8 +1,10 @@
-//! Finds the backups of site databases below a folder, however they are named and wherever they lie. All input and output
+//! Finds the backups of site databases below a folder, however they are named and wherever they lie. All input and
+//! output
 //! of the choice is here.
 //!
 //! What a file is follows from its headers; from its name only where they cannot be read, and from its folder where the
-//! name does not say it. So it does not matter how people let the maintenance scripts name files and folders, over how many
+//! name does not say it. So it does not matter how people let the maintenance scripts name files and folders, over
+//! how many
 //! directories a backup is spread, or which replica of an availability group made it. What is not understood is named.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -297,7 +297,8 @@ fn follows(log: &Backup, base: &Backup) -> bool {
     }
 }
 
-/// Leaves out log backups that cannot be restored, because one before them is missing: as a chain, each begins where the
+/// Leaves out log backups that cannot be restored, because one before them is missing: as a chain, each begins where
+/// the
 /// one before ended. Where positions are not known, nothing is left out.
 fn chain(full: &Backup, base: &Backup, logs: &mut Vec<Backup>, notes: &mut Vec<String>, faults: &mut Vec<String>) {
     let Some(mut reached) = base.last_lsn().max(full.last_lsn()) else { return };
