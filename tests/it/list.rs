@@ -14,13 +14,13 @@ fn archives_are_listed_for_people() {
     let listed = scene.run(&["list"]).exits(3);
     insta::assert_snapshot!(scene.normalised(&listed.stdout), @"
     Archive Completed Age Size Databases On
-    XYZ-20211122T235900Z 22 Nov 2021 AGE y SIZE not checked vault, offsite (INCOMPLETE) pinned
+    XYZ-20211122T235900Z 22 Nov 2021 AGE y SIZE ok 106 pages vault, offsite (INCOMPLETE) pinned
     1 archive, SIZE on vault, SIZE on offsite
     ");
     let wide = scene.run(&["ls", "--wide"]).exits(3);
     insta::assert_snapshot!(scene.normalised(&wide.stdout), @"
     Archive Completed Age Size Unpacked Encrypted Databases Change tracking On Pin
-    XYZ-20211122T235900Z 2021-11-22 23:59:00+00:00 AGE years ago SIZE SIZE no not checked outside vault, offsite (INCOMPLETE) pinned: before the upgrade
+    XYZ-20211122T235900Z 2021-11-22 23:59:00+00:00 AGE years ago SIZE SIZE no ok 106 pages outside vault, offsite (INCOMPLETE) pinned: before the upgrade
     1 archive, SIZE on vault, SIZE on offsite
     ");
     insta::assert_snapshot!(scene.normalised(&listed.stderr), @"warning: offsite: XYZ/XYZ-20211122T235900Z.json: its archive is missing");
@@ -110,7 +110,7 @@ fn archive_is_shown() {
     Size SIZE (SIZE bytes)
     Unpacked SIZE, 39 files
     SHA-256 SHA-256
-    Databases not checked
+    Databases ok 106 pages
     Snapshot TMP/E/XYZBackup (site)
     ");
     let shown = scene.run(&["show", ID, "--json"]).exits(0).json();

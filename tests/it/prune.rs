@@ -55,7 +55,7 @@ fn dry_run_says_what_prune_would_do_and_does_nothing() {
     XYZ-20211122T235900Z 2021-11-22 23:59:00 SIZE remove no rule keeps it: not among the last 2
     XYZ-20211123T235900Z 2021-11-23 23:59:00 SIZE remove no rule keeps it: not among the last 2
     XYZ-20211124T235900Z 2021-11-24 23:59:00 SIZE keep last archive (2 of 2)
-    XYZ-20211125T235900Z 2021-11-25 23:59:00 SIZE keep newest
+    XYZ-20211125T235900Z 2021-11-25 23:59:00 SIZE keep newest good
     last archive (1 of 2)
     ---
     time zone: UTC

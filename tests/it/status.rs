@@ -23,7 +23,7 @@ fn all_is_well_where_every_destination_has_the_newest() {
     let output = scene.run(&["status"]).exits(0);
     insta::assert_snapshot!(scene.normalised(&output.stdout), @"
     Site XYZ
-    Newest archive XYZ-20211122T235900Z, AGE years ago, SIZE, databases: not checked
+    Newest archive XYZ-20211122T235900Z, AGE years ago, SIZE, databases: ok 106 pages
     Next due before NOW
     Last run NOW, exit code 0: Archived XYZ-20211122T235900Z: 39 files, SIZE in SIZE
     Snapshot complete: the log in the snapshot says that the backup was completed at 2021-11-22T23:59:00Z (status message 5035)
