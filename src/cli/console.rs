@@ -1,7 +1,7 @@
 //! Everything that is printed: results, events, progress bars.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -38,8 +38,9 @@ pub(super) struct Console {
     style: Style,
     level: Level,
     bars: MultiProgress,
-    /// Events and results of several threads do not mix within a line.
+    /// Events and results of several threads do not mix within a line. Holds why the last one could not be written.
     output: Arc<Mutex<()>>,
+    output_error: OnceLock<String>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ impl Console {
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let level = if style.quiet { Level::Warn } else { Level::Info };
         let bars = MultiProgress::with_draw_target(target);
-        Self { style, level, bars, output: Arc::default() }
+        Self { style, level, bars, output: Arc::default(), output_error: OnceLock::new() }
     }
 
     /// Are results to be printed as JSON?
@@ -74,11 +75,29 @@ impl Console {
         self.result(&text);
     }
 
+    /// Why something could not be written to standard output.
+    pub(super) fn output_error(&self) -> Option<&str> {
+        self.output_error.get().map(String::as_str)
+    }
+
+    fn print(&self, text: &str) {
+        let _guard = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.bars.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        });
+        match result {
+            // Whoever closed the pipe has read enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.output_error.get_or_init(|| error.to_string());
+            }
+            _ => {}
+        }
+    }
+
     /// Prints a result for people.
     pub(super) fn result(&self, text: &str) {
-        let _guard = self.output.lock();
-        // Whoever closed the pipe has read enough.
-        self.bars.suspend(|| drop(io::stdout().lock().write_all(text.as_bytes())));
+        self.print(text);
     }
 
     /// Prints a warning.

@@ -1,6 +1,6 @@
 //! From the arguments to a command, and from what became of it to an exit code.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -124,6 +124,7 @@ pub fn main() -> Exit {
         records: &records,
         cancel: &cancel,
         clock: &SystemClock,
+        settings: OnceLock::new(),
     };
     let result = match &cli.command {
         Command::Init(args) => init::init(&program, args),
@@ -148,6 +149,14 @@ pub fn main() -> Exit {
             console.failure(failure);
             if cancel.is_cancelled() { Exit::Cancelled } else { failure.exit }
         }
+    };
+    // What was to be printed is the result of most commands: a script must not take half of it for all.
+    let exit = match console.output_error() {
+        Some(error) if exit != Exit::Cancelled => {
+            console.warn(&format!("cannot write to standard output: {error}"));
+            if exit == Exit::Done { Exit::Failed } else { exit }
+        }
+        _ => exit,
     };
     records.end(&result, exit, &console);
     exit

@@ -1,8 +1,10 @@
 //! `afterbackup fetch`
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
@@ -14,7 +16,7 @@ use super::place::Place;
 use super::{Program, threads};
 use crate::archive::extract::{ExtractError, Fetched, Options, extract};
 use crate::archive::index::{Entry, Index};
-use crate::archive::manifest::{Manifest, Sha256Hex};
+use crate::archive::manifest::{MAX_BYTES, Manifest, Sha256Hex};
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
@@ -93,38 +95,133 @@ struct Raw<'a> {
 }
 
 pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
-    let (destination, manifest) = args.place.find(program, &args.archive)?;
+    let copies = args.place.find_all(program, &args.archive)?;
     if args.raw {
-        return raw(program, &*destination, &manifest, &args.to);
+        return raw_of_any(program, &copies, &args.to);
     }
     let identities = args.key.identities()?;
-    let reader = Reader::open(&*destination, manifest, &identities).map_err(|error| read_failure(&error))?;
-    let entries = select(reader.index(), &args.patterns)?;
+    let options = Options { target: args.to.clone(), force: args.force, threads: threads() };
+    let mut fetch: Option<(String, Fetched)> = None;
+    let mut lonely: Vec<String> = Vec::new();
+    let mut failure = None;
+    for (number, (destination, manifest)) in copies.iter().enumerate() {
+        // Copies of one archive are the same bytes; of another, nothing fits.
+        if manifest.sha256 != copies[0].1.sha256 {
+            continue;
+        }
+        let name = destination.name();
+        if let Some((from, fetched)) = &fetch {
+            program.console.warn(&format!("{} on {from} damaged: trying {name}", are(fetched.damaged.len())));
+        } else if let Some(failure) = &failure {
+            let Failure { message, .. } = failure;
+            program.console.warn(&format!("{message}; trying {name}"));
+        }
+        let last = number + 1 == copies.len();
+        let attempt =
+            fetch_from(program, &**destination, manifest, &identities, args, &options, fetch.as_ref().map(|(_, f)| f));
+        match attempt {
+            Ok((fetched, without)) => {
+                lonely = without;
+                let from = fetch.take().map_or_else(|| name.to_owned(), |(from, _)| format!("{from}, {name}"));
+                let whole = fetched.damaged.is_empty();
+                fetch = Some((from, fetched));
+                failure = None;
+                if whole {
+                    break;
+                }
+            }
+            Err(error) if fetch.is_some() => program.console.warn(&error.message),
+            // Damage, or a destination that fails: another copy may do.
+            Err(error) if !last && error.other_copy => failure = Some(error.failure),
+            Err(error) => return Err(error.failure),
+        }
+    }
+    let Some((from, fetched)) = fetch else {
+        return Err(failure.unwrap_or_else(|| Failure::words(Exit::Failed, "no copy can be read")));
+    };
+    let id = &copies[0].1.id;
+    program.records.event(&told(id, &from, &fetched, &args.to));
+    if program.console.is_json() {
+        let to = args.to.display().to_string();
+        program.console.document(&Report { archive: id, destination: &from, to, fetched: &fetched });
+    } else {
+        report(program, &fetched, &args.to);
+    }
+    Ok(match (fetched.damaged.is_empty(), lonely.is_empty()) {
+        (false, _) => Exit::Damage,
+        (true, false) => Exit::Failed,
+        (true, true) => Exit::Done,
+    })
+}
+
+fn are(files: usize) -> String {
+    if files == 1 { "1 file is".to_owned() } else { format!("{files} files are") }
+}
+
+/// Why a copy could not be fetched from.
+struct Attempt {
+    failure: Failure,
+    message: String,
+    /// May another copy do?
+    other_copy: bool,
+}
+
+impl Attempt {
+    fn new(failure: Failure, other_copy: bool) -> Self {
+        Self { message: failure.message.clone(), failure, other_copy }
+    }
+}
+
+/// Fetches what is wanted from a copy; after another copy, only what was damaged there. Also returns the patterns without
+/// a match.
+fn fetch_from(
+    program: &Program<'_>,
+    destination: &dyn Destination,
+    manifest: &Manifest,
+    identities: &Identities,
+    args: &Args,
+    options: &Options,
+    before: Option<&Fetched>,
+) -> Result<(Fetched, Vec<String>), Attempt> {
+    let own = |failure: Failure| Attempt::new(failure, false);
+    let of_copy = |error: &ReadError| {
+        let key = matches!(error, ReadError::Access(AccessError::NoIdentity | AccessError::WrongIdentity));
+        Attempt::new(read_failure(error), !key && !program.cancel.is_cancelled())
+    };
+    let reader = Reader::open(destination, manifest.clone(), identities).map_err(|error| of_copy(&error))?;
+    let lonely: Vec<String> =
+        without_match(reader.index(), &args.patterns).map_err(own)?.into_iter().map(str::to_owned).collect();
+    let mut entries = select(reader.index(), &args.patterns).map_err(own)?;
     if entries.is_empty() {
         let hint = format!(
             "paths begin at the top, like 'XYZBackup/SiteServer' or '**/*.ini'; 'afterbackup show {} --files' lists them",
             args.archive
         );
-        return Err(Failure::words(Exit::Failed, "no file of the archive matches").hint(Some(&hint)));
+        return Err(own(Failure::words(Exit::Failed, "no file of the archive matches").hint(Some(&hint))));
     }
-    for pattern in without_match(reader.index(), &args.patterns)? {
-        program.console.warn(&format!("nothing in the archive matches '{pattern}'"));
+    match before {
+        Some(before) => {
+            let wanted: BTreeSet<&str> = before.damaged.iter().map(String::as_str).collect();
+            entries.retain(|entry| wanted.contains(entry.path.as_str()));
+        }
+        None => {
+            for pattern in &lonely {
+                program.console.warn(&format!("nothing in the archive matches '{pattern}'"));
+            }
+        }
     }
-    let options = Options { target: args.to.clone(), force: args.force, threads: threads() };
-    let fetched = extract(&reader, &entries, &options, program.monitor, program.cancel)
-        .map_err(|error| extract_failure(&error))?;
-    program.records.event(&told(&reader.manifest().id, destination.name(), &fetched, &args.to));
-    if program.console.is_json() {
-        program.console.document(&Report {
-            archive: &reader.manifest().id,
-            destination: destination.name(),
-            to: args.to.display().to_string(),
-            fetched: &fetched,
-        });
-    } else {
-        report(program, &fetched, &args.to);
+    let extracted = extract(&reader, &entries, options, program.monitor, program.cancel);
+    let mut fetched = extracted.map_err(|error| match &error {
+        ExtractError::Read(read) => of_copy(read),
+        _ => own(extract_failure(&error)),
+    })?;
+    if let Some(before) = before {
+        fetched.files += before.files;
+        fetched.bytes += before.bytes;
+        fetched.already_there += before.already_there;
+        fetched.attributes_lost += before.attributes_lost;
     }
-    Ok(if fetched.damaged.is_empty() { Exit::Done } else { Exit::Damage })
+    Ok((fetched, lonely))
 }
 
 /// What is written down: also who got files back will be asked one day.
@@ -159,7 +256,21 @@ fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
     }
 }
 
-/// The archive file and its manifest, as they lie on the destination.
+/// The archive file and its manifest from the first copy that is what its manifest says.
+fn raw_of_any(program: &Program<'_>, copies: &[(Arc<dyn Destination>, Manifest)], to: &Path) -> Result<Exit, Failure> {
+    for (number, (destination, manifest)) in copies.iter().enumerate() {
+        match raw(program, &**destination, manifest, to) {
+            Err(failure) if failure.exit == Exit::Damage && number + 1 < copies.len() => {
+                program.console.warn(&format!("{} on {}: trying another copy", failure.message, destination.name()));
+            }
+            other => return other,
+        }
+    }
+    Err(Failure::words(Exit::Failed, "there is no copy"))
+}
+
+/// The archive file and its manifest, as they lie on the destination. The manifest comes last and byte for byte, so that
+/// what was interrupted at any moment is gone on with by the same command.
 fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Failure> {
     let failed = |what: &str, path: &Path, error: &std::io::Error| {
         Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", plain(path).display()))
@@ -167,30 +278,52 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     let to = &*verbatim(to);
     fs::create_dir_all(to).map_err(|error| failed("create", to, &error))?;
     let place = to.join(&manifest.archive);
-    if place.exists() {
-        return Err(Failure::words(Exit::Failed, format!("{} is already there", plain(&place).display()))
-            .hint(Some("fetch into another folder, or remove it first")));
-    }
-    let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
-    let copied = copy_raw(program, destination, manifest, &partial);
-    crate::stop_point::reached("raw-copied");
-    let sum = match copied {
-        Ok(sum) => sum,
-        Err(failure) => {
-            drop(fs::remove_file(&partial));
-            return Err(failure);
-        }
+    let json_name = manifest.id.manifest_name();
+    let json = to.join(&json_name);
+    let key = manifest.id.key(&json_name);
+    let stored =
+        destination.read(&key, MAX_BYTES).map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
+    sweep_own(to, &[&manifest.archive, &json_name]);
+    let occupied = |path: &Path| {
+        Failure::words(Exit::Failed, format!("{} is already there, and another file", plain(path).display()))
+            .hint(Some("fetch into another folder, or remove it first"))
     };
-    if sum != manifest.sha256 {
-        drop(fs::remove_file(&partial));
-        return Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)));
+    let already = match sum_of_file(program, &place) {
+        Ok(Some(sum)) if sum == manifest.sha256 => true,
+        Ok(Some(_)) => return Err(occupied(&place)),
+        Ok(None) => false,
+        Err(error) => return Err(failed("read", &place, &error)),
+    };
+    if !already {
+        let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
+        let copied = copy_raw(program, destination, manifest, &partial).and_then(|sum| {
+            crate::stop_point::reached("raw-copied");
+            if sum == manifest.sha256 {
+                return persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error));
+            }
+            Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)))
+        });
+        copied.inspect_err(|_| drop(fs::remove_file(&partial)))?;
+        crate::stop_point::reached("raw-archive-in-place");
     }
-    persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error))?;
-    crate::stop_point::reached("raw-archive-in-place");
-    let json = to.join(manifest.id.manifest_name());
-    #[allow(clippy::disallowed_methods, reason = "a copy, checked whenever it is read")]
-    fs::write(&json, manifest.to_json()).map_err(|error| failed("write", &json, &error))?;
-    let message = format!("Fetched {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
+    match fs::read(&json) {
+        Ok(bytes) if bytes == stored => {}
+        Ok(_) => return Err(occupied(&json)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let partial = to.join(format!(".{json_name}.partial-{}", std::process::id()));
+            let write = || {
+                let mut file = fs::File::options().write(true).create_new(true).open(&partial)?;
+                file.write_all(&stored)?;
+                file.sync_all()?;
+                drop(file);
+                persistently(|| rename_new(&partial, &json))
+            };
+            write().inspect_err(|_| drop(fs::remove_file(&partial))).map_err(|error| failed("write", &json, &error))?;
+        }
+        Err(error) => return Err(failed("read", &json, &error)),
+    }
+    let done = if already { "Already there and the same" } else { "Fetched" };
+    let message = format!("{done}: {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
     program.records.event(&Event::new(EventKind::Fetched, message).with("archive", manifest.id.to_string()));
     if program.console.is_json() {
         program.console.document(&Raw {
@@ -198,12 +331,49 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
             destination: destination.name(),
             file: plain(&place).display().to_string(),
             bytes: manifest.bytes,
-            sha256: sum,
+            sha256: manifest.sha256,
         });
+    } else if already {
+        program.console.result(&format!("{} was already there and is the same\n", plain(&place).display()));
     } else {
         program.console.result(&format!("Fetched {}\n", plain(&place).display()));
     }
     Ok(Exit::Done)
+}
+
+/// Removes what interrupted fetches have left under these names.
+fn sweep_own(folder: &Path, names: &[&str]) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let ours = names.iter().any(|own| {
+            let process = name.strip_prefix(&format!(".{own}.partial-"));
+            process.is_some_and(|process| !process.is_empty() && process.bytes().all(|b| b.is_ascii_digit()))
+        });
+        // A fetch that is at work holds a lock on it.
+        let free = ours && fs::File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if free {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// The SHA-256 of a file, if there is one.
+fn sum_of_file(program: &Program<'_>, path: &Path) -> std::io::Result<Option<Sha256Hex>> {
+    let mut file = match fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut sha256 = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        if program.cancel.is_cancelled() {
+            return Err(std::io::Error::other("cancelled"));
+        }
+        match file.read(&mut buffer)? {
+            0 => return Ok(Some(Sha256Hex(sha256.finalize().into()))),
+            read => sha256.update(&buffer[..read]),
+        }
+    }
 }
 
 fn copy_raw(
@@ -212,10 +382,14 @@ fn copy_raw(
     manifest: &Manifest,
     partial: &Path,
 ) -> Result<Sha256Hex, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
+    let failed = |error: &std::io::Error| {
+        Failure::words(Exit::Failed, format!("cannot write {}: {error}", plain(partial).display()))
+    };
     let key = manifest.id.key(&manifest.archive);
-    let mut source = destination.open(&key).map_err(|error| failed(&error).hint(error.hint()))?;
-    let mut file = fs::File::create(partial).map_err(|error| failed(&error))?;
+    let mut source = destination.open(&key).map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
+    let mut file = fs::File::options().write(true).create_new(true).open(partial).map_err(|error| failed(&error))?;
+    // So that another fetch into this folder does not take it for a leftover.
+    file.try_lock().ok();
     let task = program.monitor.task(&format!("Fetching {}", manifest.archive), Some(manifest.bytes));
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -223,7 +397,9 @@ fn copy_raw(
         if program.cancel.is_cancelled() {
             return Err(Failure::words(Exit::Cancelled, "cancelled"));
         }
-        let read = source.read(&mut buffer).map_err(|error| failed(&error))?;
+        let read = source.read(&mut buffer).map_err(|error| {
+            Failure::words(Exit::Failed, format!("cannot read {key} on {}: {error}", destination.name()))
+        })?;
         if read == 0 {
             break;
         }

@@ -11,8 +11,9 @@ use crate::config;
 use crate::name::SiteCode;
 use crate::platform::files::create_folders;
 use crate::platform::installed::in_oem;
+use crate::setup::batch_read::{Copies, from_bat};
 use crate::setup::installation::Installation;
-use crate::setup::wizard::{Answer, Answers, absolute, bat, config_text, from_bat};
+use crate::setup::wizard::{Answer, Answers, absolute, bat, config_text, fault_of_place, is_of_this_system};
 
 const EXAMPLES: &str = r"Existing files are never replaced. Without --to, add a [[destination]] to the file before the first run.
 On a site server, log and site are taken from the installation of Configuration Manager.
@@ -40,6 +41,9 @@ pub(super) struct Args {
     /// Only this site
     #[arg(long, value_name = "XYZ")]
     site: Option<SiteCode>,
+    /// Encrypt archives to this public key (age1…); may be given several times
+    #[arg(long, value_name = "KEY")]
+    recipient: Vec<String>,
     /// Take source and targets from the Robocopy and xcopy lines of an existing AfterBackup.bat
     #[arg(long, value_name = "FILE")]
     from_bat: Option<PathBuf>,
@@ -51,8 +55,26 @@ pub(super) struct Args {
 }
 
 pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
-    if let Some((fault, hint)) = args.to.iter().find_map(|place| config::place_fault(place)) {
+    let fault = |place: &String| config::place_fault(place).or_else(|| fault_of_place(place));
+    if let Some((fault, hint)) = args.to.iter().find_map(fault) {
         return Err(Failure::words(Exit::Usage, format!("cannot use this --to: {fault}")).hint(Some(&hint)));
+    }
+    if let Some(key) = args.recipient.iter().find(|key| key.parse::<age::x25519::Recipient>().is_err()) {
+        let secret = key.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
+        // A secret key must not be printed.
+        let what = if secret {
+            "a secret key is not a recipient".to_owned()
+        } else {
+            format!("'{key}' is not a public key of age")
+        };
+        let hint = "give the line that age-keygen prints as 'Public key', which begins with age1";
+        return Err(Failure::words(Exit::Usage, format!("--recipient: {what}")).hint(Some(hint)));
+    }
+    let file = args.file.clone().or_else(|| program.global.config.clone()).unwrap_or_else(default_file);
+    let file = std::path::absolute(&file).unwrap_or(file);
+    // Before anything is read or asked: no warning about a file that will not be written.
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(exists(Failure::words(Exit::Usage, format!("{} is already there", file.display()))));
     }
     // A path that is typed means the working directory; in the file it would mean the folder of the file.
     let places: Vec<String> = args.to.iter().map(|place| absolute(place)).collect();
@@ -62,6 +84,8 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         snapshot: args.snapshot.as_deref().map(absolute).unwrap_or_default(),
         site: args.site.or_else(|| installation.as_ref()?.site),
         log: installation.as_ref().map(Installation::log),
+        recipients: args.recipient.clone(),
+        others: vec![],
         destinations: answers_from(&places),
     };
     if let Some(path) = &args.from_bat {
@@ -69,15 +93,19 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     }
     if answers.snapshot.is_empty() {
         r"E:\ConfigMgr_Backup".clone_into(&mut answers.snapshot);
-        program.console.note(r"no --snapshot given: E:\ConfigMgr_Backup stands in the file, change it if the backup task writes elsewhere");
+        let note = r"no --snapshot given: the file contains the placeholder E:\ConfigMgr_Backup; change it to the folder that the backup task writes to";
+        program.console.note(note);
+    } else {
+        look_at(program, "--snapshot", &answers.snapshot);
     }
-    let file = args.file.clone().or_else(|| program.global.config.clone()).unwrap_or_else(default_file);
-    let file = std::path::absolute(&file).unwrap_or(file);
+    for destination in &answers.destinations {
+        look_at(program, "the destination", &destination.place);
+    }
     if let Some(bat) = bat_file.as_deref().filter(|bat| bat.exists()) {
         // Before anything is written: half an answer is none.
-        let failure = Failure::words(Exit::Failed, format!("{} is already there", bat.display()));
+        let failure = Failure::words(Exit::Usage, format!("{} is already there", bat.display()));
         return Err(if args.from_bat.is_some() {
-            failure.hint(Some("move it away first (init has read it, and never replaces a file)"))
+            failure.hint(Some("move it away first: init never replaces a file"))
         } else {
             failure.hint(Some("move it away first, and give it as --from-bat to take over its source and targets"))
         });
@@ -121,33 +149,54 @@ fn answers_from(places: &[String]) -> Vec<Answer> {
     places.iter().enumerate().map(|(number, place)| Answer { name: name(number), place: place.clone() }).collect()
 }
 
+/// Warns of a folder that is not there, where this system can look at it.
+fn look_at(program: &Program<'_>, what: &str, place: &str) {
+    if is_of_this_system(place) && !Path::new(place).is_dir() {
+        program.console.warn(&format!("{what} {place} is not a folder that can be seen from here"));
+        program.console.hint(Some("create it, or correct it in the file, before the first run"));
+    }
+}
+
 fn read_bat(program: &Program<'_>, path: &Path, answers: &mut Answers) -> Result<(), Failure> {
     let bytes = fs::read(path)
         .map_err(|error| Failure::words(Exit::Failed, format!("cannot read {}: {error}", path.display())))?;
     // cmd.exe reads batch files in the OEM code page; only other letters than English ones can come out wrong.
     let findings = from_bat(&String::from_utf8_lossy(&bytes));
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     for note in &findings.notes {
-        program.console.warn(note);
+        program.console.warn(&format!("{name}: {note}"));
     }
-    for taken in findings.sources.iter().chain(&findings.targets).filter(|path| path.contains('\u{fffd}')) {
+    let given = Some(answers.snapshot.as_str()).filter(|snapshot| !snapshot.is_empty());
+    let Copies { snapshot, targets, others, candidates } = findings.sorted(given);
+    let Some(snapshot) = snapshot else {
+        let message = if !candidates.is_empty() {
+            format!("{name}: it cannot be told which of these is the snapshot: {}", candidates.join(", "))
+        } else if findings.unread > 0 {
+            format!("{name}: it cannot be told what the script copies; {}", findings.notes.join("; "))
+        } else {
+            format!("{name} has no Robocopy or xcopy line")
+        };
+        let hint = "say where the backup task writes with --snapshot, and where archives go with --to";
+        return Err(Failure::words(Exit::Failed, message).hint(Some(hint)));
+    };
+    let taken = targets.iter().chain([&snapshot]).chain(others.iter().map(|other| &other.source));
+    for path in taken.filter(|path| path.contains('\u{fffd}')) {
         program.console.warn(&format!(
-            "{taken}: the letters shown as '\u{fffd}' could not be read, correct them in the configuration"
+            "{path}: the letters shown as '\u{fffd}' could not be read, correct them in the configuration"
         ));
     }
-    let mut sources = findings.sources.into_iter();
-    if answers.snapshot.is_empty() {
-        answers.snapshot = sources.next().ok_or_else(|| {
-            Failure::words(Exit::Failed, format!("{} has no Robocopy or xcopy line", path.display()))
-                .hint(Some("say where the backup task writes with --snapshot"))
-        })?;
-    }
-    for source in sources {
-        program
-            .console
-            .warn(&format!("{source} is copied too: add it as [[supplemental]] if it is not in the snapshot"));
+    answers.snapshot = snapshot;
+    for other in others {
+        let (line, source) = (other.line, other.source);
+        program.console.warn(&format!(
+            "{name}: line {line}: {source} is copied, too: it is proposed as [[supplemental]] in the file"
+        ));
+        if !answers.others.contains(&source) {
+            answers.others.push(source);
+        }
     }
     if answers.destinations.is_empty() {
-        answers.destinations = answers_from(&findings.targets);
+        answers.destinations = answers_from(&targets);
     }
     Ok(())
 }
@@ -172,7 +221,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write().map_err(|error| {
         let failure = Failure::words(Exit::Failed, format!("cannot write {}: {error}", path.display()));
         match error.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(failure),
+            std::io::ErrorKind::AlreadyExists => exists(Failure { exit: Exit::Usage, ..failure }),
             std::io::ErrorKind::PermissionDenied => {
                 failure.hint(Some("run it as administrator, or name a file that may be written"))
             }

@@ -4,7 +4,7 @@
 //! file; nothing but these files prints.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use self::console::Console;
 pub use self::dispatch::{Cli, main};
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::destination::Target;
 use crate::engine::context::Context;
+use crate::engine::state::StateFile;
 use crate::monitor::{Event, EventKind, Tee};
 
 mod check_db;
@@ -76,6 +77,12 @@ struct Program<'a> {
     records: &'a Records,
     cancel: &'a Cancel,
     clock: &'a dyn Clock,
+    /// What commands that read archives take from the configuration, if one was read.
+    settings: OnceLock<Settings>,
+}
+
+struct Settings {
+    state: StateFile,
 }
 
 /// The configuration and its destinations, ready for use.
@@ -95,6 +102,7 @@ impl Program<'_> {
             }
         })?;
         self.records.open(&config.log, self.console);
+        self.settings.get_or_init(|| Settings { state: StateFile::of(&config) });
         for warning in &config.warnings {
             self.console.warn(warning);
             self.records.event(&Event::new(EventKind::Warning, warning.clone()));

@@ -45,39 +45,54 @@ pub(super) fn pin(program: &Program<'_>, args: &PinArgs) -> Result<Exit, Failure
     let by = if user.is_empty() { host } else { format!("{user}@{host}") };
     let pin = Pin { reason: args.reason.clone(), by, when: Some(program.clock.now()) };
     let json = serde_json::to_vec(&pin).expect("a pin has only string keys");
-    change(program, &args.place, &args.archive, true, |destination, key| match destination.put_new(key, &json) {
-        Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
-        result => result,
+    change(program, &args.place, &args.archive, Some(&pin), |destination, key, before| {
+        match destination.put_new(key, &json) {
+            // The same again, or no word why: what it says stays.
+            Err(error) if error.kind == ErrorKind::AlreadyExists && keeps(before, &pin) => Ok(()),
+            // A store has nothing that replaces a file.
+            Err(error) if error.kind == ErrorKind::AlreadyExists => {
+                destination.delete(key)?;
+                destination.put_new(key, &json)
+            }
+            result => result,
+        }
     })
 }
 
 pub(super) fn unpin(program: &Program<'_>, args: &UnpinArgs) -> Result<Exit, Failure> {
-    change(program, &args.place, &args.archive, false, |destination, key| destination.delete(key))
+    change(program, &args.place, &args.archive, None, |destination, key, _| destination.delete(key))
+}
+
+/// Does a pin stay as it is when the archive is pinned again?
+fn keeps(before: Option<&Pin>, pin: &Pin) -> bool {
+    before.is_some_and(|before| pin.reason.is_empty() || before.reason == pin.reason)
 }
 
 fn change(
     program: &Program<'_>,
     place: &Place,
     archive: &Selector,
-    pinned: bool,
-    apply: impl Fn(&dyn Destination, &str) -> Result<(), crate::destination::Error>,
+    pin: Option<&Pin>,
+    apply: impl Fn(&dyn Destination, &str, Option<&Pin>) -> Result<(), crate::destination::Error>,
 ) -> Result<Exit, Failure> {
+    let pinned = pin.is_some();
     let targets = place.targets(program)?;
     let held = place.read(program, &targets)?;
     let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
     let id = choose(program, &held, archive)?;
     let mut destinations = Vec::new();
+    let mut unchanged = true;
+    // The new one, else the one that is there.
+    let mut reason = pin.map(|pin| pin.reason.clone()).filter(|reason| !reason.is_empty());
     let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
     for (one, stored) in catalogs().filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
-        if stored.pin.is_some() == pinned {
-            let was = match &stored.pin {
-                Some(pin) if pin.reason.is_empty() => "pinned already".to_owned(),
-                Some(pin) => format!("pinned already: {}; unpin it first to change the reason", pin.reason),
-                None => "not pinned".to_owned(),
-            };
-            program.console.note(&format!("{id} was {was} (on {})", one.target.name()));
-        }
-        match one.target.open().and_then(|destination| apply(&**destination, &id.key(&id.pin_name()))) {
+        let before = stored.pin.as_ref();
+        unchanged &= match pin {
+            Some(pin) => keeps(before, pin),
+            None => before.is_none(),
+        };
+        reason = reason.or_else(|| before.map(|before| before.reason.clone()).filter(|reason| !reason.is_empty()));
+        match one.target.open().and_then(|destination| apply(&**destination, &id.key(&id.pin_name()), before)) {
             Ok(()) => destinations.push(one.target.name().to_owned()),
             Err(error) => {
                 let failure = Failure::new(Exit::Partial, &error).hint(error.hint());
@@ -87,13 +102,24 @@ fn change(
             }
         }
     }
-    let (done, kind) = if pinned { ("Pinned", EventKind::Pinned) } else { ("Unpinned", EventKind::Unpinned) };
-    let message = format!("{done} {id} on {}", destinations.join(", "));
-    program.records.event(&Event::new(kind, message).with("archive", id.to_string()));
+    if destinations.is_empty() {
+        // Each failure was told.
+        return Ok(Exit::Failed);
+    }
+    let kind = if pinned { EventKind::Pinned } else { EventKind::Unpinned };
+    let on = destinations.join(", ");
+    let reason = reason.filter(|_| pinned).map_or_else(String::new, |reason| format!(": {reason}"));
+    let message = match (pinned, unchanged) {
+        (true, false) => format!("Pinned {id} on {on}{reason}"),
+        (true, true) => format!("{id} was already pinned on {on}{reason}"),
+        (false, false) => format!("Unpinned {id} on {on}"),
+        (false, true) => format!("{id} was not pinned on {on}"),
+    };
+    program.records.event(&Event::new(kind, message.clone()).with("archive", id.to_string()));
     if program.console.is_json() {
         program.console.document(&Report { archive: id, pinned, destinations });
     } else {
-        program.console.result(&format!("{done} {id} on {}\n", destinations.join(", ")));
+        program.console.result(&format!("{message}\n"));
     }
     Ok(exit)
 }

@@ -31,6 +31,9 @@ pub(super) struct Place {
     pub(super) site: Option<SiteCode>,
 }
 
+/// A copy of an archive: where it is, and what its manifest says.
+pub(super) type Copy = (Arc<dyn Destination>, Manifest);
+
 impl Place {
     /// The destinations.
     pub(super) fn targets(&self, program: &Program<'_>) -> Result<Vec<Target>, Failure> {
@@ -82,15 +85,25 @@ impl Place {
         program: &Program<'_>,
         selector: &Selector,
     ) -> Result<(Arc<dyn Destination>, Manifest), Failure> {
+        let mut copies = self.find_all(program, selector)?;
+        Ok(copies.swap_remove(0))
+    }
+
+    /// Finds all copies of an archive, the whole ones first. There is at least one.
+    pub(super) fn find_all(&self, program: &Program<'_>, selector: &Selector) -> Result<Vec<Copy>, Failure> {
         let targets = self.targets(program)?;
         let held = self.read(program, &targets)?;
         let id = choose(program, &held, selector)?;
         let of = |one: &Inventory<'_>| one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(&id).cloned());
-        let mut having = held.iter().filter_map(|one| of(one).map(|stored| (one.target, stored)));
-        let best = having.clone().find(|(_, stored)| stored.whole).or_else(|| having.next());
-        let (target, stored) = best.expect("the selector chose among what these destinations hold");
-        let destination = target.open().map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
-        Ok((Arc::clone(destination), stored.manifest))
+        let mut having: Vec<_> = held.iter().filter_map(|one| of(one).map(|stored| (one.target, stored))).collect();
+        having.sort_by_key(|(_, stored)| !stored.whole);
+        let open = |(target, stored): (&Target, catalog::Stored)| {
+            let destination = target.open().map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
+            Ok((Arc::clone(destination), stored.manifest))
+        };
+        let copies: Vec<_> = having.into_iter().map(open).collect::<Result<_, Failure>>()?;
+        assert!(!copies.is_empty(), "the selector chose among what these destinations hold");
+        Ok(copies)
     }
 }
 

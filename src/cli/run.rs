@@ -4,10 +4,12 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::engine::error::RunError;
-use crate::engine::handover::{self, Turn, Working};
+use crate::engine::handover::{self, Turn, TurnError, Working};
 use crate::engine::state::{By, LastRun};
+use crate::error::chain;
 use crate::monitor::{Event, EventKind, Monitor};
 use crate::notify::Reporter;
+use crate::platform::lock::LockError;
 use crate::severity::Severity;
 use crate::source;
 
@@ -36,12 +38,18 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
         program.monitor.event(&event);
         return Ok(finished(program, Exit::Done));
     }
-    let lock = match handover::take(&context)? {
+    let turn = handover::take(&context).inspect_err(|error| {
+        // Nothing archives tonight's snapshot if this run does not: status says so until a run ends well.
+        if let TurnError::Lock(LockError::Busy { .. }) = error {
+            handover::note_end(&context, By::Run, Exit::Busy as u8, vec![chain(error)]);
+        }
+    });
+    let lock = match turn? {
         Turn::Ours(lock) => lock,
         Turn::Told(runs) => return Ok(finished(program, report(program, &runs))),
     };
     let working = Working::begin(&context, By::Run, &lock);
-    let reporter = Reporter::new(context);
+    let reporter = Reporter::new(context, By::Run);
     reporter.begins().map_err(|error| {
         let hint = "nothing was touched; try the command by hand, or give it on-failure = \"warn\"";
         Failure::new(Exit::Failed, &error).hint(Some(hint))

@@ -10,9 +10,11 @@ use super::list::databases;
 use super::place::Place;
 use super::table::{Align, render};
 use crate::archive::index::{Entry, Skipped};
-use crate::archive::manifest::Manifest;
+use crate::archive::manifest::{MAX_BYTES, Manifest};
 use crate::archive::reader::Reader;
-use crate::catalog::Selector;
+use crate::catalog::{Pin, Selector};
+use crate::destination::Destination;
+use crate::name::ArchiveId;
 use crate::units;
 
 const EXAMPLES: &str = r"Examples:
@@ -56,22 +58,46 @@ pub(super) fn show(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
     let files = reader.as_ref().map(|reader| select(reader.index(), &patterns)).transpose()?;
     if program.console.is_json() {
         let skipped = reader.as_ref().map(|reader| reader.index().skipped.as_slice());
+        let nothing = files.as_ref().is_some_and(Vec::is_empty);
         program.console.document(&Shown { destination: destination.name(), manifest: &manifest, files, skipped });
-        return Ok(Exit::Done);
+        return if nothing { Err(no_match(args)) } else { Ok(Exit::Done) };
     }
     match files {
-        None => program.console.result(&describe(destination.name(), &manifest)),
-        Some(files) if files.is_empty() => program.console.note("No file matches."),
+        None => {
+            let pin = read_pin(&*destination, &manifest.id)?;
+            program.console.result(&describe(destination.name(), &manifest, pin.as_ref()));
+        }
+        Some(files) if files.is_empty() => return Err(no_match(args)),
         Some(files) => program.console.result(&file_table(&files)),
     }
     Ok(Exit::Done)
 }
 
-fn describe(destination: &str, manifest: &Manifest) -> String {
-    let archived = manifest.archived.strftime("%Y-%m-%dT%H:%M:%SZ");
+fn no_match(args: &Args) -> Failure {
+    let pattern = args.files.as_deref().unwrap_or_default();
+    let hint =
+        format!("paths begin at the top, like '**/*.mdf'; 'afterbackup show {} --files' lists them", args.archive);
+    Failure::words(Exit::Failed, format!("nothing in the archive matches '{pattern}'")).hint(Some(&hint))
+}
+
+/// Why the archive is never pruned, if it is pinned here.
+fn read_pin(destination: &dyn Destination, id: &ArchiveId) -> Result<Option<Pin>, Failure> {
+    match destination.read(&id.key(&id.pin_name()), MAX_BYTES) {
+        // Its presence counts, whatever it says.
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).unwrap_or_default())),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(Failure::new(Exit::Failed, &error).hint(error.hint())),
+    }
+}
+
+fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String {
+    let archived = units::format_time(manifest.archived);
     let mut lines = vec![
         ("Archive", manifest.id.to_string()),
-        ("Completed", format!("{} ({})", manifest.completed, evidence(&manifest.completion_evidence))),
+        (
+            "Completed",
+            format!("{} ({})", units::format_time(manifest.completed), evidence(&manifest.completion_evidence)),
+        ),
         ("Archived", format!("{archived} on {} by {}", manifest.host, manifest.program)),
         ("Read from", destination.to_owned()),
         ("File", manifest.archive.clone()),
@@ -84,6 +110,12 @@ fn describe(destination: &str, manifest: &Manifest) -> String {
         let file = if database.file.is_empty() { &database.name } else { &database.file };
         let why = database.why.iter().map(ToString::to_string).chain(database.notes.iter().cloned());
         lines.extend(why.map(|why| ("", format!("{file}: {why}"))));
+    }
+    if let Some(Pin { reason, by, when }) = pin {
+        let when = when.map_or_else(String::new, |when| format!(", {}", units::format_time(when)));
+        let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        lines.push(("Pinned", format!("yes{by}{when}{reason}")));
     }
     if let Some(encryption) = &manifest.encryption {
         lines.push(("Encrypted to", encryption.recipients.join(", ")));

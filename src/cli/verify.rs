@@ -11,11 +11,13 @@ use super::place::{Place, choose, misplaced};
 use super::{Program, threads};
 use crate::archive::verify::{self, Verified};
 use crate::catalog::{Inventory, Problem, ProblemKind, Selector, known};
+use crate::engine::state::Extent;
 use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::units;
 
-const EXAMPLES: &str = r"Without the secret key, encrypted archives cannot be verified. Exit code 6 means damage.
+const EXAMPLES: &str = r"Without the secret key, an encrypted archive is compared as it is stored, with the SHA-256 of its manifest; its contents
+are not checked. 'status' reports damage until another verification finds the archive sound. Exit code 6 means damage.
 
 Examples:
   afterbackup verify
@@ -80,7 +82,12 @@ impl One {
         let head = format!("{} on {}", self.archive, self.destination);
         let event = match (&self.verified, &self.error) {
             (Some(verified), _) if verified.damages == 0 => {
-                Event::new(EventKind::Verified, format!("{head}: ok, read back and compared"))
+                let how = if verified.as_stored {
+                    "ok as stored; contents not checked"
+                } else {
+                    "ok, read back and compared"
+                };
+                Event::new(EventKind::Verified, format!("{head}: {how}"))
             }
             (Some(verified), _) => {
                 let first = verified.damage.first().map_or("", String::as_str);
@@ -144,6 +151,10 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
             archives.push(found);
         }
     }
+    remember(program, &archives, args.sample.is_some());
+    if !program.console.is_json() {
+        advise(program, &archives);
+    }
     let problems = if args.archives.is_empty() { unreadable(&held) } else { vec![] };
     for problem in &problems {
         exit = match (exit, problem.kind) {
@@ -160,6 +171,47 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     Ok(exit)
 }
 
+/// So that `status` tells of the damage until it is gone. Only for destinations of a configuration.
+fn remember(program: &Program<'_>, archives: &[One], sample: bool) {
+    let Some(settings) = program.settings.get() else { return };
+    let at = program.clock.now();
+    let noted = settings.state.update(|state| {
+        for One { archive, destination, verified, .. } in archives {
+            let Some(verified) = verified else { continue };
+            let extent = match (verified.as_stored, sample) {
+                (true, _) => Extent::Stored,
+                (false, true) => Extent::Sample,
+                (false, false) => Extent::Full,
+            };
+            state.verified(archive, destination, extent, verified.damage.first().map(String::as_str), at);
+        }
+    });
+    if let Err(error) = noted {
+        let path = settings.state.path().display();
+        program.console.warn(&format!("'status' will not know of this verification: cannot write {path}: {error}"));
+    }
+}
+
+/// What to do about damage.
+fn advise(program: &Program<'_>, archives: &[One]) {
+    let is_damaged = |one: &One| one.verified.as_ref().is_some_and(|verified| verified.damages > 0);
+    let is_sound = |one: &One| one.verified.as_ref().is_some_and(|verified| verified.damages == 0);
+    for one in archives.iter().filter(|one| is_damaged(one)) {
+        let sound = archives.iter().find(|other| other.archive == one.archive && is_sound(other));
+        let id = &one.archive;
+        let advice = match sound {
+            Some(other) => format!(
+                "{} has a sound copy of {id}: 'afterbackup fetch {id} -d {} --to DIR'",
+                other.destination, other.destination
+            ),
+            None => format!(
+                "no sound copy of {id} was found: keep it, and what else there is of these days (afterbackup pin)"
+            ),
+        };
+        program.console.note(&advice);
+    }
+}
+
 /// Manifests of which only the existence is known. They were told when the catalog was read.
 fn unreadable(held: &[Inventory<'_>]) -> Vec<Problem> {
     let problems = held.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|catalog| &catalog.problems);
@@ -169,6 +221,12 @@ fn unreadable(held: &[Inventory<'_>]) -> Vec<Problem> {
 fn print(program: &Program<'_>, one: &One) {
     let head = format!("{} on {}", one.archive, one.destination);
     match (&one.verified, &one.error) {
+        (Some(verified), _) if verified.damages == 0 && verified.as_stored => {
+            let bytes = units::format_bytes(verified.read_bytes);
+            program.console.result(&format!(
+                "{head}: ok as stored ({bytes} have the SHA-256 of the manifest); contents not checked, which needs --identity\n"
+            ));
+        }
         (Some(verified), _) if verified.damages == 0 => {
             let what = if verified.files > 0 { format!("{} files, ", verified.files) } else { "a sample, ".to_owned() };
             program.console.result(&format!("{head}: ok ({what}{})\n", units::format_bytes(verified.plain_bytes)));

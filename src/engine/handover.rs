@@ -105,18 +105,22 @@ impl Working {
         Self { file: StateFile::of(context.config), by }
     }
 
-    /// Notes how a run ended, whatever it came to.
-    pub fn ended(&self, context: &Context<'_>, exit_code: u8, problems: Vec<String>) {
-        let ended = Ended { by: self.by, finished: context.clock.now(), exit_code, problems };
-        self.note(|state| state.last_run = Some(ended));
-    }
-
     fn note(&self, change: impl FnOnce(&mut State)) {
-        if let Err(error) = self.file.update(change) {
-            // Archives do not depend on it.
-            tracing::warn!(path = %self.file.path().display(), %error, "Could not note what the run did");
-        }
+        note(&self.file, change);
     }
+}
+
+fn note(file: &StateFile, change: impl FnOnce(&mut State)) {
+    if let Err(error) = file.update(change) {
+        // Archives do not depend on it.
+        tracing::warn!(path = %file.path().display(), %error, "Could not note what the run did");
+    }
+}
+
+/// Notes how a run ended, whatever it came to, also where it did not begin.
+pub fn note_end(context: &Context<'_>, by: By, exit_code: u8, problems: Vec<String>) {
+    let ended = Ended { by, finished: context.clock.now(), exit_code, problems };
+    note(&StateFile::of(context.config), |state| state.last_run = Some(ended));
 }
 
 /// A [run](run::run) that is remembered.

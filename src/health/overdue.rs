@@ -48,16 +48,41 @@ pub struct Verdict {
 impl Verdict {
     /// Should somebody act?
     #[must_use]
-    pub fn is_overdue(&self) -> bool {
+    pub fn is_bad(&self) -> bool {
         !self.reasons.is_empty()
+    }
+
+    /// Is an archive or a run of the task missing?
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.reasons.iter().any(|reason| !reason.is_failure())
+    }
+
+    /// Did the last run of the task fail?
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.reasons.iter().any(Reason::is_failure)
     }
 
     /// All reasons in a sentence, without names of hosts and files: it may be told to others.
     #[must_use]
     pub fn words(&self) -> String {
-        let reasons: Vec<String> = self.reasons.iter().map(ToString::to_string).collect();
+        self.words_of(|_| true)
+    }
+
+    /// Some of the reasons in a sentence.
+    pub(super) fn words_of(&self, which: impl Fn(&Reason) -> bool) -> String {
+        let reasons: Vec<String> =
+            self.reasons.iter().filter(|reason| which(reason)).map(ToString::to_string).collect();
         let site = self.site.map_or_else(String::new, |site| format!("site {site}: "));
         format!("{site}{}", reasons.join("; "))
+    }
+
+    /// All of it in a sentence that needs no context.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let what = if self.is_overdue() { "backups are overdue" } else { "the backup task failed" };
+        format!("{what}: {}", self.words())
     }
 }
 
@@ -96,23 +121,31 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::TaskFailed { .. })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoArchive => f.write_str("there is no archive"),
             Self::OnlyFuture { nearest } => {
+                let nearest = units::format_time(*nearest);
                 write!(f, "every archive is dated in the future ({nearest} and later): a clock is or was wrong")
             }
             Self::Old { newest, age, limit } => write!(
                 f,
-                "the newest archive is of {newest}, {} old; the limit is {}",
+                "the newest archive is of {}, {} old; the limit is {}",
+                units::format_time(*newest),
                 units::format_duration(*age),
                 units::format_duration(*limit)
             ),
             Self::TaskFailed { id, at } => {
                 f.write_str("the last backup failed")?;
                 if let Some(at) = at {
-                    write!(f, " at {at}")?;
+                    write!(f, " at {}", units::format_time(*at))?;
                 }
                 match id {
                     Some(id) => write!(f, " with status message {id}"),
@@ -120,7 +153,8 @@ impl fmt::Display for Reason {
                 }
             }
             Self::LogSilent { last, age } => {
-                write!(f, "the backup task's log tells of nothing since {last}, {} ago", units::format_duration(*age))
+                let (last, age) = (units::format_time(*last), units::format_duration(*age));
+                write!(f, "the backup task's log has had no entry since {last}, {age} ago")
             }
         }
     }
@@ -176,11 +210,10 @@ fn task(evidence: &Evidence<'_>, newest: Option<Timestamp>, limit: Duration, now
 mod tests {
     use std::path::PathBuf;
 
+    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     use super::*;
-    use jiff::SignedDuration;
-
     use crate::retention::plan::FUTURE_TOLERANCE;
     use crate::source::task_log::Runs;
 
@@ -216,12 +249,15 @@ mod tests {
     #[test]
     fn archive_is_young_enough_up_to_the_limit() {
         let at_limit = decide(&[day(0), day(1)], &LogEvidence::Absent, day(6));
-        assert!(!at_limit.is_overdue());
+        assert!(!at_limit.is_bad());
         assert_eq!((at_limit.newest, at_limit.due), (Some(day(1)), Some(day(6))));
         let late = day(6) + SignedDuration::from_secs(1);
         assert_eq!(
             words(&[day(1), day(0)], &LogEvidence::Absent, late),
-            "site XYZ: the newest archive is of 2026-11-02T01:00:00Z, 5 days old; the limit is 5 days"
+            format!(
+                "site XYZ: the newest archive is of {}, 5 days old; the limit is 5 days",
+                units::format_time(day(1))
+            )
         );
     }
 
@@ -229,7 +265,7 @@ mod tests {
     fn no_archive_is_overdue_unless_nobody_could_look() {
         assert_eq!(decide(&[], &LogEvidence::Absent, day(0)).reasons, [Reason::NoArchive]);
         let evidence = Evidence { site: site(), archives: &[], known: false, log: &LogEvidence::Absent };
-        assert!(!overdue(&evidence, LIMIT, day(0)).is_overdue());
+        assert!(!overdue(&evidence, LIMIT, day(0)).is_bad());
     }
 
     #[test]
@@ -240,7 +276,7 @@ mod tests {
         let verdict = decide(&[day(0), day(99)], &LogEvidence::Absent, day(6));
         assert!(matches!(verdict.reasons.as_slice(), [Reason::Old { newest, .. }] if *newest == day(0)));
         // Clocks of two servers differ by a little.
-        assert!(!decide(&[day(0) + FUTURE_TOLERANCE], &LogEvidence::Absent, day(0)).is_overdue());
+        assert!(!decide(&[day(0) + FUTURE_TOLERANCE], &LogEvidence::Absent, day(0)).is_bad());
     }
 
     #[test]
@@ -251,13 +287,13 @@ mod tests {
             "site XYZ: the last backup failed at 2026-11-02T01:00:00Z with status message 5043"
         );
         // A log that ends before the newest archive is not that of its backup.
-        assert!(!decide(&[day(2)], &log, day(2)).is_overdue());
+        assert!(!decide(&[day(2)], &log, day(2)).is_bad());
     }
 
     #[test]
     fn failure_is_over_with_the_next_start() {
         let log = log(&[(5055, day(0)), (5043, day(0)), (5055, day(1))]);
-        assert!(!decide(&[day(-1)], &log, day(1)).is_overdue());
+        assert!(!decide(&[day(-1)], &log, day(1)).is_bad());
     }
 
     #[test]
@@ -265,16 +301,16 @@ mod tests {
         let log = log(&[(5055, day(0)), (5035, day(0))]);
         let verdict = decide(&[day(5)], &log, day(6));
         assert!(matches!(verdict.reasons.as_slice(), [Reason::LogSilent { last, .. }] if *last == day(0)));
-        assert!(!decide(&[day(5)], &log, day(5)).is_overdue());
+        assert!(!decide(&[day(5)], &log, day(5)).is_bad());
     }
 
     #[test]
     fn log_of_the_future_and_the_copy_in_the_snapshot_prove_nothing() {
         let future = log(&[(5055, day(20)), (5035, day(20))]);
-        assert!(!decide(&[day(0)], &future, day(1)).is_overdue());
+        assert!(!decide(&[day(0)], &future, day(1)).is_bad());
         let LogEvidence::Read { path, runs, .. } = log(&[(5055, day(0)), (5043, day(0))]) else { unreachable!() };
         let copy = LogEvidence::Read { path, copy: true, runs };
-        assert!(!decide(&[day(0)], &copy, day(1)).is_overdue());
+        assert!(!decide(&[day(0)], &copy, day(1)).is_bad());
     }
 
     proptest! {
@@ -287,11 +323,11 @@ mod tests {
             let future = archives.iter().any(|stamp| *stamp > day(now));
             if !future {
                 let then = decide(&archives, &LogEvidence::Absent, day(now + later));
-                prop_assert!(then.is_overdue() || !before.is_overdue());
+                prop_assert!(then.is_bad() || !before.is_bad());
             }
             archives.push(day(more));
             let after = decide(&archives, &LogEvidence::Absent, day(now));
-            prop_assert!(before.is_overdue() || !after.is_overdue());
+            prop_assert!(before.is_bad() || !after.is_bad());
         }
     }
 }

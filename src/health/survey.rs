@@ -1,16 +1,17 @@
-//! What destinations hold, as far as monitoring needs to know: the newest archive of each site, and how much there is.
+//! What destinations hold, as far as monitoring needs to know: the newest archive of each site, how much there is, and
+//! what is not as it should be.
 //!
-//! [`crate::catalog`] reads every manifest. That is too much for something that is asked every few minutes, and on a
-//! bucket costs money: names and sizes come with the listing, and names carry the time. So of each site only
-//! the newest manifest is read, and older ones only as long as what is newer is not whole.
+//! Every manifest is read: only it tells whether the file beside it is whole, and an older archive that is not is one that
+//! is missing on the day of a recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::archive::manifest::{Database, MAX_BYTES, Manifest};
-use crate::destination::{self, Destination, Entry, Target};
+use crate::archive::manifest::Database;
+use crate::catalog::{self, ProblemKind};
+use crate::destination::{self, Destination, Target};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::plan::is_future;
 
@@ -44,8 +45,27 @@ pub struct Holding {
     pub bytes: u64,
     /// Archives of the future: a clock is or was wrong.
     pub future: Vec<ArchiveId>,
-    /// Archives newer than the newest that are not whole, and what is wrong with them.
+    /// Archives that are not whole, and what is wrong with them.
     pub broken: Vec<Broken>,
+    /// What unfinished runs have left, and archives without a manifest.
+    pub stray: Vec<Stray>,
+    /// Why it is not known what unfinished runs have left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strays_unknown: Option<String>,
+    /// Those that are whole, of all series and times.
+    #[serde(skip)]
+    pub ids: BTreeSet<ArchiveId>,
+}
+
+/// Something that belongs to no archive that can be listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// Its key.
+    pub key: String,
+    /// When it was last written, by the destination's clock.
+    pub modified: Timestamp,
+    /// Is it a whole archive file, without a manifest?
+    pub archive: bool,
 }
 
 /// The newest archive.
@@ -129,67 +149,55 @@ fn look_at_site(
     series: Option<&str>,
     now: Timestamp,
 ) -> Result<Holding, destination::Error> {
-    let mut files: BTreeMap<ArchiveId, Entry> = BTreeMap::new();
-    let mut manifests = BTreeSet::new();
-    for entry in destination.list(site.as_str())? {
-        match StoredFile::parse(&entry.name) {
-            Some(StoredFile::Manifest(id)) => drop(manifests.insert(id)),
-            Some(StoredFile::Archive { id, .. }) => drop(files.insert(id, entry)),
-            Some(StoredFile::Pin(_)) | None => {}
+    let catalog = catalog::read(destination, Some(site))?;
+    let mut holding = Holding::default();
+    // Written by a newer version of this program, which knows what it did.
+    let mut newer = BTreeSet::new();
+    for problem in catalog.problems {
+        let name = problem.key.rsplit('/').next().unwrap_or_default();
+        let Some(StoredFile::Manifest(id)) = StoredFile::parse(name) else { continue };
+        match problem.kind {
+            ProblemKind::Newer => drop(newer.insert(id)),
+            // What another kind of source makes is no backup of this one.
+            _ if id.series() != series => {}
+            _ => holding.broken.push(Broken { id, problem: problem.problem }),
         }
     }
-    // What another kind of source makes is no backup of this one.
-    manifests.retain(|id: &ArchiveId| id.site() == site && id.series() == series);
-    let mut holding = Holding::default();
-    for id in manifests.iter().rev() {
-        let Some(file) = files.get(id) else {
-            if holding.newest.is_none() {
-                holding.broken.push(Broken { id: id.clone(), problem: "its archive is missing".to_owned() });
-            }
-            continue;
-        };
-        holding.archives += 1;
-        holding.bytes += file.bytes;
-        if is_future(id.stamp(), now) {
-            holding.future.push(id.clone());
-        } else if holding.newest.is_none() {
-            match judge(destination, id, file)? {
-                Ok(newest) => holding.newest = Some(newest),
-                Err(problem) => holding.broken.push(Broken { id: id.clone(), problem }),
-            }
+    for (id, stored) in catalog.archives.iter().filter(|(_, stored)| stored.whole) {
+        if id.series() == series {
+            holding.archives += 1;
+            holding.bytes += stored.manifest.bytes;
         }
+        holding.ids.insert(id.clone());
+    }
+    holding.archives += newer.iter().filter(|id| id.series() == series).count() as u64;
+    holding.ids.extend(newer.iter().cloned());
+    let (future, past): (Vec<&ArchiveId>, Vec<&ArchiveId>) =
+        holding.ids.iter().filter(|id| id.series() == series).partition(|id| is_future(id.stamp(), now));
+    holding.future = future.into_iter().rev().cloned().collect();
+    holding.newest = past.last().map(|id| {
+        let id = (*id).clone();
+        let Some(stored) = catalog.archives.get(&id) else {
+            let names = [false, true].map(|encrypted| id.archive_name(encrypted));
+            let found = names.iter().find_map(|name| destination.stat(&id.key(name)).ok());
+            return Newest { id, bytes: found.map_or(0, |entry| entry.bytes), content: None };
+        };
+        let content = Content {
+            uncompressed_bytes: stored.manifest.uncompressed_bytes,
+            good: stored.manifest.is_good(),
+            databases: stored.manifest.databases.clone(),
+        };
+        Newest { id, bytes: stored.manifest.bytes, content: Some(content) }
+    });
+    let orphans = catalog.orphans.into_iter().filter(|one| one.id.series() == series);
+    holding.stray.extend(orphans.map(|one| Stray { key: one.key, modified: one.entry.modified, archive: true }));
+    match destination.leftovers(site.as_str()) {
+        Ok(leftovers) => holding.stray.extend(leftovers.into_iter().map(|one| Stray {
+            key: one.key,
+            modified: one.modified,
+            archive: false,
+        })),
+        Err(error) => holding.strays_unknown = Some(crate::error::chain(&error)),
     }
     Ok(holding)
-}
-
-/// The archive, or what is wrong with it.
-fn judge(
-    destination: &dyn Destination,
-    id: &ArchiveId,
-    file: &Entry,
-) -> Result<Result<Newest, String>, destination::Error> {
-    let name = id.manifest_name();
-    let bytes = match destination.read(&id.key(&name), MAX_BYTES) {
-        Ok(bytes) => bytes,
-        // Pruned between listing and reading.
-        Err(error) if error.is_not_found() => return Ok(Err("its manifest has gone".to_owned())),
-        Err(error) if error.kind == destination::ErrorKind::TooLarge => {
-            return Ok(Err("its manifest is too large".to_owned()));
-        }
-        Err(error) => return Err(error),
-    };
-    let newest = |content| Newest { id: id.clone(), bytes: file.bytes, content };
-    Ok(match Manifest::parse(&name, &bytes) {
-        Ok(manifest) if manifest.bytes != file.bytes || manifest.archive != file.name => {
-            Err(format!("its archive has {} bytes instead of {}", file.bytes, manifest.bytes))
-        }
-        Ok(manifest) => Ok(newest(Some(Content {
-            uncompressed_bytes: manifest.uncompressed_bytes,
-            good: manifest.is_good(),
-            databases: manifest.databases,
-        }))),
-        // A newer version of this program knows what it did.
-        Err(error) if error.is_newer() => Ok(newest(None)),
-        Err(error) => Err(crate::error::chain(&error)),
-    })
 }

@@ -5,50 +5,37 @@
 //! times (`time() - afterbackup_newest_archive_timestamp_seconds`), which age by themselves.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use jiff::Timestamp;
-
-use crate::health::standing::Standing;
+use crate::health::standing::{Health, Standing};
 use crate::health::survey::Newest;
 use crate::platform::private;
 
-/// How the last run on this host ended, whatever it came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) at: Timestamp,
-    pub(super) exit_code: u8,
-}
-
-const RUN_TIME: &str = "afterbackup_run_timestamp_seconds";
-const RUN_CODE: &str = "afterbackup_run_exit_code";
-
-/// Writes the metrics. Without a run that has just ended, those of the last one stay.
-pub(super) fn write(path: &Path, standing: &Standing, ended: Option<Ended>) -> io::Result<()> {
-    let ended = ended.or_else(|| last_run(&fs::read_to_string(path).ok()?));
-    let text = render(standing, ended);
+/// Writes the metrics.
+pub(super) fn write(path: &Path, standing: &Standing) -> io::Result<()> {
     // Until it is whole, under a name that does not end in .prom: collectors would read it.
-    private::replace_public(path, text.as_bytes())
-}
-
-/// What metrics written before tell of the last run.
-fn last_run(text: &str) -> Option<Ended> {
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let at = Timestamp::from_second(value(RUN_TIME)?.parse().ok()?).ok()?;
-    Some(Ended { at, exit_code: value(RUN_CODE)?.parse().ok()? })
+    private::replace_public(path, render(standing).as_bytes())
 }
 
 /// The text exposition format.
-fn render(standing: &Standing, ended: Option<Ended>) -> String {
+fn render(standing: &Standing) -> String {
     let mut text = Text::default();
     text.metric("afterbackup_build_info", "Which version wrote this.", [([("version", VERSION)].into(), 1)]);
     let now = [(vec![], standing.at.as_second())];
     text.metric("afterbackup_checked_timestamp_seconds", "When this was written.", now);
-    let ended = ended.into_iter();
-    text.metric(RUN_TIME, "When the last run ended.", ended.clone().map(|run| (vec![], run.at.as_second())));
-    text.metric(RUN_CODE, "Its exit code.", ended.map(|run| (vec![], i64::from(run.exit_code))));
+    let health = standing.health();
+    let well = i64::from(health == Health::Fine);
+    text.metric("afterbackup_healthy", "Is all well? What 'afterbackup status' ends with 0 for.", [(vec![], well)]);
+    let count = |health| standing.problems().filter(|problem| problem.health == health).count();
+    let problems =
+        Health::BAD.map(|health| (vec![("health", health.name())], i64::try_from(count(health)).unwrap_or(i64::MAX)));
+    text.metric("afterbackup_problems", "What is not right, by how bad it is.", problems);
+    let ended = standing.state.last_run.iter();
+    let times = ended.clone().map(|run| (vec![], run.finished.as_second()));
+    text.metric("afterbackup_run_timestamp_seconds", "When the last run ended.", times);
+    let codes = ended.map(|run| (vec![], i64::from(run.exit_code)));
+    text.metric("afterbackup_run_exit_code", "Its exit code, hooks included.", codes);
     let up =
         standing.destinations.iter().map(|one| (vec![("destination", one.name.as_str())], one.holdings.is_ok().into()));
     text.metric("afterbackup_destination_up", "Can the destination be read?", up);
@@ -59,6 +46,8 @@ fn render(standing: &Standing, ended: Option<Ended>) -> String {
         standing.sites.iter().map(|one| (one.verdict.site.map_or_else(String::new, |s| s.to_string()), one)).collect();
     let overdue = sites.iter().map(|(site, one)| (vec![("site", site.as_str())], one.verdict.is_overdue().into()));
     text.metric("afterbackup_overdue", "Are backups overdue?", overdue);
+    let failed = sites.iter().map(|(site, one)| (vec![("site", site.as_str())], one.verdict.has_failed().into()));
+    text.metric("afterbackup_task_failed", "Did the last run of the backup task fail?", failed);
     let runs = || sites.iter().filter_map(|(site, one)| Some((vec![("site", site.as_str())], one.last_run.as_ref()?)));
     let times = runs().map(|(labels, run)| (labels, run.finished.as_second()));
     text.metric("afterbackup_site_run_timestamp_seconds", "When the last run that came to the site ended.", times);
@@ -134,19 +123,6 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn last_run_is_found_in_what_was_written_before() {
-        let text = "# HELP afterbackup_run_exit_code x\nafterbackup_run_timestamp_seconds 1700000000\n\
-                    afterbackup_run_exit_code 3\n";
-        let ended = Ended { at: Timestamp::from_second(1_700_000_000).unwrap(), exit_code: 3 };
-        assert_eq!(last_run(text), Some(ended));
-        for text in
-            ["", "afterbackup_run_exit_code 3", "afterbackup_run_timestamp_seconds x\nafterbackup_run_exit_code 3"]
-        {
-            assert_eq!(last_run(text), None);
-        }
-    }
 
     #[test]
     fn values_of_labels_are_escaped() {

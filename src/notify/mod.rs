@@ -19,11 +19,13 @@ mod resident;
 use self::hooks::{Moment, News};
 use crate::engine::context::Context;
 use crate::engine::error::RunError;
+use crate::engine::handover::note_end;
 use crate::engine::outcome::{Outcome, SiteOutcome, SiteResult};
+use crate::engine::state::By;
 use crate::error::chain;
 use crate::health::Reminder;
 use crate::health::overdue::Verdict;
-use crate::health::standing::Standing;
+use crate::health::standing::{Health, Standing};
 use crate::monitor::{Event, EventKind, Level};
 use crate::severity::Severity;
 
@@ -33,18 +35,20 @@ pub use self::hooks::HookError;
 #[derive(Debug, Clone, Copy)]
 pub struct Reporter<'a> {
     context: Context<'a>,
+    by: By,
 }
 
 /// Exit codes that decide who is told; `cli::exit` has them all.
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
+const PARTIAL: u8 = 3;
 const CANCELLED: u8 = 130;
 
 impl<'a> Reporter<'a> {
     /// Tells what the configuration in this context asks for, with its monitor and its request to stop.
     #[must_use]
-    pub fn new(context: Context<'a>) -> Self {
-        Self { context }
+    pub fn new(context: Context<'a>, by: By) -> Self {
+        Self { context, by }
     }
 
     /// A run begins: nothing has been touched.
@@ -54,50 +58,80 @@ impl<'a> Reporter<'a> {
     pub fn begins(&self) -> Result<(), HookError> {
         let news = News { message: "a run begins".to_owned(), ..News::default() };
         self.hooks(Moment::Before, &news).inspect_err(|error| {
+            let message = format!("a run did not begin: {}", chain(error));
             if self.context.cancel.is_cancelled() {
                 let news = News { exit_code: Some(CANCELLED), message: chain(error), ..News::default() };
+                self.note(CANCELLED, vec![message]);
                 return self.tell(&self.hooks(Moment::Finally, &news));
             }
-            let message = format!("a run did not begin: {}", chain(error));
-            let news = News { exit_code: Some(FAILED), message, ..News::default() };
-            self.metrics_of_run(FAILED);
-            self.tell(&self.failed(&news, "a command before the run failed"));
+            let news = News { exit_code: Some(FAILED), message: message.clone(), ..News::default() };
+            self.tell(&self.failed(&news));
+            self.note(FAILED, vec![message]);
+            self.conclude(FAILED, &summary(&news, "a command before the run failed"));
         })
     }
 
-    /// A run ended, with the exit code that belongs to it.
+    /// A run ended, with the exit code that belongs to it. How it really ended, hooks included, is noted before others
+    /// learn of it.
     ///
     /// # Errors
     /// When a command failed whose failure is one. It has been told; what was archived stays.
     pub fn ended(&self, result: Result<&Outcome, &RunError>, exit_code: u8) -> Result<(), HookError> {
         let news = news(result, exit_code);
-        // Destinations may take long to answer, and who asked to stop does not want to wait.
-        if exit_code != CANCELLED {
-            self.metrics_of_run(exit_code);
-        }
         let hooks = match exit_code {
             DONE => {
                 let after = self.hooks(Moment::After, &news);
-                match &after {
-                    Ok(()) => self.heartbeat(true, &summary(&news, "done")),
-                    Err(_) => self.heartbeat(false, &summary(&news, "archived, but a command after the run failed")),
-                }
                 let finally = self.hooks(Moment::Finally, &news);
                 after.and(finally)
             }
             // Nobody has to be alarmed about what somebody asked for.
             CANCELLED => self.hooks(Moment::Finally, &news),
-            _ => self.failed(&news, words(result)),
+            _ => self.failed(&news),
         };
         self.tell(&hooks);
+        let mut problems = problems(result);
+        problems.extend(hooks.as_ref().err().map(|error| chain(error)));
+        let exit_code = if exit_code == DONE && hooks.is_err() { PARTIAL } else { exit_code };
+        self.note(exit_code, problems);
+        // Destinations may take long to answer, and who asked to stop does not want to wait.
+        if exit_code != CANCELLED {
+            let words = if hooks.is_err() && news.exit_code == Some(DONE) {
+                "archived, but a command after the run failed"
+            } else {
+                words(result)
+            };
+            self.conclude(exit_code, &summary(&News { exit_code: Some(exit_code), ..news }, words));
+        }
         hooks
+    }
+
+    /// Tells the monitoring services, once it is noted how the run ended. Success is what `status` calls well: a run may
+    /// have done its part while an older archive is damaged or another destination lacks one.
+    fn conclude(&self, exit_code: u8, message: &str) {
+        let report = &self.context.config.report;
+        if report.metrics_file.is_none() && report.heartbeat.is_none() {
+            return;
+        }
+        let standing = Standing::look(&self.context);
+        self.write_metrics(&standing);
+        let done = exit_code == DONE;
+        if done && standing.health() != Health::Fine {
+            self.heartbeat(false, &format!("{message}, but 'afterbackup status' reports a problem"));
+        } else {
+            self.heartbeat(done, message);
+        }
+    }
+
+    /// Notes how a run ended, for `status` and whoever asks later.
+    fn note(&self, exit_code: u8, problems: Vec<String>) {
+        note_end(&self.context, self.by, exit_code, problems);
     }
 
     /// Looks how backups stand, refreshes the metrics, and tells when backups are overdue, unless that has been told
     /// lately. May take as long as a destination that is away is waited for.
     pub fn check(&self, reminder: &mut Reminder) -> Standing {
         let standing = Standing::look(&self.context);
-        self.write_metrics(&standing, None);
+        self.write_metrics(&standing);
         let overdue: Vec<&Verdict> = standing.verdicts().filter(|verdict| verdict.is_overdue()).collect();
         if reminder.is_news(overdue.iter().copied(), standing.at) {
             self.overdue(&overdue);
@@ -108,13 +142,13 @@ impl<'a> Reporter<'a> {
     fn overdue(&self, overdue: &[&Verdict]) {
         for verdict in overdue {
             let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
-            let event = Event::new(EventKind::Overdue, format!("backups are overdue: {}", verdict.words()));
+            let event = Event::new(EventKind::Overdue, verdict.headline());
             self.context
                 .monitor
                 .event(&event.with("site", verdict.site.map(|site| site.to_string())).with("reasons", reasons));
         }
-        let sentences: Vec<String> = overdue.iter().map(|verdict| verdict.words()).collect();
-        let message = format!("backups are overdue: {}", sentences.join("; "));
+        let sentences: Vec<String> = overdue.iter().map(|verdict| verdict.headline()).collect();
+        let message = sentences.join("; ");
         self.heartbeat(false, &message);
         let sites = overdue.iter().filter_map(|verdict| verdict.site).map(|site| site.to_string()).collect();
         let news = News { sites, message, ..News::default() };
@@ -127,8 +161,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    fn failed(&self, news: &News, why: &str) -> Result<(), HookError> {
-        self.heartbeat(false, &summary(news, why));
+    fn failed(&self, news: &News) -> Result<(), HookError> {
         let failed = self.hooks(Moment::Failed, news);
         let finally = self.hooks(Moment::Finally, news);
         failed.and(finally)
@@ -138,16 +171,9 @@ impl<'a> Reporter<'a> {
         hooks::run(moment, news, self.context.config, self.context.cancel, self.context.monitor)
     }
 
-    fn metrics_of_run(&self, exit_code: u8) {
-        if self.context.config.report.metrics_file.is_some() {
-            let standing = Standing::look(&self.context);
-            self.write_metrics(&standing, Some(metrics::Ended { at: standing.at, exit_code }));
-        }
-    }
-
-    fn write_metrics(&self, standing: &Standing, ended: Option<metrics::Ended>) {
+    fn write_metrics(&self, standing: &Standing) {
         let Some(file) = &self.context.config.report.metrics_file else { return };
-        if let Err(error) = metrics::write(file, standing, ended) {
+        if let Err(error) = metrics::write(file, standing) {
             let message = format!("cannot write metrics to {}: {error}", file.display());
             self.context.monitor.event(&Event::new(EventKind::MetricsFailed, message));
         }
@@ -183,6 +209,14 @@ fn news(result: Result<&Outcome, &RunError>, exit_code: u8) -> News {
         Err(error) => news.message = chain(error),
     }
     news
+}
+
+/// What went wrong in a run, a sentence each.
+fn problems(result: Result<&Outcome, &RunError>) -> Vec<String> {
+    match result {
+        Ok(outcome) => outcome.sites.iter().flat_map(SiteOutcome::problems).collect(),
+        Err(error) => vec![chain(error)],
+    }
 }
 
 /// How a run went, in words that anybody may read.

@@ -258,7 +258,7 @@ impl<'a> Watcher<'a> {
         let context = Context { config: &site.config, monitor: &self.calm, ..self.context };
         let working = Working::begin(&self.context, By::Watch, &lock);
         // Metrics are of all sites.
-        let reporter = Reporter::new(Context { monitor: &self.calm, ..self.context });
+        let reporter = Reporter::new(Context { monitor: &self.calm, ..self.context }, By::Watch);
         if let Err(error) = reporter.begins() {
             let message = format!("the run does not begin: {}", chain(&error));
             self.calm.event(&Event::new(EventKind::Failed, message));
@@ -324,7 +324,7 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
         // Beside the watching: a destination that is away may take minutes to say so.
         scope.spawn(|| {
             let _guard = StopOnPanic(context.cancel);
-            Reporter::new(*context).keep_checking();
+            Reporter::new(*context, By::Watch).keep_checking();
         });
         let _guard = StopOnPanic(context.cancel);
         let mut before = Instant::now();

@@ -76,7 +76,18 @@ fn raw_archive_is_the_stored_one() {
     assert!(fs::read(scene.path(&format!("back/{ID}.tar.zst"))).unwrap() == stored);
     let manifest = Manifest::parse(&format!("{ID}.json"), &fs::read(scene.path(&format!("back/{ID}.json"))).unwrap());
     assert_eq!(manifest.unwrap().id.to_string(), ID);
-    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(1).says("is already there");
+    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(0).says("is the same");
+    let manifest = scene.path("back").join(format!("{ID}.json"));
+    assert_eq!(fs::read(&manifest).unwrap(), fs::read(scene.manifest("vault")).unwrap());
+    // Interrupted before the manifest, or in the middle of the archive.
+    fs::remove_file(&manifest).unwrap();
+    fs::write(scene.path("back").join(format!(".{ID}.tar.zst.partial-4711")), "half").unwrap();
+    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(0);
+    assert_eq!(fs::read(&manifest).unwrap(), fs::read(scene.manifest("vault")).unwrap());
+    assert_eq!(crate::harness::names(&scene.path("back")).len(), 2);
+    fs::write(&manifest, "another").unwrap();
+    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(1).says("is already there, and another file");
+    fs::remove_file(&manifest).unwrap();
     scene.run(&["fetch", "latest", "--to", "back", "--raw", "**"]).exits(2);
 }
 
@@ -221,4 +232,43 @@ fn manifest_of_an_encrypted_archive_names_no_file_of_the_snapshot() {
     for name in ["hman.ini", "SiteServer", "log1.log"] {
         assert!(!manifest.contains(name), "{name} in {manifest}");
     }
+}
+
+/// Changes bytes in the middle of an archive, where files are.
+fn damage(path: &std::path::Path) {
+    let mut bytes = fs::read(path).unwrap();
+    for byte in &mut bytes[2000..2010] {
+        *byte ^= 0x55;
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn another_copy_gives_what_is_damaged_in_the_first() {
+    let mut scene = Scene::new();
+    scene.destination("second");
+    scene.run(&["run"]).exits(0);
+    damage(&scene.archive("vault"));
+    let output = scene.run(&["fetch", "latest", "--to", "back"]).exits(0).says("trying second");
+    assert!(output.stdout.contains("Fetched 39 files"), "{output}");
+    assert_eq!(fs::read(scene.path("back/XYZBackup/SiteDBServer/CM_XYZ.mdf")).unwrap().len(), 700_000);
+    // Where even the index is damaged, all of it comes from there.
+    let bytes = fs::read(scene.archive("vault")).unwrap();
+    fs::write(scene.archive("vault"), [&bytes[..bytes.len() - 300], &[0; 300]].concat()).unwrap();
+    scene.run(&["fetch", "latest", "--to", "again"]).exits(0).says("trying second");
+    scene.run(&["fetch", "latest", "--to", "alone", "-d", "vault"]).exits(6);
+    scene.run(&["fetch", "latest", "--to", "raw", "--raw"]).exits(0).says("trying another copy");
+    // Both: the exit code says so.
+    damage(&scene.archive("second"));
+    scene.run(&["fetch", "latest", "--to", "neither"]).exits(6);
+}
+
+#[test]
+fn pattern_without_a_match_is_named_and_costs_the_exit_code() {
+    let scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    let fetch = ["fetch", "latest", "--to", "back", "**/hman.ini", "**/nothing.x"];
+    scene.run(&fetch).exits(1).says("matches '**/nothing.x'").says("Fetched 1 files");
+    assert!(scene.path("back/XYZBackup/SiteServer/SMSServer/data/hman.ini").exists());
+    scene.run(&["show", "latest", "--files", "**/nothing.x"]).exits(1).says("matches '**/nothing.x'");
 }

@@ -129,7 +129,7 @@ fn init_writes_all_or_nothing_and_absolute_paths() {
         afterbackup(site.path(), &arguments)
     };
     let output = init(&["--bat", "old.bat"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(!site.path().join("sub/b.toml").exists());
     assert_eq!(init(&["--bat", "new.bat"]).status.code(), Some(0));
     assert!(site.path().join("new.bat").exists());

@@ -62,3 +62,15 @@ fn keys_of_every_document_and_event_are_in_snake_case() {
     assert!(manifest.contains(ID));
     assert_snake_case("manifest", &serde_json::from_str(&manifest).unwrap());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_a_failure() {
+    let scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    for args in [&["list"][..], &["--json", "list"], &["show", "latest"], &["status", "--nagios"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let status = scene.command(args).stdout(full).stderr(std::process::Stdio::null()).status().unwrap();
+        assert_ne!(status.code(), Some(0), "{args:?}");
+    }
+}

@@ -90,7 +90,14 @@ fn run_prunes_when_it_has_archived() {
 fn pinned_archive_stays_until_it_is_unpinned() {
     let scene = archives(4);
     scene.run(&["pin", "XYZ@2021-11-22", "--reason", "before the upgrade to 2503"]).exits(0).says("Pinned");
-    scene.run(&["pin", "XYZ@2021-11-22"]).exits(0);
+    // The reason stays until there is another.
+    scene.run(&["pin", "XYZ@2021-11-22"]).exits(0).says("was already pinned on vault: before the upgrade to 2503");
+    scene
+        .run(&["pin", "XYZ@2021-11-22", "--reason", "for the auditors"])
+        .exits(0)
+        .says("Pinned")
+        .says("for the auditors");
+    scene.run(&["show", "XYZ@2021-11-22"]).exits(0).says("for the auditors").says_not("2503");
     scene.run(&["list"]).exits(0).says("before the upgrade to 2503");
     scene.run(&["prune", "--dry-run"]).exits(0).says("before the upgrade to 2503");
     scene.run(&["prune"]).exits(0);

@@ -41,7 +41,7 @@ fn all_is_well_where_every_destination_has_the_newest() {
 fn old_archive_is_overdue() {
     let scene = Scene::new();
     scene.run(&["run"]).exits(0);
-    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ: the newest archive is of 2021-11-22T23:59:00Z");
+    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ: the newest archive is of 2021-11-22 23:59:00+00:00");
     let json = scene.run(&["status", "--json"]).exits(7).json();
     assert_eq!((&json["health"], &json["exit_code"]), (&"overdue".into(), &7.into()));
     let site = &json["sites"][0];
@@ -117,7 +117,7 @@ fn archive_of_the_future_is_no_fresh_one() {
     let folder = scene.path("vault/XYZ");
     fs::write(folder.join(format!("{far}.json")), manifest.replace(ID, far)).unwrap();
     fs::copy(scene.archive("vault"), folder.join(format!("{far}.tar.zst"))).unwrap();
-    let output = scene.run(&["status"]).exits(7).says("the newest archive is of 2021-11-22T23:59:00Z");
+    let output = scene.run(&["status"]).exits(7).says("the newest archive is of 2021-11-22 23:59:00+00:00");
     assert!(output.stdout.contains(&format!("{far} on vault is dated in the future")), "{output}");
 }
 
@@ -128,7 +128,7 @@ fn with_log(scene: &mut Scene, text: &str) {
 }
 
 #[test]
-fn task_that_fails_is_overdue_with_its_status_message() {
+fn task_that_failed_is_told_with_its_status_message() {
     let mut scene = patient();
     scene.run(&["run"]).exits(0);
     let next = at(crate::harness::COMPLETED) + SignedDuration::from_hours(24);
@@ -136,7 +136,7 @@ fn task_that_fails_is_overdue_with_its_status_message() {
         log_of_completed_run(at(crate::harness::COMPLETED)) + &status_message(5055, next) + &status_message(5043, next);
     with_log(&mut scene, &log);
     let output = scene.run(&["status"]).exits(7);
-    let words = "OVERDUE: site XYZ: the last backup failed at 2021-11-23T23:59:00Z with status message 5043";
+    let words = "FAILED: site XYZ: the last backup failed at 2021-11-23 23:59:00+00:00 with status message 5043";
     assert!(output.stdout.contains(words), "{output}");
     assert!(output.stdout.contains("failed: the log says that the backup failed"), "{output}");
 }
@@ -204,4 +204,107 @@ fn asking_does_not_make_a_lock_file_and_works_while_a_run_holds_it() {
     let lock = RunLock::take(&scene.path("lock")).unwrap();
     scene.run(&["status"]).exits(0);
     drop(lock);
+}
+
+#[test]
+fn completed_snapshot_without_an_archive_is_not_well() {
+    let mut scene = patient();
+    scene.run(&["run"]).exits(0);
+    let next = at(crate::harness::COMPLETED) + SignedDuration::from_hours(24);
+    let log = log_of_completed_run(at(crate::harness::COMPLETED)) + &log_of_completed_run(next);
+    with_log(&mut scene, &log);
+    let words = "site XYZ: the snapshot of 2021-11-23 23:59:00+00:00 is not archived";
+    scene.run(&["status"]).exits(7).says(&format!("OVERDUE: {words}")).says("afterbackup run");
+    scene.run(&["status", "--nagios"]).exits(2).says(&format!("CRITICAL - {words}"));
+    // While a run is at work, it is about to be.
+    let by = afterbackup::platform::lock::Holder::this_process("run", SystemClock.now());
+    let lock = RunLock::take_as(&scene.path("lock"), &by).unwrap();
+    scene.run(&["status"]).exits(0).says_not("not archived").says("afterbackup run (PID ");
+    drop(lock);
+    // Without a log outside the snapshot, a look at it tells the same.
+    let bare = patient();
+    bare.run(&["status"]).exits(7).says("the snapshot of 2021-11-22 23:59:00+00:00 is not archived");
+    bare.run(&["status", "--nagios"]).exits(2).says("the snapshot of 2021-11-22 23:59:00+00:00 is not archived");
+}
+
+/// Makes an archive of another time from the one that is there.
+fn older(scene: &Scene, id: &str) {
+    let manifest = fs::read_to_string(scene.manifest("vault")).unwrap();
+    let folder = scene.path("vault/XYZ");
+    fs::write(folder.join(format!("{id}.json")), manifest.replace(ID, id)).unwrap();
+    fs::copy(scene.archive("vault"), folder.join(format!("{id}.tar.zst"))).unwrap();
+}
+
+#[test]
+fn older_archive_that_is_not_whole_is_told() {
+    let scene = patient();
+    scene.run(&["run"]).exits(0);
+    let id = "XYZ-20211120T235900Z";
+    older(&scene, id);
+    scene.run(&["status"]).exits(0);
+    let archive = scene.path(&format!("vault/XYZ/{id}.tar.zst"));
+    fs::write(&archive, "cut").unwrap();
+    scene.run(&["status"]).exits(3).says(&format!("{id} on vault is not whole: its archive has 3 bytes instead of"));
+    fs::remove_file(&archive).unwrap();
+    scene.run(&["status", "--nagios"]).exits(1).says(&format!("{id} on vault is not whole: its archive is missing"));
+    fs::write(scene.path(&format!("vault/XYZ/{id}.json")), "{").unwrap();
+    scene.run(&["status"]).exits(3).says(&format!("{id} on vault is not whole: "));
+}
+
+#[test]
+fn what_unfinished_runs_have_left_is_told_when_it_is_old() {
+    let scene = patient();
+    scene.run(&["run"]).exits(0);
+    let partial = scene.path("vault/XYZ/.XYZ-20211120T235900Z.tar.zst.partial-4711");
+    fs::write(&partial, "half").unwrap();
+    scene.run(&["status"]).exits(0);
+    crate::harness::touch(&partial, SystemClock.now() - SignedDuration::from_hours(2));
+    scene.run(&["status"]).exits(3).says("is left from an unfinished run").says("afterbackup prune -d vault");
+}
+
+#[test]
+fn a_run_that_did_not_end_well_is_told_with_what_went_wrong() {
+    for (hook, code) in [("run-before", 1), ("run-finally", 3)] {
+        let mut scene = patient();
+        scene.run(&["run"]).exits(0);
+        scene.section(&format!("[hooks]\n{hook} = ['exit 9']"));
+        scene.run(&["run"]).exits(code);
+        let words = format!("ended with {code}: ");
+        let output = scene.run(&["status"]).exits(3).says(&words).says(&format!("hook {hook} number 1"));
+        assert!(!output.stdout.contains("All is well"), "{output}");
+        scene.run(&["status", "--nagios"]).exits(1).says(&words);
+        scene.sections.clear();
+        scene.section("[report]\noverdue = '100 years'");
+        scene.run(&["run"]).exits(0);
+        scene.run(&["status"]).exits(0);
+    }
+}
+
+#[test]
+fn two_configurations_do_not_disturb_each_other() {
+    let scene = patient();
+    scene.run(&["run"]).exits(0);
+    // Another site's, with the same lock file, which fails.
+    let other = fs::read_to_string(scene.config()).unwrap().replace("path = 'E'", "path = 'none'");
+    fs::write(scene.path("other.toml"), other).unwrap();
+    let other = scene.path("other.toml");
+    let run = |args: &[&str]| {
+        let mut command = crate::harness::program();
+        command.arg("--config").arg(&other).args(args).env("ProgramData", scene.path("ProgramData"));
+        crate::harness::Output::of(command)
+    };
+    run(&["run"]).exits(1);
+    scene.run(&["status"]).exits(0);
+    run(&["status"]).exits(3).says("ended with 1");
+}
+
+#[test]
+fn state_that_cannot_be_read_is_told() {
+    let scene = patient();
+    scene.run(&["run"]).exits(0);
+    let state = crate::harness::names(scene.root()).into_iter().find(|name| name.contains(".state")).unwrap();
+    fs::write(scene.path(&state), "{").unwrap();
+    scene.run(&["status"]).exits(3).says("what the last runs did is not known");
+    scene.run(&["run"]).exits(0);
+    scene.run(&["status"]).exits(0);
 }

@@ -66,3 +66,54 @@ fn one_damaged_archive_does_not_keep_the_others_from_being_verified() {
     let output = scene.run(&["verify"]).exits(6).says("DAMAGED");
     assert!(output.stdout.contains("XYZ-20211123T235900Z on vault: ok"), "{output}");
 }
+
+/// A scene whose archives are encrypted, with the secret key in the file `key`.
+fn encrypted() -> Scene {
+    use age::secrecy::ExposeSecret as _;
+    let mut scene = Scene::new();
+    let key = age::x25519::Identity::generate();
+    fs::write(scene.path("key"), key.to_string().expose_secret()).unwrap();
+    scene.section(&format!("[archive]\nrecipients = ['{}']\n[report]\noverdue = '100 years'", key.to_public()));
+    scene
+}
+
+#[test]
+fn without_the_key_the_stored_bytes_are_compared() {
+    let mut scene = encrypted();
+    scene.destination("second");
+    scene.run(&["run"]).exits(0);
+    let stored = scene.path(&format!("vault/XYZ/{ID}.tar.zst.age"));
+    scene.run(&["verify"]).exits(0).says("on vault: ok as stored").says("contents not checked");
+    assert_eq!(scene.run(&["verify", "--json"]).exits(0).json()["archives"][0]["as_stored"], true);
+    scene.run(&["verify", "--identity", "key"]).exits(0).says("on vault: ok (39 files");
+    let mut bytes = fs::read(&stored).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&stored, &bytes).unwrap();
+    let output = scene.run(&["verify"]).exits(6).says("on vault: DAMAGED").says("second has a sound copy");
+    assert!(output.stderr.contains(&format!("afterbackup fetch {ID} -d second")), "{output}");
+    fs::write(&stored, "short").unwrap();
+    scene.run(&["verify"]).exits(6).says("on vault: DAMAGED");
+    fs::remove_file(&stored).unwrap();
+    scene.run(&["verify"]).exits(6).says("the archive file is missing");
+}
+
+#[test]
+fn status_remembers_damage_until_the_archive_is_found_sound() {
+    let mut scene = Scene::new();
+    scene.section("[report]\noverdue = '100 years'");
+    scene.run(&["run"]).exits(0);
+    scene.run(&["verify"]).exits(0);
+    scene.run(&["status"]).exits(0).says("Last verify");
+    let sound = fs::read(scene.archive("vault")).unwrap();
+    let mut bytes = sound.clone();
+    bytes[2000] ^= 1;
+    fs::write(scene.archive("vault"), &bytes).unwrap();
+    scene.run(&["status"]).exits(0);
+    scene.run(&["verify"]).exits(6);
+    scene.run(&["status"]).exits(6).says(&format!("DAMAGED: verify found damage in {ID} on vault"));
+    scene.run(&["status", "--nagios"]).exits(2).says("verify found damage");
+    fs::write(scene.archive("vault"), &sound).unwrap();
+    scene.run(&["verify"]).exits(0);
+    scene.run(&["status"]).exits(0);
+}

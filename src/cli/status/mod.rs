@@ -13,7 +13,7 @@ use super::list::databases;
 use super::table::{Align, render};
 use super::{Loaded, Program};
 use crate::engine::inspect::{Look, look};
-use crate::engine::state::LastRun;
+use crate::engine::state::{Ended, LastRun};
 use crate::error::chain;
 use crate::health::overdue::Verdict;
 use crate::health::standing::{Health, Problem, SiteStanding, Standing};
@@ -28,10 +28,12 @@ use crate::units;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const EXAMPLES: &str = r"Exit codes, of which the first that applies is taken:
-  7  backups are overdue: the newest archive is too old, the task fails, or its log is silent
+  7  backups are overdue: the newest archive is too old, the completed snapshot is not archived, the task failed, or its
+     log has no new entries
   1  no destination can be read
-  6  the newest archive is damaged
-  3  a destination lacks it or cannot be read, or the last run had a problem
+  6  the newest archive is damaged, or verify found damage
+  3  a destination lacks it or cannot be read, an archive is not whole, an unfinished run left something, or the last run
+     did not end with 0
   0  all is well
 With --nagios: 0 OK, 1 WARNING (for 3), 2 CRITICAL (for 6 and 7), 3 UNKNOWN (for 1 and every error)
 
@@ -46,7 +48,7 @@ See docs/monitoring.md.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Print one line for Nagios or Icinga with Nagios exit codes, without reading the snapshot
+    /// Print one line for Nagios or Icinga with Nagios exit codes
     #[arg(long, conflicts_with = "json")]
     nagios: bool,
 }
@@ -56,12 +58,12 @@ pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
         let standing = load(program).map(|loaded| Standing::look(&program.context(&loaded)));
         let line = nagios::line(&standing);
         program.console.result(&line.text);
-        return Ok(line.exit);
+        return Ok(line.status.into());
     }
     let loaded = load(program)?;
     let context = program.context(&loaded);
     let snapshots = look(&context);
-    let standing = Standing::look(&context);
+    let standing = Standing::look_with(&context, &snapshots);
     let lock_file = &loaded.config.lock_file;
     let work = lock::holder(lock_file);
     let watched = lock::is_held(&lock::watcher_lock(lock_file));
@@ -88,7 +90,8 @@ fn exit(health: Health) -> Exit {
         Health::Partial => Exit::Partial,
         Health::Damage => Exit::Damage,
         Health::Unknown => Exit::Failed,
-        Health::Overdue => Exit::Overdue,
+        // A task that fails leaves the next archive out, too.
+        Health::Failed | Health::Overdue => Exit::Overdue,
     }
 }
 
@@ -105,6 +108,8 @@ struct Document<'a> {
     task: Option<String>,
     watcher: bool,
     work: Option<&'a Holder>,
+    last_run: Option<&'a Ended>,
+    verified: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +117,7 @@ struct SiteDocument<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,
     overdue: bool,
+    failed: bool,
     newest_archive: Option<&'a Newest>,
     newest_age_seconds: Option<i64>,
     last_run: Option<&'a LastRun>,
@@ -145,6 +151,7 @@ impl<'a> Document<'a> {
         let sites = standing.sites.iter().map(|one| SiteDocument {
             verdict: &one.verdict,
             overdue: one.verdict.is_overdue(),
+            failed: one.verdict.has_failed(),
             newest_archive: one.newest.as_ref(),
             newest_age_seconds: one.age(standing.at),
             last_run: one.last_run.as_ref(),
@@ -177,6 +184,8 @@ impl<'a> Document<'a> {
             task: task(standing),
             watcher,
             work,
+            last_run: standing.state.last_run.as_ref(),
+            verified: standing.state.verified,
         }
     }
 }
@@ -205,7 +214,9 @@ fn task(standing: &Standing) -> Option<String> {
         LogEvidence::Read { runs, .. } => runs,
     };
     let Some(run) = runs.iter().next_back() else { return Some("its log tells of no run".to_owned()) };
-    let at = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}, at {at}", ago(at, standing.at)));
+    let at = |at: Option<Timestamp>| {
+        at.map_or_else(String::new, |at| format!(" {}, at {}", ago(at, standing.at), units::format_time(at)))
+    };
     Some(match run.outcome {
         Outcome::Running => format!("began{} and has not ended", at(run.started_at())),
         Outcome::Completed { at: end } => format!("completed{}", at(end)),
@@ -231,14 +242,18 @@ fn text(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched:
     text.push('\n');
     let mut problems: Vec<&Problem> = standing.problems().collect();
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.health));
-    for Problem { health, problem } in problems {
+    for Problem { health, problem, hint } in problems {
         let severity = match health {
             Health::Overdue => "OVERDUE",
+            Health::Failed => "FAILED",
             Health::Damage => "DAMAGED",
             Health::Unknown => "UNKNOWN",
             Health::Partial | Health::Fine => "warning",
         };
         text.extend([severity, ": ", problem, "\n"]);
+        if let Some(hint) = hint {
+            text.extend(["  hint: ", hint, "\n"]);
+        }
     }
     if standing.health() == Health::Fine {
         text.push_str("All is well.\n");
@@ -254,11 +269,19 @@ fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched
         let newest = site.newest.as_ref().map_or_else(|| "none".to_owned(), |newest| words(newest, now));
         facts.push(("Newest archive", newest));
         if let Some(due) = site.verdict.due {
-            facts.push(("Next due", format!("before {due}")));
+            facts.push(("Next due", format!("before {}", units::format_time(due))));
         }
-        if let Some(LastRun { finished, exit_code, message, .. }) = &site.last_run {
-            facts.push(("Last run", format!("{finished}, exit code {exit_code}: {message}")));
+        if let Some(last) = &site.last_run {
+            facts.push(("Last run", last_run(last)));
         }
+    }
+    // Where it did not come to a site, nothing above tells of it.
+    if let Some(last) = standing.state.last_run.as_ref().filter(|last| last.exit_code != 0) {
+        let words = if last.problems.is_empty() { String::new() } else { format!(": {}", last.problems.join("; ")) };
+        facts.push(("Last exit code", format!("{}, {}{words}", last.exit_code, units::format_time(last.finished))));
+    }
+    if let Some(verified) = standing.state.verified {
+        facts.push(("Last verify", units::format_time(verified)));
     }
     facts.extend(task(standing).map(|task| ("Backup task", task)));
     for one in snapshots {
@@ -280,6 +303,13 @@ fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched
         },
     ));
     facts
+}
+
+/// What became of a site; what went wrong counts more than what went well.
+fn last_run(last: &LastRun) -> String {
+    let words =
+        if last.exit_code == 0 || last.problems.is_empty() { last.message.clone() } else { last.problems.join("; ") };
+    format!("{}, exit code {}: {words}", units::format_time(last.finished), last.exit_code)
 }
 
 fn words(newest: &Newest, now: Timestamp) -> String {

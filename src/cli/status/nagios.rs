@@ -10,7 +10,37 @@ use crate::units;
 /// What is printed, and what the process ends with.
 pub(super) struct Line {
     pub(super) text: String,
-    pub(super) exit: Exit,
+    pub(super) status: NagiosStatus,
+}
+
+/// What a plugin ends with, by Nagios' rules. That our own exit codes of the same numbers mean something else is why
+/// these have a type of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NagiosStatus {
+    Ok = 0,
+    Warning = 1,
+    Critical = 2,
+    Unknown = 3,
+}
+
+impl NagiosStatus {
+    fn of(health: Health) -> Self {
+        match health {
+            Health::Fine => Self::Ok,
+            Health::Partial => Self::Warning,
+            Health::Overdue | Health::Failed | Health::Damage => Self::Critical,
+            Health::Unknown => Self::Unknown,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
 }
 
 pub(super) fn line(standing: &Result<Standing, Failure>) -> Line {
@@ -18,15 +48,22 @@ pub(super) fn line(standing: &Result<Standing, Failure>) -> Line {
         Ok(standing) => (standing.health(), words(standing), figures(standing)),
         Err(failure) => (Health::Unknown, failure.message.clone(), String::new()),
     };
-    // The numbers are Nagios' own; that ours of the same value mean something else does not matter to it.
-    let (word, exit) = match health {
-        Health::Fine => ("OK", Exit::Done),
-        Health::Partial => ("WARNING", Exit::Failed),
-        Health::Overdue | Health::Damage => ("CRITICAL", Exit::Usage),
-        Health::Unknown => ("UNKNOWN", Exit::Partial),
-    };
+    let status = NagiosStatus::of(health);
+    let word = status.word();
     let bar = if figures.is_empty() { "" } else { " | " };
-    Line { text: format!("AFTERBACKUP {word} - {}{bar}{figures}\n", plain(&words)), exit }
+    Line { text: format!("AFTERBACKUP {word} - {}{bar}{figures}\n", plain(&words)), status }
+}
+
+/// The process ends with Nagios' number, whatever that is called here.
+impl From<NagiosStatus> for Exit {
+    fn from(status: NagiosStatus) -> Self {
+        match status as u8 {
+            0 => Exit::Done,
+            1 => Exit::Failed,
+            2 => Exit::Usage,
+            _ => Exit::Partial,
+        }
+    }
 }
 
 /// The worst first; when all is well, the newest archives.
@@ -70,4 +107,16 @@ fn figures(standing: &Standing) -> String {
 /// One line without the bar.
 fn plain(text: &str) -> String {
     text.replace('|', "/").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nagios_gets_its_own_numbers() {
+        for status in [NagiosStatus::Ok, NagiosStatus::Warning, NagiosStatus::Critical, NagiosStatus::Unknown] {
+            assert_eq!(Exit::from(status) as u8, status as u8);
+        }
+    }
 }

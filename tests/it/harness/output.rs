@@ -26,6 +26,14 @@ pub(super) fn normalised_line(line: &str) -> String {
             _ if is_number && ["days", "months", "years", "year", "day", "y", "d", "h", "min"].contains(&unit) => {
                 word.replace(bare, "AGE")
             }
+            // The time of a day that was left out.
+            _ if bare.get(8..9).is_some_and(|sign| sign == "+")
+                && out.last().is_some_and(|last| last.ends_with("NOW")) =>
+            {
+                out.last_mut().unwrap().push_str(word.trim_start_matches(bare));
+                continue;
+            }
+            _ if bare.parse::<jiff::civil::Date>().is_ok() && !bare.starts_with("2021") => word.replace(bare, "NOW"),
             // A time of today, not of the snapshot.
             _ if bare.ends_with('Z') && bare.parse::<Timestamp>().is_ok() && !bare.starts_with("2021") => {
                 word.replace(bare, "NOW")
