@@ -154,7 +154,7 @@ impl Monitor for Console {
         if !self.bars.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Box::new(Bar { bar, name: name.to_owned(), console: self.style.verbose.then(|| self.clone()) })
+        Box::new(Bar { shown: bar, name: name.to_owned(), console: self.style.verbose.then(|| self.clone()) })
     }
 
     fn event(&self, event: &Event) {
@@ -229,7 +229,7 @@ fn style(template: &str) -> ProgressStyle {
 
 #[allow(clippy::struct_field_names, reason = "it is the bar")]
 struct Bar {
-    bar: ProgressBar,
+    shown: ProgressBar,
     name: String,
     /// Where its end is reported, if anybody asked for that.
     console: Option<Console>,
@@ -237,16 +237,16 @@ struct Bar {
 
 impl Task for Bar {
     fn advance(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        self.shown.inc(bytes);
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
         if let Some(console) = &self.console {
-            console.line(&taken(&self.name, self.bar.position(), self.bar.elapsed()));
+            console.line(&taken(&self.name, self.shown.position(), self.shown.elapsed()));
         }
-        self.bar.finish_and_clear();
+        self.shown.finish_and_clear();
     }
 }
 
