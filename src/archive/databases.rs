@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::manifest::Database;
+use super::database::Database;
 use super::verdict::{Verdict, Why};
 use crate::name::SiteCode;
 use crate::sqlserver::{self, Filling, Kind, PairFinding, Present, Report, Severity};

@@ -2,6 +2,7 @@
 
 mod access;
 mod check;
+pub mod database;
 pub mod databases;
 mod decode;
 pub mod extract;

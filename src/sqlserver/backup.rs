@@ -4,77 +4,14 @@
 //! these are given by the server, so they decide where they can be read. They lie within the first few kilobytes, also
 //! of a compressed backup, whose first chunks are unpacked for them.
 
-use serde::{Deserialize, Serialize};
-
+pub use super::backup_facts::{BackupFacts, BackupSet, BackupType};
 use super::bytes::{array_at, u16_at, u32_at, u64_at, utf16};
 use super::checksum::{chunk_checksum, header_sum};
-use super::compressed;
-use super::mtf::descriptor_fits;
+use super::chunks;
+use super::descriptor::{descriptor_fits, is_descriptor};
 use super::report::Filling;
 use super::unpack::unpack;
 use super::value::{Guid, Lsn};
-
-/// What the headers of a backup file say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BackupFacts {
-    /// The same in all files of one backup, and in no other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub media_set: Option<Guid>,
-    /// How many files make the backup; 0 where that could not be read.
-    pub families: u16,
-    /// Which of them this is, from 1.
-    pub family: u16,
-    /// The backups in the file: one, unless the server was told to append.
-    pub sets: Vec<BackupSet>,
-}
-
-/// One backup.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BackupSet {
-    /// Its own id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<Guid>,
-    /// What was backed up, where that could be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<BackupType>,
-    /// The database.
-    pub database: String,
-    /// Server and instance that made it.
-    pub server: String,
-    /// The same in all backups of a database on its server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub database_guid: Option<Guid>,
-    /// Where its stretch of the log begins.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_lsn: Option<Lsn>,
-    /// Where it ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_lsn: Option<Lsn>,
-    /// The checkpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint_lsn: Option<Lsn>,
-    /// For a differential backup: the checkpoint of the full that it is based on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_lsn: Option<Lsn>,
-    /// For a differential backup: the id of the full that it is based on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_set: Option<Guid>,
-}
-
-/// What was backed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum BackupType {
-    /// The whole database.
-    Full,
-    /// What changed since a full.
-    Differential,
-    /// The log.
-    Log,
-}
 
 /// Why the headers of a file do not say what backup it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,8 +33,8 @@ pub const HEAD: usize = 160 << 10;
 /// When it is no backup, or its headers cannot be read.
 pub fn backup_header(head: &[u8]) -> Result<BackupFacts, HeaderError> {
     let mut collector = Collector::default();
-    if head.starts_with(compressed::MAGIC) {
-        let mut offset = compressed::FIRST_RUN;
+    if head.starts_with(chunks::MAGIC) {
+        let mut offset = chunks::FIRST_RUN;
         // The run with the tape's own block, and the one with the blocks of the backup set.
         for _ in 0..2 {
             offset = unpack_run(head, offset, &mut collector).ok_or(HeaderError::Unreadable)?;
@@ -117,16 +54,16 @@ pub fn backup_header(head: &[u8]) -> Result<BackupFacts, HeaderError> {
 fn unpack_run(head: &[u8], mut offset: usize, collector: &mut Collector) -> Option<usize> {
     loop {
         match *head.get(offset)? {
-            compressed::CHUNK_MARK => {
+            chunks::CHUNK_MARK => {
                 let length = usize::from(u16_at(head, offset + 2));
-                let chunk = head.get(offset..offset + compressed::CHUNK + length)?;
+                let chunk = head.get(offset..offset + chunks::CHUNK + length)?;
                 collector.chunk(chunk);
                 offset += chunk.len();
                 if collector.is_enough() {
                     return Some(offset);
                 }
             }
-            mark if compressed::RUN_ENDS.contains(&mark) => break,
+            mark if chunks::RUN_ENDS.contains(&mark) => break,
             _ => return None,
         }
     }
@@ -213,7 +150,7 @@ impl Collector {
 
     /// A chunk of a compressed backup, with its header.
     pub(super) fn chunk(&mut self, chunk: &[u8]) {
-        let packed = chunk.get(compressed::CHUNK..).unwrap_or_default();
+        let packed = chunk.get(chunks::CHUNK..).unwrap_or_default();
         let plain = usize::from(chunk.get(1).copied().unwrap_or(0)) * 512;
         if u32_at(chunk, 24) == chunk_checksum(packed)
             && let Some(bytes) = unpack(packed, plain)
@@ -238,7 +175,7 @@ impl Collector {
                 continue;
             }
             while let Some(header) = bytes.get(at..at + 22) {
-                if bytes.get(at..at + 52).is_some_and(descriptor_fits) && super::mtf::is_descriptor(header) {
+                if bytes.get(at..at + 52).is_some_and(descriptor_fits) && is_descriptor(header) {
                     break;
                 }
                 let (Some(id), size) = (array_at(header, 0), u64_at(header, 8)) else { return };

@@ -4,19 +4,10 @@
 use super::backup::Collector;
 use super::bytes::{Window, u16_at, u32_at};
 use super::checksum::{SECTOR, chunk_checksum};
-use super::mtf::descriptor_fits;
+use super::chunks::{CHUNK, CHUNK_MARK, FIRST_RUN, MAGIC, RUN_ENDS};
+use super::descriptor::descriptor_fits;
 use super::report::{BlockCounts, Facts, Findings, Kind, Obstacle, Problem, Report, Verdict};
 
-/// What such a file begins with.
-pub(super) const MAGIC: &[u8; 8] = b"MSSQLBAK";
-/// Where the first run begins.
-pub(super) const FIRST_RUN: usize = 0x1e0;
-/// Bytes of a chunk's header.
-pub(super) const CHUNK: usize = 28;
-/// First byte of a chunk.
-pub(super) const CHUNK_MARK: u8 = 0x21;
-/// First bytes of what ends a run.
-pub(super) const RUN_ENDS: [u8; 2] = [0x2c, 0x24];
 /// Plain blocks of a complete backup.
 const PLAIN_BLOCKS: u64 = 3;
 /// A plain block begins at most so many bytes after a run.

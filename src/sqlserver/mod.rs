@@ -22,12 +22,15 @@
 //! written, not that the database is logically consistent.
 
 mod backup;
+mod backup_facts;
 mod blocks;
 mod boot;
 mod bytes;
 mod checksum;
+mod chunks;
 mod compressed;
 mod data;
+mod descriptor;
 mod file_list;
 mod header;
 mod log;
@@ -145,7 +148,7 @@ impl State {
 ///
 /// A damaged first page must not make a database something else, so what follows it counts too.
 fn decide(head: &[u8]) -> State {
-    if head.starts_with(compressed::MAGIC) {
+    if head.starts_with(chunks::MAGIC) {
         return State::Compressed(Box::default());
     }
     if head.starts_with(b"TAPE") && is_sql_server_backup(head) {

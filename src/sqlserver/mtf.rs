@@ -8,6 +8,7 @@ use super::blocks::{BlockHeader, BlockState};
 use super::boot::{Boot, version_name};
 use super::bytes::{Window, u16_at, u32_at, u64_at};
 use super::checksum::{SECTOR, fold_sectors, header_sum};
+use super::descriptor::{DESCRIPTORS, descriptor_fits};
 use super::header::FileHeader;
 use super::page::{self, PAGE, PageHeader, PageState, kind, restored};
 use super::report::{BlockCounts, Facts, Findings, Kind, Obstacle, PageCounts, Problem, Report, Verdict};
@@ -21,21 +22,6 @@ const STREAM: usize = 22;
 const EXTENT: usize = 8 * PAGE;
 /// Attribute of a stream that a checksum follows.
 const CHECKSUM_FOLLOWS: u16 = 0x100;
-/// Every type of descriptor in the backups of SQL Server, and the others that tapes know.
-const DESCRIPTORS: [&[u8; 4]; 14] = [
-    b"TAPE", b"SFMB", b"SSET", b"VOLB", b"MSCI", b"MSDA", b"MSTL", b"MSLS", b"ESET", b"DIRB", b"FILE", b"CFIL",
-    b"ESPB", b"EOTM",
-];
-
-/// Whether a descriptor's header has the right sum.
-pub(super) fn descriptor_fits(header: &[u8]) -> bool {
-    header.get(..50).is_some_and(|summed| header_sum(summed) == u16_at(header, 50))
-}
-
-/// Whether a descriptor's header begins here.
-pub(super) fn is_descriptor(header: &[u8]) -> bool {
-    DESCRIPTORS.iter().any(|known| header.starts_with(known.as_slice()))
-}
 
 /// Checks a backup while it streams past.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::backup::BackupFacts;
+use super::backup_facts::BackupFacts;
 use super::value::{Guid, Lsn};
 
 /// Findings and warnings are listed up to this many; beyond it they are only counted.
