@@ -66,6 +66,15 @@ pub struct Manifest {
     /// Tells snapshots apart.
     #[serde(default)]
     pub fingerprint: String,
+    /// Which of the folders that the backup task makes it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<String>,
+    /// Which of them should be in it and are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// How many files and folders are not in it though they should be; the index names them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Verdicts of the page checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Database>,
@@ -100,6 +109,11 @@ pub struct Part {
     pub kind: String,
     /// Where it was.
     pub path: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// No archive is larger: an exbibyte.
@@ -167,7 +181,21 @@ impl Manifest {
     /// Does nothing speak against it? Its databases need not be proven: where nothing can be proven, they cannot be.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        !self.is_damaged() && self.databases.iter().all(|database| database.why != Some(Why::StandIn))
+        !self.is_damaged()
+            && self.missing.is_empty()
+            && self.databases.iter().all(|database| database.why != Some(Why::StandIn))
+    }
+
+    /// Is everything in it that was there?
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.skipped == 0
+    }
+
+    /// Is a part missing without which no site can be recovered?
+    #[must_use]
+    pub fn lacks_the_site(&self) -> bool {
+        self.missing.iter().any(|folder| folder != "cd_latest")
     }
 
     /// Is the site's database proven to be sound, with its log, and is nothing damaged?
@@ -297,6 +325,9 @@ mod tests {
             index: IndexLocation { frame: 2, frames: 1, frame_offset: 700, offset: 8704, size: 512 },
             parts: vec![Part { kind: "site".into(), path: r"E:\ConfigMgr_Backup\XYZBackup".into() }],
             fingerprint: "00".into(),
+            folders: vec![],
+            missing: vec![],
+            skipped: 0,
             databases: vec![],
             id,
         }

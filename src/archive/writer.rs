@@ -25,7 +25,7 @@ use super::tar_header::{self, header, padding};
 use crate::cancel::Cancel;
 use crate::monitor::Task;
 use crate::name::ArchiveId;
-use crate::platform::files::is_in_use;
+use crate::platform::files::{concerns_one_file, is_in_use, is_link, unreadable};
 use crate::platform::open;
 use crate::platform::page_cache::ReadHints;
 use crate::sqlserver::{Checker, Report};
@@ -50,6 +50,20 @@ pub struct Member {
     pub modified: Timestamp,
     /// Its Windows attributes.
     pub attributes: Attributes,
+    /// What happens when it cannot be read.
+    pub need: Need,
+}
+
+/// What happens when a file cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Need {
+    /// There is no archive without it: databases and metadata.
+    #[default]
+    Required,
+    /// It is left out, and the index says so.
+    Optional,
+    /// The same, also when it is not what the walk saw any more: it is not a part of the snapshot.
+    Extra,
 }
 
 impl Member {
@@ -110,6 +124,8 @@ pub struct Written {
     pub fingerprint: String,
     /// What was found in database files.
     pub databases: Vec<DatabaseCheck>,
+    /// What could not be read and was left out; the index has it, too.
+    pub unread: Vec<Skipped>,
 }
 
 /// Writes the archive `id` of these members to `output`.
@@ -134,7 +150,8 @@ pub fn write(
         cancel,
         |cutter| {
             let check_databases = options.check_databases;
-            Tarring { cutter, task, cancel, check_databases, databases: vec![], fingerprint: Sha256::new() }
+            let fingerprint = Sha256::new();
+            Tarring { cutter, task, cancel, check_databases, databases: vec![], unread: vec![], fingerprint }
                 .run(id, members, skipped)
         },
         |frame, plain| {
@@ -172,6 +189,7 @@ pub fn write(
         index: tarred.index,
         fingerprint: tarred.fingerprint,
         databases: tarred.databases,
+        unread: tarred.unread,
     })
 }
 
@@ -191,6 +209,7 @@ struct Tarred {
     index_size: u64,
     fingerprint: String,
     databases: Vec<DatabaseCheck>,
+    unread: Vec<Skipped>,
 }
 
 /// The reading thread: files to tar.
@@ -201,25 +220,29 @@ struct Tarring<'a> {
     fingerprint: Sha256,
     check_databases: bool,
     databases: Vec<DatabaseCheck>,
+    unread: Vec<Skipped>,
 }
 
 impl Tarring<'_> {
-    fn run(mut self, id: &ArchiveId, members: Vec<Member>, skipped: Vec<Skipped>) -> Result<Tarred, WriteError> {
+    fn run(mut self, id: &ArchiveId, members: Vec<Member>, mut skipped: Vec<Skipped>) -> Result<Tarred, WriteError> {
         let mut entries = Vec::with_capacity(members.len());
         for member in members {
             if self.cancel.is_cancelled() {
                 return Err(WriteError::Cancelled);
             }
-            entries.push(self.member(member)?);
+            entries.extend(self.member(member)?);
         }
         self.judge(&mut entries);
+        skipped.extend(self.unread.iter().cloned());
         let index = Index { format: FORMAT, id: id.clone(), entries, skipped };
         self.index(index)
     }
 
-    fn member(&mut self, member: Member) -> Result<Entry, WriteError> {
+    /// `None` when it was left out.
+    fn member(&mut self, member: Member) -> Result<Option<Entry>, WriteError> {
         let head = header(&member.path, member.folder, member.size, member.modified, member.attributes);
         let source = member.source();
+        let need = member.need;
         let mut entry = Entry {
             path: member.path,
             folder: member.folder,
@@ -233,12 +256,29 @@ impl Tarring<'_> {
         if member.folder {
             self.cutter.reserve(head.len())?;
             self.cutter.append(&head)?;
-            return Ok(entry);
+            return Ok(Some(entry));
         }
-        self.fingerprint.update(fingerprint_line(&entry.path, entry.size, entry.modified).as_bytes());
         let padding = padding(member.size);
         let whole = usize::try_from(member.size).ok().and_then(|size| size.checked_add(head.len() + padding));
         let large = whole.is_none_or(|whole| whole > SMALL_FRAME);
+        // What can be left out is opened, and if it is small also read, before the archive says that it is there.
+        let opened = open_unchanged(&source, member.size, member.modified, self.cancel);
+        let opened = match (opened, need) {
+            (Ok(file), Need::Optional | Need::Extra) if !large => {
+                read_small(file, &source, member.size).map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn Read>)
+            }
+            (Ok(file), _) => Ok(Box::new(Streamed::new(file, member.size)) as Box<dyn Read>),
+            (Err(error), _) => Err(error),
+        };
+        let mut data = match opened {
+            Ok(data) => data,
+            Err(error) if error.leaves_out(need) => {
+                self.unread.push(Skipped { path: entry.path, reason: error.reason() });
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        self.fingerprint.update(fingerprint_line(&entry.path, entry.size, entry.modified).as_bytes());
         // A large file begins a frame with its data, and its end ends one.
         self.cutter.reserve(if large { head.len() } else { whole.unwrap_or(0) })?;
         self.cutter.append(&head)?;
@@ -246,7 +286,10 @@ impl Tarring<'_> {
             self.cutter.cut()?;
         }
         entry.offset = self.cutter.position();
-        let (sha256, report) = self.data(&source, member.size, member.modified)?;
+        let (sha256, report) = self.data(&mut data, &source, member.size).map_err(|error| {
+            // Its beginning is in the archive: the next attempt is without it.
+            if error.leaves_out(need) { error.leave_out(&entry.path) } else { error }
+        })?;
         entry.sha256 = Some(sha256);
         self.databases
             .extend(report.and_then(|report| DatabaseCheck::new(&entry.path, report, Role::of_member(&entry.path))));
@@ -254,7 +297,7 @@ impl Tarring<'_> {
         if large {
             self.cutter.cut()?;
         }
-        Ok(entry)
+        Ok(Some(entry))
     }
 
     /// Compares the databases with each other and puts everything found into the index.
@@ -268,9 +311,7 @@ impl Tarring<'_> {
         }
     }
 
-    fn data(&mut self, path: &Path, size: u64, modified: Timestamp) -> Result<(Sha256Hex, Option<Report>), WriteError> {
-        let mut file = open_unchanged(path, size, modified, self.cancel)?;
-        let hints = ReadHints::new(&file, size);
+    fn data(&mut self, file: &mut dyn Read, path: &Path, size: u64) -> Result<(Sha256Hex, Option<Report>), WriteError> {
         let mut sha256 = Sha256::new();
         let mut checker = self.check_databases.then(Checker::new);
         let mut left = size;
@@ -280,7 +321,7 @@ impl Tarring<'_> {
             }
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES);
             let mut outcome = Ok(());
-            let read = self.cutter.with_room(most, |room| match read_full(&mut file, room) {
+            let read = self.cutter.with_room(most, |room| match read_full(file, room) {
                 Ok(read) => {
                     sha256.update(&room[..read]);
                     if let Some(checker) = &mut checker {
@@ -299,7 +340,6 @@ impl Tarring<'_> {
                 Some(error) => WriteError::read(path, error),
             })?;
             left -= read as u64;
-            hints.done(&file, size - left);
             self.task.advance(read as u64);
         }
         Ok((Sha256Hex(sha256.finalize().into()), checker.map(Checker::finish)))
@@ -326,8 +366,8 @@ impl Tarring<'_> {
         self.cutter.cut()?;
         let digest: [u8; 32] = self.fingerprint.finalize().into();
         let fingerprint = Sha256Hex(digest).to_string();
-        let databases = self.databases;
-        Ok(Tarred { index, index_frame, index_offset, index_size: count.0, fingerprint, databases })
+        let (databases, unread) = (self.databases, self.unread);
+        Ok(Tarred { index, index_frame, index_offset, index_size: count.0, fingerprint, databases, unread })
     }
 }
 
@@ -344,7 +384,7 @@ impl io::Write for Counter {
     }
 }
 
-fn read_full(file: &mut File, mut room: &mut [u8]) -> io::Result<usize> {
+fn read_full(file: &mut dyn Read, mut room: &mut [u8]) -> io::Result<usize> {
     let wanted = room.len();
     while !room.is_empty() {
         match file.read(room) {
@@ -355,6 +395,54 @@ fn read_full(file: &mut File, mut room: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(wanted - room.len())
+}
+
+/// A small file in one go, so that it is known to be readable.
+fn read_small(mut file: File, path: &Path, size: u64) -> Result<Vec<u8>, WriteError> {
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+    match read_full(&mut file, &mut bytes) {
+        Ok(read) if read == bytes.len() => Ok(bytes),
+        Ok(_) => Err(WriteError::changed(path, "it became shorter while it was read")),
+        Err(error) => Err(WriteError::read(path, error)),
+    }
+}
+
+/// A file that is read once, from its beginning to its end.
+struct Streamed {
+    file: File,
+    hints: ReadHints,
+    read: u64,
+}
+
+impl Streamed {
+    fn new(file: File, size: u64) -> Self {
+        let hints = ReadHints::new(&file, size);
+        Self { file, hints, read: 0 }
+    }
+}
+
+impl Read for Streamed {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(room)?;
+        self.read += read as u64;
+        self.hints.done(&self.file, self.read);
+        Ok(read)
+    }
+}
+
+/// The SHA-256 of a file as it is now; `None` when it cannot be read, or somebody asked to stop.
+#[must_use]
+pub fn hash_now(path: &Path, cancel: &Cancel) -> Option<Sha256Hex> {
+    let mut file = open_patiently(path, cancel).ok()?;
+    let mut sha256 = Sha256::new();
+    let mut block = vec![0; READ_BYTES];
+    loop {
+        let read = read_full(&mut file, &mut block).ok().filter(|_| !cancel.is_cancelled())?;
+        sha256.update(&block[..read]);
+        if read < block.len() {
+            return Some(Sha256Hex(sha256.finalize().into()));
+        }
+    }
 }
 
 /// Opens a file if it is still what the walk saw.
@@ -396,6 +484,7 @@ fn open_patiently(path: &Path, cancel: &Cancel) -> Result<File, WriteError> {
 fn open_error(path: &Path, error: io::Error) -> WriteError {
     match error.kind() {
         io::ErrorKind::NotFound => WriteError::changed(path, "it vanished"),
+        _ if is_link(&error) => WriteError::changed(path, "it became a link"),
         _ if is_in_use(&error) => WriteError::InUse { path: path.to_owned(), source: error },
         _ => WriteError::read(path, error),
     }
@@ -428,6 +517,14 @@ pub enum WriteError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file that can be done without could not be read to its end, when a part of it was already written.
+    #[error("cannot read {archived}: {reason}")]
+    LeaveOut {
+        /// Its path in the archive.
+        archived: String,
+        /// Why.
+        reason: String,
+    },
     /// Nobody takes it.
     #[error(transparent)]
     Output(OutputClosed),
@@ -452,6 +549,31 @@ impl WriteError {
 
     fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_owned(), source }
+    }
+
+    /// Is it a fault of this one file, which can be done without?
+    fn leaves_out(&self, need: Need) -> bool {
+        match (self, need) {
+            (_, Need::Required) => false,
+            (Self::Changed { .. }, need) => need == Need::Extra,
+            (Self::InUse { .. }, _) => true,
+            (Self::Read { source, .. }, _) => concerns_one_file(source),
+            _ => false,
+        }
+    }
+
+    /// Why a file cannot be read, without its name.
+    fn reason(&self) -> String {
+        match self {
+            Self::Changed { what, .. } => (*what).to_owned(),
+            Self::Read { source, .. } => unreadable(source),
+            Self::InUse { .. } => "cannot be read: another program has it open for itself alone".to_owned(),
+            error => error.to_string(),
+        }
+    }
+
+    fn leave_out(&self, archived: &str) -> Self {
+        Self::LeaveOut { archived: archived.to_owned(), reason: self.reason() }
     }
 }
 

@@ -38,7 +38,8 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
         program.monitor.event(&event);
         return Ok(finished(program, Exit::Done));
     }
-    let turn = handover::take(&context).inspect_err(|error| {
+    let turn = if args.no_wait { handover::take_now(&context) } else { handover::take(&context) };
+    let turn = turn.inspect_err(|error| {
         // Nothing archives tonight's snapshot if this run does not: status says so until a run ends well.
         if let TurnError::Lock(LockError::Busy { .. }) = error {
             handover::note_end(&context, By::Run, Exit::Busy as u8, vec![chain(error)]);
@@ -103,16 +104,7 @@ fn failure(error: &RunError) -> Failure {
                 "[snapshot] path is the folder that the backup task writes to: is it right, and its disk there?",
             ))
         }
-        _ if is_denied(error) => Failure::new(Exit::Failed, error).hint(Some(
-            "the account that runs afterbackup must be able to read all of it; AfterBackup.bat runs as Local System",
-        )),
+        _ if error.is_denied() => Failure::new(Exit::Failed, error).hint(Some(&RunError::denied_hint())),
         _ => Failure::new(Exit::Failed, error),
     }
-}
-
-/// Is a missing right among the causes?
-fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

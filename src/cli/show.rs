@@ -15,6 +15,7 @@ use crate::archive::reader::Reader;
 use crate::catalog::{Pin, Selector};
 use crate::destination::Destination;
 use crate::name::ArchiveId;
+use crate::source::KnownFolder;
 use crate::units;
 
 const EXAMPLES: &str = r"Examples:
@@ -68,7 +69,12 @@ pub(super) fn show(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
             program.console.result(&describe(destination.name(), &manifest, pin.as_ref()));
         }
         Some(files) if files.is_empty() => return Err(no_match(args)),
-        Some(files) => program.console.result(&file_table(&files)),
+        Some(files) => {
+            program.console.result(&file_table(&files));
+            for skipped in reader.iter().flat_map(|reader| &reader.index().skipped) {
+                program.console.note(&format!("{} is not in the archive: {}", skipped.path, skipped.reason));
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -119,6 +125,14 @@ fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String
     }
     if let Some(encryption) = &manifest.encryption {
         lines.push(("Encrypted to", encryption.recipients.join(", ")));
+    }
+    if manifest.skipped > 0 {
+        let things = if manifest.skipped == 1 { "file or folder is" } else { "files or folders are" };
+        lines.push(("Skipped", format!("{} {things} not in it; --files names them", manifest.skipped)));
+    }
+    for code in &manifest.missing {
+        let folder = KnownFolder::of_code(code).map_or(code.as_str(), |folder| folder.name());
+        lines.push(("Missing", format!("{folder}: it was a link or junction when the archive was made")));
     }
     for part in &manifest.parts {
         lines.push(("Snapshot", format!("{} ({})", part.path, part.kind)));

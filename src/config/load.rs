@@ -2,6 +2,7 @@
 //! all of them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::ConfigError;
 use super::sections::archive::{self, Archive};
@@ -26,10 +27,14 @@ pub(super) const ROOT: &[Key] = &[
     key("retention", Kind::Table(retention::KEYS), ""),
     key("destination", Kind::Tables(destination::KEYS), ""),
     key("lock-file", Kind::Text, r"'C:\ProgramData\afterbackup\afterbackup.lock'"),
+    key("wait", Kind::Text, "\"2h\""),
     key("log", Kind::Table(log::KEYS), ""),
     key("hooks", Kind::Table(hooks::KEYS), ""),
     key("report", Kind::Table(report::KEYS), ""),
 ];
+
+/// How long `run` waits for another command, unless configured.
+const WAIT: Duration = Duration::from_hours(2);
 
 /// Everything a command needs to know.
 #[derive(Debug, Clone)]
@@ -58,6 +63,8 @@ pub struct Config {
     /// how a run was started (`$XDG_RUNTIME_DIR` is: cron jobs have none): `%ProgramData%\afterbackup`, on Unix
     /// `/var/lib/afterbackup` for root and `~/.local/state/afterbackup` for others.
     pub lock_file: PathBuf,
+    /// How long `run` waits for another command that holds the lock.
+    pub wait: Duration,
     /// The log file.
     pub log: Log,
     /// What works but should be looked at. For the log, once a run.
@@ -158,6 +165,7 @@ impl Reader<'_, '_> {
             Some(text) => self.path(root, "lock-file", &text),
             None => Some(paths::default_lock_file(file, self.env)),
         };
+        let wait = self.duration(root, "wait", WAIT);
         let log = self.log(root);
         *read_log = Some(log.clone());
         if let (Some(snapshot), Some(lock)) = (&snapshot, &lock_file) {
@@ -175,6 +183,7 @@ impl Reader<'_, '_> {
             hooks,
             report,
             lock_file: lock_file?,
+            wait,
             log,
             warnings: Vec::new(),
         })

@@ -1,5 +1,6 @@
 //! One attempt to archive a completed snapshot: look what is there already, write, look again, confirm.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::contents::{self as members, supplemental as extra};
@@ -11,6 +12,7 @@ use super::regression;
 use super::sentinel::Guard;
 use crate::archive::OutputClosed;
 use crate::archive::databases::{Judged, judge};
+use crate::archive::index::Skipped;
 use crate::archive::manifest::{Database, Encryption, FORMAT, MAX_BYTES, Manifest, Part};
 use crate::archive::writer::{self, WriteError, Written};
 use crate::destination::{self, Destination, ErrorKind};
@@ -19,8 +21,11 @@ use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::source::complete::{self, By, Completion};
 use crate::source::supplemental::Expansion;
-use crate::source::walk::compare;
-use crate::source::{self, Gathered, PartKind, Snapshot};
+use crate::source::walk::{compare, suspects};
+use crate::source::{self, Gathered, KnownFolder, PartKind, Snapshot};
+
+/// Files that may turn out not to be readable when a part of them is in the archive; each costs a new try.
+const MOST_LEFT_OUT: usize = 20;
 
 pub(super) struct Attempt<'a> {
     pub(super) context: &'a Context<'a>,
@@ -38,6 +43,7 @@ impl Attempt<'_> {
         outcome.archive = Some(self.id.clone());
         let units = self.snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
         outcome.faults = units.flat_map(|unit| unit.faults.iter().cloned()).collect();
+        outcome.shortcomings.clone_from(&self.completion.faults);
         let mut lanes = Vec::new();
         let mut stored = None;
         for target in self.context.targets {
@@ -140,22 +146,51 @@ impl Attempt<'_> {
         }
     }
 
+    /// Writes the archive. A file that can be done without and cannot be read to its end is left out of the next try:
+    /// an archive never holds as whole what was not read to its end.
     fn write(&self, gathered: &Gathered, lanes: &[Lane], outcome: &mut SiteOutcome) -> Result<(), RunError> {
+        let mut left_out = BTreeMap::new();
+        loop {
+            let known = left_out.len();
+            self.try_to_write(gathered, lanes, outcome, &mut left_out)?;
+            if left_out.len() == known {
+                return Ok(());
+            }
+            if left_out.len() > MOST_LEFT_OUT {
+                let reason = format!("more than {MOST_LEFT_OUT} files cannot be read to their end");
+                outcome.result = SiteResult::Failed { reason };
+                return Ok(());
+            }
+        }
+    }
+
+    fn try_to_write(
+        &self,
+        gathered: &Gathered,
+        lanes: &[Lane],
+        outcome: &mut SiteOutcome,
+        left_out: &mut BTreeMap<String, String>,
+    ) -> Result<(), RunError> {
         let Context { config, monitor, cancel, .. } = *self.context;
         let extra = extra::find(self.context)?;
-        extra::warn_of_nothing(self.context, &extra);
-        let (members, gaps) = members::all(self.snapshot, gathered, &extra, self.id.stamp());
+        let (mut members, mut skipped) = members::all(self.snapshot, gathered, &extra, self.id.stamp());
+        members.retain(|member| !left_out.contains_key(&member.path));
+        skipped.extend(left_out.iter().map(|(path, reason)| Skipped { path: path.clone(), reason: reason.clone() }));
         let bytes = members.iter().map(|member| member.size).sum();
-        outcome.skipped = gaps.iter().filter(|gap| gap.loses_data).map(|gap| gap.skipped.clone()).collect();
-        let skipped = gaps.into_iter().map(|gap| gap.skipped).collect();
-        let message = format!("Archiving {} to {} destination(s)", self.id, lanes.len());
-        self.context.tell(
-            &Event::new(EventKind::Started, message)
-                .with("archive", self.id.to_string())
-                .with("snapshot_bytes", bytes)
-                .with("evidence", self.completion.reasons.clone()),
-        );
-        self.tell_oddities();
+        outcome.skipped.clone_from(&skipped);
+        outcome.shortcomings.clone_from(&self.completion.faults);
+        outcome.shortcomings.extend(extra::faults(self.context, &extra));
+        outcome.shortcomings.extend(missing(gathered).into_iter().map(linked_folder));
+        if left_out.is_empty() {
+            let message = format!("Archiving {} to {} destination(s)", self.id, lanes.len());
+            self.context.tell(
+                &Event::new(EventKind::Started, message)
+                    .with("archive", self.id.to_string())
+                    .with("snapshot_bytes", bytes)
+                    .with("evidence", self.completion.reasons.clone()),
+            );
+            self.tell_oddities();
+        }
         let encrypted = !config.archive.recipients.is_empty();
         let options = writer::Options {
             level: config.archive.level,
@@ -171,12 +206,26 @@ impl Attempt<'_> {
         drop(task);
         let written = match result {
             Ok(written) => written,
+            Err(WriteError::LeaveOut { archived, reason }) if !cancel.is_cancelled() => {
+                drop(fanout.abort());
+                left_out.insert(archived, reason);
+                return Ok(());
+            }
             Err(error) => return self.give_up(fanout, error, outcome),
         };
         crate::stop_point::reached("snapshot-read");
+        outcome.skipped.extend(written.unread.iter().cloned());
         // The second look: the archive may exist only if the snapshot is still what it was.
-        let changes = match self.changed_since(gathered, &extra) {
-            Ok(changes) => changes,
+        let changes = match self.changed_since(gathered, &extra, &written) {
+            Ok(Ok(None)) => None,
+            Ok(Ok(Some(changes))) => Some(changes),
+            // What is not a part of the snapshot may change at any time, and must not cost it its archive.
+            Ok(Err(Extra(changed))) => {
+                drop(fanout.abort());
+                let reason = "it changed while it was read".to_owned();
+                left_out.extend(changed.into_iter().map(|path| (path, reason.clone())));
+                return Ok(());
+            }
             Err(error) => {
                 // Not just dropped: the process may end before its threads have removed what they wrote.
                 drop(fanout.abort());
@@ -200,7 +249,7 @@ impl Attempt<'_> {
             self.context.tell(&Event::new(EventKind::Warning, warning));
         }
         outcome.damage = judged.damage;
-        let manifest = Arc::new(self.manifest(&written, judged.databases, encrypted));
+        let manifest = Arc::new(self.manifest(&written, gathered, judged.databases, encrypted));
         let pushed = fanout.commit(&manifest);
         crate::stop_point::reached("committed");
         drop(task);
@@ -263,14 +312,19 @@ impl Attempt<'_> {
         }
     }
 
-    /// What changed since `before`, if anything did.
-    fn changed_since(&self, before: &Gathered, extra_before: &[Expansion]) -> Result<Option<Vec<String>>, RunError> {
+    /// What changed since `before`, if anything did. `Err` names supplemental files that changed.
+    fn changed_since(
+        &self,
+        before: &Gathered,
+        extra_before: &[Expansion],
+        written: &Written,
+    ) -> Result<Result<Option<Vec<String>>, Extra>, RunError> {
         let context = self.context;
         let log = source::read_log(&context.config.snapshot);
         let mut now = match source::gather(self.snapshot, log, context.cancel) {
             Ok(now) => now,
             Err(source::Error::Walk(error)) if error.is_cancelled() => return Err(RunError::Cancelled),
-            Err(error) if error.is_no_snapshot() => return Ok(Some(vec![error.to_string()])),
+            Err(error) if error.is_no_snapshot() => return Ok(Ok(Some(vec![error.reason()]))),
             Err(error) => return Err(error.into()),
         };
         let mut changes: Vec<String> = before
@@ -281,7 +335,9 @@ impl Attempt<'_> {
                 compare(old, new).into_iter().map(|change| format!("{}: {change}", new.root.display()))
             })
             .collect();
-        changes.extend(extra::changes(extra_before, &extra::find(context)?));
+        if changes.is_empty() {
+            changes.extend(self.rewritten(before, &now, written));
+        }
         now.evidence.unchanged_for = before.evidence.unchanged_for;
         let quiet = context.config.snapshot.quiet;
         let again = complete::decide(&now.evidence, quiet, context.clock.now());
@@ -289,7 +345,32 @@ impl Attempt<'_> {
         {
             changes.extend(again.reasons);
         }
-        Ok((!changes.is_empty()).then_some(changes))
+        if !changes.is_empty() {
+            return Ok(Ok(Some(changes)));
+        }
+        let mut extra = extra::changes(extra_before, &extra::find(context)?);
+        extra.retain(|path| written.index.entries.iter().any(|entry| entry.path == *path));
+        Ok(if extra.is_empty() { Ok(None) } else { Err(Extra(extra)) })
+    }
+
+    /// Files that are others than before, or were touched, although size and time are the same: has their content
+    /// changed? Programs for backups and against viruses change attributes, so contents decide.
+    fn rewritten(&self, before: &Gathered, now: &Gathered, written: &Written) -> Vec<String> {
+        let mut changes = Vec::new();
+        let walks = before.walks.iter().zip(&now.walks);
+        for ((old, new), part) in walks.zip(&self.snapshot.parts) {
+            let prefix = members::prefix(part.kind, self.snapshot.site);
+            for item in suspects(old, new) {
+                let archived = format!("{prefix}/{}", item.name);
+                let entry = written.index.entries.iter().find(|entry| entry.path == archived);
+                let Some(sum) = entry.and_then(|entry| entry.sha256) else { continue };
+                let path = item.path(&new.root);
+                if writer::hash_now(&path, self.context.cancel) != Some(sum) {
+                    changes.push(format!("{} was rewritten, and its time set back", path.display()));
+                }
+            }
+        }
+        changes
     }
 
     /// What is known of the databases; nothing where the configuration switches their checks off.
@@ -301,7 +382,7 @@ impl Attempt<'_> {
         judge(&written.databases, self.id.site(), before.as_ref().map(|before| before.databases.as_slice()))
     }
 
-    fn manifest(&self, written: &Written, databases: Vec<Database>, encrypted: bool) -> Manifest {
+    fn manifest(&self, written: &Written, gathered: &Gathered, databases: Vec<Database>, encrypted: bool) -> Manifest {
         let recipients = self.context.config.archive.recipients.clone();
         let parts = self.snapshot.parts.iter().map(|part| Part {
             kind: match part.kind {
@@ -336,9 +417,34 @@ impl Attempt<'_> {
             index: written.location,
             parts: parts.collect(),
             fingerprint: written.fingerprint.clone(),
+            folders: folders(gathered).into_iter().map(|folder| folder.code().to_owned()).collect(),
+            missing: missing(gathered).into_iter().map(|folder| folder.code().to_owned()).collect(),
+            skipped: written.index.skipped.len() as u64,
             databases,
         }
     }
+}
+
+/// Supplemental files that changed while the archive was written, by their places in it.
+struct Extra(Vec<String>);
+
+/// The folders of the backup task that the archive will have.
+fn folders(gathered: &Gathered) -> BTreeSet<KnownFolder> {
+    gathered.evidence.parts.iter().flat_map(|part| part.folders.iter().copied()).collect()
+}
+
+/// Those that it should have, and are links.
+fn missing(gathered: &Gathered) -> BTreeSet<KnownFolder> {
+    let linked = gathered.evidence.parts.iter().flat_map(|part| part.linked.iter().copied());
+    linked.filter(|folder| !folders(gathered).contains(folder)).collect()
+}
+
+fn linked_folder(folder: KnownFolder) -> String {
+    let name = folder.name();
+    format!(
+        "{name} is a link or junction, and links are not followed: the archive is not good without it. Let the backup \
+         task write a real folder: remove the link, and move what it leads to into its place before the next backup"
+    )
 }
 
 /// What is wrong with the databases of an archive that is there already: which pages they are stands in its index.

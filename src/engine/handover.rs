@@ -2,7 +2,8 @@
 //!
 //! AfterBackup.bat starts a one-shot at the moment at which the watcher notices the completion, too. Whoever takes the
 //! lock first archives. A one-shot that finds the watcher at work waits, and reports what came of it as if it had done
-//! it itself. One that may not wait leaves a request that the watcher finds, and ends.
+//! it itself. One that meets another command, such as a prune, waits and then runs. One that may not wait leaves a
+//! request that the watcher finds, and ends.
 //!
 //! While the lock is held, a file beside it says by whom, and afterwards, the [state file](crate::engine::state) says
 //! how it ended.
@@ -32,30 +33,55 @@ pub enum Turn {
     Told(Vec<LastRun>),
 }
 
-/// Takes the lock. Waits for the watcher if that has it.
+/// Takes the lock. Waits for the watcher if that has it, however long it takes, and for any other command for as long
+/// as configured: a night without an archive is worse than a late one.
 ///
 /// # Errors
-/// When another one-shot has the lock, it cannot be taken, or somebody asked to stop.
+/// When another command still has the lock, it cannot be taken, or somebody asked to stop.
 pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
+    wait_for_turn(context, context.config.wait)
+}
+
+/// The same, without waiting for others than the watcher.
+///
+/// # Errors
+/// As for [`take`].
+pub fn take_now(context: &Context<'_>) -> Result<Turn, TurnError> {
+    wait_for_turn(context, Duration::ZERO)
+}
+
+fn wait_for_turn(context: &Context<'_>, patience: Duration) -> Result<Turn, TurnError> {
     let path = &context.config.lock_file;
     let try_once = || RunLock::take_as(path, &Holder::this_process("run", context.clock.now()));
-    let work = match try_once() {
-        Ok(lock) => return Ok(Turn::Ours(lock)),
-        Err(LockError::Busy { holder: Some(holder), .. }) if holder.command == "watch" => holder,
-        Err(error) => return Err(error.into()),
-    };
-    let message = format!("The watcher is at work (PID {}): waiting for its result", work.pid);
-    context.tell(&Event::new(EventKind::Waiting, message));
+    let is_watcher = |holder: &Option<Box<Holder>>| holder.as_ref().is_some_and(|holder| holder.command == "watch");
+    let mut waited = Duration::ZERO;
+    let mut told = None;
+    let mut work = None;
     let lock = loop {
+        let holder = match try_once() {
+            Ok(lock) => break lock,
+            Err(LockError::Busy { holder, .. }) if is_watcher(&holder) || waited < patience => holder,
+            Err(error) => return Err(error.into()),
+        };
+        // Others may come in between.
+        if told.as_ref() != Some(&holder) {
+            let message = match &holder {
+                Some(holder) if holder.command == "watch" => {
+                    format!("The watcher is at work (PID {}): waiting for its result", holder.pid)
+                }
+                Some(holder) => format!("{holder} holds the lock: waiting until it ends"),
+                None => format!("Another command holds the lock {}: waiting until it ends", path.display()),
+            };
+            context.tell(&Event::new(EventKind::Waiting, message));
+            told = Some(holder.clone());
+        }
+        work = holder.filter(|holder| holder.command == "watch").or(work);
         if context.clock.wait(LOOK, context.cancel) {
             return Err(TurnError::Cancelled);
         }
-        match try_once() {
-            Ok(lock) => break lock,
-            Err(LockError::Busy { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        waited = waited.saturating_add(LOOK);
     };
+    let Some(work) = work else { return Ok(Turn::Ours(lock)) };
     // What is not known is no result: then the run is ours.
     let done: Vec<LastRun> =
         StateFile::of(context.config).read().map(|state| state.sites.into_values().collect()).unwrap_or_default();

@@ -34,6 +34,10 @@ pub struct SiteOutcome {
     pub destinations: Vec<DestinationOutcome>,
     /// Files that should be in the archive and are not.
     pub skipped: Vec<Skipped>,
+    /// What else should be there and is not, in words.
+    pub shortcomings: Vec<String>,
+    /// What to do about a failure.
+    pub hint: Option<String>,
     /// What is wrong with its databases, in words.
     pub damage: Vec<String>,
     /// Newer backups that cannot be restored or were not understood, in words.
@@ -184,6 +188,8 @@ impl SiteOutcome {
             result,
             destinations: vec![],
             skipped: vec![],
+            shortcomings: vec![],
+            hint: None,
             damage: vec![],
             faults: vec![],
             worsened: vec![],
@@ -218,12 +224,14 @@ impl SiteOutcome {
             SiteResult::Archived | SiteResult::AlreadyArchived => {
                 let missed = self.destinations.iter().any(|one| !one.result.has_archive());
                 let unpruned = self.pruned.iter().any(Pruned::is_failure);
+                let manifest = self.manifest.as_ref();
+                let lacking = !self.skipped.is_empty() || !self.shortcomings.is_empty();
                 if !self.worsened.is_empty()
                     || !self.faults.is_empty()
-                    || self.manifest.as_ref().is_some_and(|manifest| manifest.is_damaged())
+                    || manifest.is_some_and(|manifest| manifest.is_damaged() || manifest.lacks_the_site())
                 {
                     Severity::Damage
-                } else if missed || unpruned || !self.skipped.is_empty() {
+                } else if missed || unpruned || lacking || manifest.is_some_and(|manifest| !manifest.is_complete()) {
                     Severity::Partial
                 } else {
                     Severity::Done
@@ -282,6 +290,9 @@ impl SiteOutcome {
         for fault in &self.faults {
             events.push(event(EventKind::Warning, fault.clone()).at(Level::Error));
         }
+        for shortcoming in &self.shortcomings {
+            events.push(event(EventKind::Warning, shortcoming.clone()));
+        }
         for skipped in &self.skipped {
             let message = format!("{} is not in the archive: {}", skipped.path, skipped.reason);
             events.push(event(EventKind::Skipped, message).with("path", skipped.path.clone()));
@@ -315,7 +326,9 @@ impl SiteOutcome {
                 // It may have failed before there was a name.
                 let site = self.site.map_or_else(String::new, |site| format!("site {site}"));
                 let subject = if name.is_empty() { &site } else { &name };
-                event(EventKind::Failed, format!("{subject} is not archived: {reason}")).with("reason", reason.clone())
+                event(EventKind::Failed, format!("{subject} is not archived: {reason}"))
+                    .with("reason", reason.clone())
+                    .with("hint", self.hint.clone())
             }
         });
         events

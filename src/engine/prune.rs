@@ -313,6 +313,9 @@ mod tests {
             index: IndexLocation { frame: 0, frames: 1, frame_offset: 0, offset: 512, size: 9 },
             parts: vec![],
             fingerprint: String::new(),
+            folders: vec![],
+            missing: vec![],
+            skipped: 0,
             databases: vec![],
         }
     }
@@ -353,6 +356,7 @@ mod tests {
                 hooks: config::Hooks::default(),
                 report: config::Report::default(),
                 lock_file: PathBuf::new(),
+                wait: std::time::Duration::ZERO,
                 log: crate::config::Log::default(),
                 warnings: vec![],
             };

@@ -7,7 +7,7 @@
 use super::attempt::Attempt;
 use super::context::Context;
 use super::error::RunError;
-use super::naming::known_as;
+use super::naming::{known_as, newest_holding};
 use super::outcome::{Outcome, SiteOutcome, SiteResult};
 use super::sentinel::{Guard, guarded};
 use super::{prune, regression as worsened};
@@ -17,7 +17,7 @@ use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::source::complete::{self, Completion, State};
 use crate::source::walk::compare;
-use crate::source::{self, Gathered, Snapshot, Unfinished};
+use crate::source::{self, Gathered, KnownFolder, PartKind, Snapshot, Unfinished};
 use crate::units;
 
 /// Archives every completed snapshot that the configuration names, and prunes.
@@ -28,7 +28,7 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
     let found = match source::discover(&context.config.snapshot, context.clock.now()) {
         Ok(found) => found,
         Err(error) if error.is_no_snapshot() => {
-            let nothing = SiteOutcome::new(None, SiteResult::NotComplete { reasons: vec![error.to_string()] });
+            let nothing = SiteOutcome::new(None, SiteResult::NotComplete { reasons: vec![error.reason()] });
             nothing.tell(context.monitor);
             return Ok(Outcome { sites: vec![nothing] });
         }
@@ -50,7 +50,11 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
             // These concern all sites alike.
             Err(error @ (RunError::Cancelled | RunError::Recipient(_))) => return Err(error),
             // What is wrong with one snapshot must not cost the others their archive.
-            Err(error) => SiteOutcome::new(Some(snapshot.site), SiteResult::Failed { reason: chain(&error) }),
+            Err(error) => {
+                let failed = SiteResult::Failed { reason: chain(&error) };
+                let hint = error.is_denied().then(RunError::denied_hint);
+                SiteOutcome { hint, ..SiteOutcome::new(Some(snapshot.site), failed) }
+            }
         };
         // What came to an archive has been told before it was pruned.
         if site.archive.is_none() {
@@ -105,7 +109,7 @@ fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<Sit
         Ok(settled) => settled,
         Err(source::Error::Walk(error)) if error.is_cancelled() => return Err(RunError::Cancelled),
         Err(error) if error.is_no_snapshot() => {
-            return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: vec![error.to_string()] }));
+            return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: vec![error.reason()] }));
         }
         Err(error) => return Err(error.into()),
     };
@@ -117,6 +121,9 @@ fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<Sit
         return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: completion.reasons }));
     };
     let id = ArchiveId::of_series(snapshot.site, context.config.snapshot.kind.series(), completed);
+    if let Some(reason) = lost_setup(context, &gathered, &id) {
+        return Ok(SiteOutcome::new(site, SiteResult::NotComplete { reasons: vec![reason] }));
+    }
     let id = known_as(context, snapshot, &gathered, &id).unwrap_or(id);
     let attempt = Attempt { context, snapshot, completion: &completion, id: &id, by, guard };
     let mut outcome = attempt.archive(&gathered)?;
@@ -124,6 +131,22 @@ fn site(context: &Context<'_>, snapshot: &Snapshot, guard: &Guard) -> Result<Sit
     worsened::tell(context, &held, &mut outcome);
     prune::after_run(context, &held, &mut outcome);
     Ok(outcome)
+}
+
+/// Older versions of the site had no CD.Latest. One whose newest archive has it has lost it: no site is recovered
+/// without.
+fn lost_setup(context: &Context<'_>, gathered: &Gathered, id: &ArchiveId) -> Option<String> {
+    let site = gathered.evidence.part(PartKind::Site)?;
+    let setup = KnownFolder::CdLatest;
+    if site.folders.contains(&setup) || site.linked.contains(&setup) || context.config.snapshot.without_cd_latest {
+        return None;
+    }
+    let holder = newest_holding(context, id, setup)?;
+    Some(format!(
+        "CD.Latest is missing in {}, and {holder} has it: did the backup task die while it cleaned? (If the site has none \
+         any more, write without-cd-latest = true into [snapshot])",
+        site.path.display()
+    ))
 }
 
 /// Looks at a snapshot until it is complete or known not to be. Waits for the quiet period where only that can tell.
@@ -137,7 +160,9 @@ fn settle(context: &Context<'_>, snapshot: &Snapshot) -> Result<(Gathered, Compl
         gathered.evidence.unchanged_for = Some(quiet);
         let after_quiet = complete::decide(&gathered.evidence, quiet, context.clock.now());
         if after_quiet.completed().is_some() {
-            let message = format!("Waiting {} for changes in the snapshot", units::format_duration(quiet));
+            let shown = units::format_duration(quiet);
+            let why = completion.reasons.join("; ");
+            let message = format!("Checking for {shown} that nothing changes: {why}");
             context.tell(&Event::new(EventKind::Waiting, message));
             if !context.clock.wait(quiet, context.cancel) {
                 let mut again = look()?;

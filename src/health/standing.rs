@@ -367,8 +367,7 @@ impl View<'_> {
                 hint: error.hint().map(str::to_owned),
             })
             .collect();
-        if let LogEvidence::Unreadable { path, reason } = self.log {
-            let problem = format!("the backup task's log {} cannot be read: {reason}", path.display());
+        if let Some(problem) = self.log.fault() {
             let hint = Some("correct [snapshot] log, or give this account the right to read it".to_owned());
             found.push(Problem { health: Health::Partial, problem, hint });
         }

@@ -6,7 +6,7 @@ use std::io;
 #[cfg(not(windows))]
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 #[cfg(windows)]
 pub(crate) use crate::windows::files::rename_new;
@@ -15,6 +15,77 @@ pub(crate) use crate::windows::files::rename_new;
 pub(crate) fn is_in_use(error: &io::Error) -> bool {
     // ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
     cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33))
+}
+
+/// Does the error concern this one file or folder: a right that is missing, a path that is too long, a bad sector?
+/// Otherwise the disk or share is away.
+pub(crate) fn concerns_one_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidFilename, InvalidInput, PermissionDenied};
+    // ERROR_CRC, ERROR_FILENAME_EXCED_RANGE and ERROR_FILE_CORRUPT; EIO.
+    let codes: &[i32] = if cfg!(windows) { &[23, 206, 1392] } else { &[5] };
+    matches!(error.kind(), PermissionDenied | InvalidFilename | InvalidInput | InvalidData)
+        || is_in_use(error)
+        || error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+/// What tells a file from another one of the same name, without opening it: its number, where the system says so, and
+/// when it came to this disk or was last touched there in any way.
+pub(crate) fn identity(metadata: &fs::Metadata) -> (u64, Option<SystemTime>) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let nanoseconds = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+        let since = u64::try_from(metadata.ctime()).ok().map(|seconds| Duration::new(seconds, nanoseconds));
+        (metadata.ino(), since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)))
+    }
+    #[cfg(not(unix))]
+    (0, metadata.created().ok())
+}
+
+/// Was a link found where a file is opened that must not be one?
+pub(crate) fn is_link(error: &io::Error) -> bool {
+    // ELOOP; Windows has no such thing.
+    #[cfg(unix)]
+    let code = Some(rustix::io::Errno::LOOP.raw_os_error());
+    #[cfg(not(unix))]
+    let code = None;
+    code.is_some() && error.raw_os_error() == code
+}
+
+/// Why something cannot be read, in words; where a right is missing, with the account that has not got it.
+pub(crate) fn unreadable(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return format!("cannot be read: {error} (running as {})", account());
+    }
+    format!("cannot be read: {error}")
+}
+
+/// The account that this process runs as.
+#[cfg(windows)]
+pub(crate) fn account() -> String {
+    match (variable("USERDOMAIN"), variable("USERNAME")) {
+        // A service that runs as Local System has the name of its computer.
+        (Some(_), Some(name)) if name.ends_with('$') => format!(r"NT AUTHORITY\SYSTEM, seen by servers as {name}"),
+        (Some(domain), Some(name)) => format!(r"{domain}\{name}"),
+        (_, name) => name.unwrap_or_else(|| "an unknown account".to_owned()),
+    }
+}
+
+/// The account that this process runs as.
+#[cfg(not(windows))]
+pub(crate) fn account() -> String {
+    let user = rustix::process::geteuid().as_raw();
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(user)).then(|| name.to_owned())
+    });
+    name.or_else(|| variable("USER")).unwrap_or_else(|| format!("user {user}"))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Windows lets virus scanners and indexers hold a new file open for a moment; then access is denied, too.

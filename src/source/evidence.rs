@@ -2,18 +2,27 @@
 //!
 //! All input and output for the decision in [`super::complete`] is here.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::sql_backups::{self, Unit};
 use super::task_log::{self, Runs};
 use super::walk::{self, Item, Kind, Walk, WalkError, Why};
-use super::{DATABASE_FOLDER, Error, METADATA, Part, PartKind, SQL_METADATA, Snapshot, is_database_file};
+use super::{
+    DATABASE_FOLDER, Error, METADATA, Part, PartKind, SQL_METADATA, Snapshot, has_extension, is_database_file,
+};
 use crate::cancel::Cancel;
 use crate::config;
 use crate::name::SiteCode;
+use crate::platform::files::unreadable;
+
+/// A copy of the log in the snapshot may have a time of its own that is this much older than its coming.
+pub(super) const COPY_SLACK: SignedDuration = SignedDuration::from_secs(60);
+/// How much later than the metadata a folder may have been changed. Some file systems count in steps of two seconds.
+pub(super) const FOLDER_SLACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// Everything the decision rests on.
 #[derive(Debug, Clone)]
@@ -22,6 +31,8 @@ pub struct Evidence {
     pub site: SiteCode,
     /// What smsbkup.log tells.
     pub log: LogEvidence,
+    /// What is wrong with the configured log, if anything is.
+    pub log_fault: Option<String>,
     /// The parts of the snapshot.
     pub parts: Vec<PartEvidence>,
     /// How long the caller has been watching without any change, by a clock that is never set. For servers whose file
@@ -67,6 +78,27 @@ impl LogEvidence {
     }
 }
 
+impl LogEvidence {
+    /// What is wrong with the configured log: it cannot be read, or it is not that of the backup task.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { path, reason } => {
+                Some(format!("the backup task's log {} cannot be read: {reason}", path.display()))
+            }
+            Self::Read { path, copy: false, runs } if runs.is_foreign() => Some(format!(
+                "{} is not the log of the backup task: there is no message of SMS_SITE_BACKUP in it",
+                path.display()
+            )),
+            Self::Absent | Self::Read { .. } => None,
+        }
+    }
+
+    fn tells_of(&self, site: SiteCode) -> bool {
+        matches!(self, Self::Read { runs, .. } if runs.last(site).is_some())
+    }
+}
+
 /// A run without an end, in words.
 pub(super) fn at_work(run: &task_log::Run) -> String {
     let since = run.started_at().map_or(String::new(), |at| format!(" at {at}"));
@@ -82,23 +114,84 @@ pub struct PartEvidence {
     pub path: PathBuf,
     /// Time of `BackupDocument.xml` or `SQLBackupDocument.xml`.
     pub metadata: Option<Timestamp>,
+    /// When the metadata file came to this disk, if that is known: later than its own time where it was copied here.
+    pub metadata_arrived: Option<Timestamp>,
+    /// When the last file came to this disk.
+    pub last_arrival: Option<Timestamp>,
     /// The newest file of what was backed up: neither metadata nor logs.
     pub newest_data: Option<NewestFile>,
-    /// The time of the folder that was changed first, and the one below the part that was changed last. Folders that
-    /// hold metadata or logs are left out: those may come after the data.
-    pub folders: Option<(Timestamp, NewestFile)>,
+    /// Files of what was backed up that are newer than the metadata, oldest first.
+    pub newer_data: Vec<NewestFile>,
+    /// The time of the folder that was changed first.
+    pub oldest_folder: Option<Timestamp>,
+    /// Folders that were changed after what is known to be written last into them, oldest first.
+    pub newer_folders: Vec<NewestFile>,
     /// The newest time of any file or folder.
     pub newest_change: Option<Timestamp>,
     /// How many files of what was backed up there are.
     pub data_files: u64,
     /// Names and sizes of database files.
     pub databases: Vec<(String, u64)>,
+    /// Names and sizes of transaction logs.
+    pub database_logs: Vec<(String, u64)>,
+    /// Which of the folders that the task makes are there, with something in them.
+    pub folders: BTreeSet<KnownFolder>,
+    /// Which of them are links or junctions, which are not followed.
+    pub linked: BTreeSet<KnownFolder>,
     /// What smssqlbkup.log in a database half tells.
     pub log: LogEvidence,
     /// SQL Server's backups.
     pub backups: Option<BackupsEvidence>,
     /// Is there the folder of setup, as in CD.Latest?
     pub has_setup: bool,
+}
+
+/// A folder that the backup task makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KnownFolder {
+    /// The installation files that setup needs.
+    CdLatest,
+    /// The database.
+    SiteDbServer,
+    /// The site server's files.
+    SiteServer,
+}
+
+impl KnownFolder {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CdLatest, Self::SiteDbServer, Self::SiteServer];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CdLatest => "CD.Latest",
+            Self::SiteDbServer => DATABASE_FOLDER,
+            Self::SiteServer => "SiteServer",
+        }
+    }
+
+    /// What it is called in manifests.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::CdLatest => "cd_latest",
+            Self::SiteDbServer => "site_db_server",
+            Self::SiteServer => "site_server",
+        }
+    }
+
+    /// By its code in a manifest.
+    #[must_use]
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|folder| folder.code() == code)
+    }
+
+    /// By its name, in any case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|folder| folder.name().eq_ignore_ascii_case(name))
+    }
 }
 
 /// SQL Server's backups.
@@ -128,7 +221,7 @@ impl Evidence {
         self.parts.iter().filter_map(|part| part.newest_change).max()
     }
 
-    pub(super) fn part(&self, kind: PartKind) -> Option<&PartEvidence> {
+    pub(crate) fn part(&self, kind: PartKind) -> Option<&PartEvidence> {
         self.parts.iter().find(|part| part.kind == kind)
     }
 }
@@ -174,23 +267,23 @@ fn read_log_file(path: &Path, copy: bool) -> LogEvidence {
 pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<Gathered, Error> {
     let mut walks = Vec::with_capacity(snapshot.parts.len());
     let mut parts: Vec<PartEvidence> = Vec::with_capacity(snapshot.parts.len());
+    let log_fault = log.fault();
     let mut site_log = log;
     let mut elsewhere = None;
     for part in &snapshot.parts {
         let walk = look(part, cancel)?;
-        let mut evidence = part_evidence(part, &walk);
+        let mut evidence = summed_up(part, &walk, elsewhere.filter(|_| part.kind == PartKind::Sql));
         match part.kind {
             PartKind::Site => {
-                if !matches!(site_log, LogEvidence::Read { .. })
+                if !site_log.tells_of(snapshot.site)
                     && let copy @ LogEvidence::Read { .. } = log_copy(&walk, "smsbkup.log")
                 {
                     site_log = copy;
                 }
-                elsewhere = top_file(&walk, SQL_METADATA);
+                elsewhere = top_item(&walk, SQL_METADATA).map(|item| item.modified);
             }
             PartKind::Sql => {
                 evidence.log = log_copy(&walk, "smssqlbkup.log");
-                evidence.metadata = evidence.metadata.or(elsewhere);
             }
             PartKind::SqlBackups => {
                 if let Some(backups) = evidence.backups.as_mut().filter(|backups| backups.unit.settled) {
@@ -203,7 +296,7 @@ pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<
         parts.push(evidence);
         walks.push(walk);
     }
-    let evidence = Evidence { site: snapshot.site, log: site_log, parts, unchanged_for: None };
+    let evidence = Evidence { site: snapshot.site, log: site_log, log_fault, parts, unchanged_for: None };
     Ok(Gathered { evidence, walks })
 }
 
@@ -216,7 +309,7 @@ fn look(part: &Part, cancel: &Cancel) -> Result<Walk, WalkError> {
         // A database without CD.Latest is worth more than nothing. The archive, and the run, say what is missing.
         (Err(WalkError::Read { path, source }), PartKind::CdLatest) => Ok(Walk {
             root: part.path.clone(),
-            skipped: vec![walk::Skipped { path, why: Why::Unreadable(source.to_string()) }],
+            skipped: vec![walk::Skipped { path, why: Why::Unreadable(unreadable(&source)) }],
             ..Walk::default()
         }),
         (walk, _) => walk,
@@ -228,18 +321,22 @@ fn log_copy(walk: &Walk, name: &str) -> LogEvidence {
     copy.map_or(LogEvidence::Absent, |item| read_log_file(&item.path(&walk.root), true))
 }
 
-fn top_file(walk: &Walk, name: &str) -> Option<Timestamp> {
-    let file = walk.items.iter().find(|item| item.kind == Kind::File && item.name.eq_ignore_ascii_case(name));
-    file.map(|item| item.modified)
+fn top_item<'a>(walk: &'a Walk, name: &str) -> Option<&'a Item> {
+    walk.items.iter().find(|item| item.kind == Kind::File && item.name.eq_ignore_ascii_case(name))
 }
 
 /// Sums up a walk.
 #[must_use]
 pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
+    summed_up(part, walk, None)
+}
+
+/// The metadata of a database half may lie beside that of the site.
+fn summed_up(part: &Part, walk: &Walk, elsewhere: Option<Timestamp>) -> PartEvidence {
     let metadata = match part.kind {
-        PartKind::Site => top_file(walk, METADATA),
+        PartKind::Site => top_item(walk, METADATA),
         PartKind::Sql => {
-            top_file(walk, SQL_METADATA).or_else(|| top_file(walk, &format!("{DATABASE_FOLDER}/{SQL_METADATA}")))
+            top_item(walk, SQL_METADATA).or_else(|| top_item(walk, &format!("{DATABASE_FOLDER}/{SQL_METADATA}")))
         }
         PartKind::SqlBackups | PartKind::CdLatest => None,
     };
@@ -251,42 +348,88 @@ pub fn part_evidence(part: &Part, walk: &Walk) -> PartEvidence {
     let mut evidence = PartEvidence {
         kind: part.kind,
         path: part.path.clone(),
-        metadata,
+        metadata: metadata.map(|item| item.modified).or(elsewhere),
+        metadata_arrived: metadata.and_then(|item| item.identity.arrived()),
+        last_arrival: walk.items.iter().filter_map(|item| item.identity.arrived()).max(),
         newest_data: None,
-        folders: None,
+        newer_data: Vec::new(),
+        oldest_folder: None,
+        newer_folders: Vec::new(),
         newest_change: walk.newest_change,
         data_files: 0,
         databases: Vec::new(),
+        database_logs: Vec::new(),
+        folders: BTreeSet::new(),
+        linked: linked(walk),
         log: LogEvidence::Absent,
         backups,
         has_setup: walk.items.iter().any(|item| item.name.eq_ignore_ascii_case("SMSSETUP")),
     };
-    let mut written_late = false;
+    // What may be written into these folders after the data: until when.
+    let (mut root_until, mut database_until) = (None, None);
     for item in walk.items.iter().filter(|item| item.kind == Kind::File) {
         let (folder, name) = item.name.rsplit_once('/').unwrap_or(("", &item.name));
         let top = folder.is_empty() || folder.eq_ignore_ascii_case(DATABASE_FOLDER);
-        // Written beside the data, and perhaps after the metadata.
-        let about = [METADATA, SQL_METADATA, "smsbkup.log", "smsbkup.lo_", "smssqlbkup.log", "smssqlbkup.lo_"];
-        if top && about.iter().any(|about| name.eq_ignore_ascii_case(about)) {
-            written_late |= !folder.is_empty();
+        if top && is_about(name) {
+            let until = if folder.is_empty() { &mut root_until } else { &mut database_until };
+            *until = (*until).max(item.modified.checked_add(COPY_SLACK).ok());
             continue;
         }
-        evidence.data_files += 1;
-        if top && is_database_file(name) {
-            evidence.databases.push((item.name.to_string(), item.bytes));
+        evidence.take_data(item, top, name);
+    }
+    evidence.newer_data.sort_by_key(|file| file.modified);
+    if let Some(metadata) = evidence.metadata {
+        let limit = metadata.checked_add(FOLDER_SLACK).unwrap_or(Timestamp::MAX);
+        let root = walk.root_modified.map(|modified| (String::new(), modified, root_until));
+        let folders = walk.items.iter().filter(|item| item.kind == Kind::Folder).map(|item| {
+            let database = item.name.eq_ignore_ascii_case(DATABASE_FOLDER);
+            (item.name.to_string(), item.modified, database_until.filter(|_| database))
+        });
+        for (name, modified, until) in root.into_iter().chain(folders) {
+            evidence.oldest_folder = Some(evidence.oldest_folder.map_or(modified, |oldest| oldest.min(modified)));
+            if modified > until.map_or(limit, |until| until.max(limit)) {
+                evidence.newer_folders.push(NewestFile { name, modified });
+            }
         }
-        if evidence.newest_data.as_ref().is_none_or(|newest| item.modified > newest.modified) {
-            evidence.newest_data = Some(NewestFile { name: item.name.to_string(), modified: item.modified });
+        evidence.newer_folders.sort_by_key(|folder| folder.modified);
+    }
+    evidence
+}
+
+impl PartEvidence {
+    /// A file of what was backed up.
+    fn take_data(&mut self, item: &Item, top: bool, name: &str) {
+        self.data_files += 1;
+        if top && is_database_file(name) {
+            self.databases.push((item.name.to_string(), item.bytes));
+        }
+        if top && has_extension(name, "ldf") {
+            self.database_logs.push((item.name.to_string(), item.bytes));
+        }
+        self.folders.extend(item.name.split_once('/').and_then(|(folder, _)| KnownFolder::named(folder)));
+        let file = || NewestFile { name: item.name.to_string(), modified: item.modified };
+        if self.metadata.is_some_and(|metadata| item.modified > metadata) {
+            self.newer_data.push(file());
+        }
+        if self.newest_data.as_ref().is_none_or(|newest| item.modified > newest.modified) {
+            self.newest_data = Some(file());
         }
     }
-    let folders = walk.items.iter().filter(|item| item.kind == Kind::Folder);
-    let folders = folders.filter(|item| !(written_late && item.name.eq_ignore_ascii_case(DATABASE_FOLDER)));
-    evidence.folders = folders.clone().map(|item| item.modified).chain(walk.root_modified).min().zip(
-        folders
-            .max_by_key(|item| item.modified)
-            .map(|item| NewestFile { name: item.name.to_string(), modified: item.modified }),
-    );
-    evidence
+}
+
+/// Is it about the backup, rather than of it? Written beside the data, and perhaps after the metadata.
+fn is_about(name: &str) -> bool {
+    let about = [METADATA, SQL_METADATA, "smsbkup.log", "smsbkup.lo_", "smssqlbkup.log", "smssqlbkup.lo_"];
+    about.iter().any(|about| name.eq_ignore_ascii_case(about))
+}
+
+/// Folders of the task that are links or junctions.
+fn linked(walk: &Walk) -> BTreeSet<KnownFolder> {
+    let links = walk.skipped.iter().filter(|skipped| skipped.why == Why::Link);
+    links
+        .filter(|skipped| skipped.path.parent() == Some(&walk.root))
+        .filter_map(|skipped| KnownFolder::named(skipped.path.file_name()?.to_str()?))
+        .collect()
 }
 
 #[cfg(test)]
@@ -346,7 +489,7 @@ mod tests {
     #[test]
     fn database_half_on_another_server_is_a_part() {
         let site = ["site/P01Backup/BackupDocument.xml", "site/P01Backup/SiteServer/x"];
-        let sql = ["sql/P01Backup/SiteDBServer/CM_P01.mdf"];
+        let sql = ["sql/P01Backup/SiteDBServer/CM_P01.mdf", "sql/P01Backup/SiteDBServer/CM_P01_log.ldf"];
         let disk = Disk::new(&[&site[..], &sql[..]].concat());
         let alone = disk.config("site");
         assert_eq!(decided(&disk, &alone, "09:00:00"), State::Incomplete);
@@ -364,6 +507,59 @@ mod tests {
         assert!(discover(&config, Timestamp::MIN).unwrap_err().is_no_snapshot());
         let config = config::Snapshot { sql_path: Some(disk.path("none")), ..alone };
         assert!(matches!(discover(&config, Timestamp::MIN), Err(Error::Missing { .. })));
+    }
+
+    #[test]
+    fn what_was_removed_is_missed_in_every_folder_and_whatever_the_log_says() {
+        for log in ["smsbkup.log", "P01Backup/smsbkup.log", ""] {
+            for removed in ["SiteServer", "SiteServer/SMSServer/data/x", "SiteDBServer/CM_P01_log.ldf", "CD.Latest"] {
+                let disk = Disk::new(&SNAPSHOT);
+                disk.write("P01Backup/CD.Latest/SMSSETUP/setup.exe", "x", "00:50:00");
+                disk.write("P01Backup/SiteServer/SMSServer/inboxes/y", "x", "00:50:00");
+                let mut config = disk.config("");
+                if !log.is_empty() {
+                    disk.write(log, &(status(5055, "00:30:00") + &status(5035, "01:00:30")), "01:00:30");
+                    config.log = (log == "smsbkup.log").then(|| disk.path(log));
+                }
+                assert!(matches!(decided(&disk, &config, "09:00:00"), State::Complete { .. }), "{log}");
+                let path = disk.path("P01Backup").join(removed);
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+                // The folder that lost it has a later time; others are as old as they were.
+                let found = discover(&config, Timestamp::MIN).unwrap();
+                let gathered = gather(&found.snapshots[0], read_log(&config), &Cancel::new()).unwrap();
+                let mut evidence = gathered.evidence;
+                evidence.unchanged_for = Some(QUIET);
+                let now = Timestamp::MAX;
+                assert_eq!(decide(&evidence, QUIET, now).state, State::Incomplete, "{removed} with {log}");
+            }
+        }
+    }
+
+    #[test]
+    fn log_that_is_another_or_cannot_be_read_is_a_fault_and_the_copy_is_read() {
+        let disk = Disk::new(&SNAPSHOT);
+        let good = status(5055, "00:30:00") + &status(5035, "01:00:30");
+        disk.write("P01Backup/smsbkup.log", &good, "01:00:30");
+        disk.settle("01:00:00");
+        disk.write("other.log", "x  $$<SMS_EXECUTIVE><11-22-2026 01:00:00.000+000><thread=1 (0x1)>\r\n", "01:00:00");
+        disk.write("binary.log", "MZ\0\u{1}\0\0x\n\0\0\0", "01:00:00");
+        disk.write("empty.log", "", "01:00:00");
+        fs::create_dir(disk.path("folder.log")).unwrap();
+        for (name, words) in [
+            ("none.log", "cannot be read"),
+            ("folder.log", "cannot be read"),
+            ("other.log", "is not the log of the backup task"),
+            ("binary.log", "is not the log of the backup task"),
+            ("empty.log", ""),
+        ] {
+            let config = config::Snapshot { log: Some(disk.path(name)), ..disk.config("") };
+            let found = discover(&config, Timestamp::MIN).unwrap();
+            let gathered = gather(&found.snapshots[0], read_log(&config), &Cancel::new()).unwrap();
+            let completion = decide(&gathered.evidence, QUIET, time("09:00:00"));
+            assert_eq!(completion.state, State::Complete { completed: time("01:00:30"), by: By::Log }, "{name}");
+            assert_eq!(completion.faults.is_empty(), words.is_empty(), "{name}: {:?}", completion.faults);
+            assert!(completion.faults.concat().contains(words), "{name}: {:?}", completion.faults);
+        }
     }
 
     #[test]

@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use discover::is_itself_a_snapshot;
 pub use discover::{Found, Unfinished, discover, named_sites};
 pub use evidence::{
-    BackupsEvidence, Evidence, Gathered, LogEvidence, NewestFile, PartEvidence, gather, part_evidence, read_log,
+    BackupsEvidence, Evidence, Gathered, KnownFolder, LogEvidence, NewestFile, PartEvidence, gather, part_evidence,
+    read_log,
 };
 pub use marks::{Marks, marks};
 
@@ -132,6 +133,17 @@ impl Error {
             Self::NoSnapshot { .. } | Self::Unfinished { .. } => true,
             Self::Walk(error) => error.is_not_found(),
             _ => false,
+        }
+    }
+}
+
+impl Error {
+    /// The error, for people who know already that there is no completed snapshot.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unfinished { path, found } => format!("{}: {found}", path.display()),
+            error => error.to_string(),
         }
     }
 }

@@ -5,10 +5,11 @@
 //! file is opened; a listing may lag behind a file that is still open for writing, so whoever reads a file looks again
 //! through its handle.
 //!
-//! Links, junctions, sockets, pipes and devices are not followed but listed in [`Walk::skipped`]. Other reparse points
+//! Links, junctions, sockets, pipes and devices are not followed but listed in [`Walk::skipped`], and so is what the
+//! system does not let us look at: one such folder or file must not cost all others their archive. Other reparse points
 //! of Windows do not lead elsewhere: a file that deduplication or compression has moved aside reads like any other.
 //! Files whose name is not Unicode are skipped too: archives name files in UTF-8, and a name that cannot be given back
-//! is not stored under a changed one. [`Why::loses_data`] tells the caller that this is an error to report.
+//! is not stored under a changed one. Whatever is skipped is missing from the archive, and the caller reports it.
 //!
 //! Paths below a part are kept once, as text with `/`: 100,000 files take some 15 MB.
 
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 
 pub use crate::archive::index::Attributes;
 use crate::cancel::Cancel;
+use crate::platform::files::{concerns_one_file, identity, unreadable};
 use crate::platform::verbatim::verbatim;
 
 /// What lies below a folder.
@@ -55,9 +57,44 @@ pub struct Item {
     pub modified: Timestamp,
     /// Its attributes.
     pub attributes: Attributes,
+    /// Tells it from another file of the same name, size and time.
+    pub identity: Identity,
+}
+
+/// What tells a file from another one of the same name, size and time, as far as the system says so without opening it:
+/// number and change time on Unix, the time of its creation on Windows.
+///
+/// None of it means that the content changed: attributes, rights and further links change these, too. Who sees a
+/// difference compares contents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Identity {
+    file: u64,
+    changed: Option<Timestamp>,
+}
+
+impl Identity {
+    /// When it came to this disk, or was last touched there in any way.
+    #[must_use]
+    pub fn arrived(&self) -> Option<Timestamp> {
+        self.changed
+    }
+
+    /// Of a file.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        let (file, changed) = identity(metadata);
+        let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
+        Self { file, changed }
+    }
 }
 
 impl Item {
+    /// The same item with the same size, time and attributes?
+    #[must_use]
+    pub fn is_unchanged(&self, now: &Self) -> bool {
+        Self { identity: now.identity, ..self.clone() } == *now
+    }
+
     /// Where it is on this computer.
     #[must_use]
     pub fn path(&self, root: &Path) -> PathBuf {
@@ -94,16 +131,10 @@ pub enum Why {
     Special,
     /// Its name is not Unicode.
     NotUnicode,
-    /// It could not be listed. Only where what is found depends on a pattern: below a snapshot this is an error.
+    /// It could not be looked at, or listed.
     Unreadable(String),
-}
-
-impl Why {
-    /// Is something missing from the archive that should be in it?
-    #[must_use]
-    pub fn loses_data(&self) -> bool {
-        matches!(self, Self::NotUnicode | Self::Unreadable(_))
-    }
+    /// Something else has its place in the archive.
+    Collides(String),
 }
 
 impl fmt::Display for Why {
@@ -112,7 +143,7 @@ impl fmt::Display for Why {
             Self::Link => f.write_str("a link is not followed"),
             Self::Special => f.write_str("neither file nor folder"),
             Self::NotUnicode => f.write_str("the name is not valid Unicode"),
-            Self::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
+            Self::Unreadable(reason) | Self::Collides(reason) => f.write_str(reason),
         }
     }
 }
@@ -161,7 +192,7 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
     let mut walk = Walk { root: root.to_path_buf(), root_modified, newest_change: root_modified, ..Walk::default() };
     let mut path = root.to_path_buf();
     let mut name = String::new();
-    let mut open = vec![list(&path, cancel)?.into_iter()];
+    let mut open = vec![list(&path, cancel, &mut walk.skipped)?.into_iter()];
     // Length of `name` up to each open folder.
     let mut lengths = vec![0];
     while let Some(entries) = open.last_mut() {
@@ -192,11 +223,20 @@ pub fn walk(root: &Path, cancel: &Cancel) -> Result<Walk, WalkError> {
         let item = item(name.as_str().into(), kind, &entry.metadata);
         walk.newest_change = walk.newest_change.max(Some(item.modified));
         walk.items.push(item);
-        if kind == Kind::Folder {
-            open.push(list(&path, cancel)?.into_iter());
-            lengths.push(name.len());
-        } else {
+        if kind == Kind::File {
             path.pop();
+            continue;
+        }
+        match list(&path, cancel, &mut walk.skipped) {
+            Ok(entries) => {
+                open.push(entries.into_iter());
+                lengths.push(name.len());
+            }
+            Err(WalkError::Read { path: folder, source }) if concerns_one_file(&source) => {
+                walk.skipped.push(Skipped { path: folder, why: Why::Unreadable(unreadable(&source)) });
+                path.pop();
+            }
+            Err(error) => return Err(error),
         }
     }
     walk.items.shrink_to_fit();
@@ -238,8 +278,8 @@ struct Entry {
     metadata: Metadata,
 }
 
-/// The entries of one folder, sorted; its handle is closed again.
-fn list(folder: &Path, cancel: &Cancel) -> Result<Vec<Entry>, WalkError> {
+/// The entries of one folder, sorted; its handle is closed again. What cannot be looked at by itself is skipped.
+fn list(folder: &Path, cancel: &Cancel, skipped: &mut Vec<Skipped>) -> Result<Vec<Entry>, WalkError> {
     if cancel.is_cancelled() {
         return Err(WalkError::Cancelled);
     }
@@ -247,9 +287,15 @@ fn list(folder: &Path, cancel: &Cancel) -> Result<Vec<Entry>, WalkError> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(verbatim(folder)).map_err(error(folder.to_path_buf()))? {
         let entry = entry.map_err(error(folder.to_path_buf()))?;
-        let file_type = entry.file_type().map_err(error(folder.join(entry.file_name())))?;
-        let metadata = entry.metadata().map_err(error(folder.join(entry.file_name())))?;
-        entries.push(Entry { name: entry.file_name(), file_type, metadata });
+        let seen = entry.file_type().and_then(|file_type| Ok((file_type, entry.metadata()?)));
+        match seen {
+            Ok((file_type, metadata)) => entries.push(Entry { name: entry.file_name(), file_type, metadata }),
+            Err(source) if concerns_one_file(&source) => {
+                let why = Why::Unreadable(unreadable(&source));
+                skipped.push(Skipped { path: folder.join(entry.file_name()), why });
+            }
+            Err(source) => return Err(WalkError::Read { path: folder.join(entry.file_name()), source }),
+        }
     }
     entries.sort_unstable_by(|a, b| a.name.as_encoded_bytes().cmp(b.name.as_encoded_bytes()));
     Ok(entries)
@@ -257,7 +303,8 @@ fn list(folder: &Path, cancel: &Cancel) -> Result<Vec<Entry>, WalkError> {
 
 pub(super) fn item(name: Box<str>, kind: Kind, metadata: &Metadata) -> Item {
     let bytes = if kind == Kind::File { metadata.len() } else { 0 };
-    Item { name, kind, bytes, modified: modified(metadata), attributes: attributes(metadata) }
+    let (modified, attributes) = (modified(metadata), attributes(metadata));
+    Item { name, kind, bytes, modified, attributes, identity: Identity::of(metadata) }
 }
 
 /// Of the thing itself, not of what a link leads to. On Windows links and junctions are those reparse points that stand
@@ -360,13 +407,28 @@ pub fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
                 change(new, What::Appeared);
             }
             (Some(old), Some(new)) if old.bytes != new.bytes => change(new, What::Resized),
-            (Some(old), Some(new)) if old != new => change(new, What::Touched),
+            (Some(old), Some(new)) if !old.is_unchanged(new) => change(new, What::Touched),
             (Some(_), Some(_)) | (None, None) => {}
             (Some(old), None) => change(old, What::Vanished),
             (None, Some(new)) => change(new, What::Appeared),
         }
     }
     changes
+}
+
+/// Files that look unchanged between two walks of the same folder, but may be others: by their names. A program that
+/// rewrites a file and sets its time back leaves no other trace; one that changes attributes or rights leaves the same.
+#[must_use]
+pub fn suspects<'a>(before: &Walk, after: &'a Walk) -> Vec<&'a Item> {
+    let mut olds = before.items.iter().peekable();
+    let mut suspects = Vec::new();
+    for new in after.items.iter().filter(|item| item.kind == Kind::File) {
+        while olds.next_if(|old| old.name.split('/').lt(new.name.split('/'))).is_some() {}
+        if olds.peek().is_some_and(|old| old.name == new.name && old.identity != new.identity) {
+            suspects.push(new);
+        }
+    }
+    suspects
 }
 
 #[cfg(test)]
@@ -437,7 +499,6 @@ mod tests {
         assert_eq!(names(&walk), ["a", "a/file"]);
         let why: Vec<_> = walk.skipped.iter().map(|skipped| skipped.why.clone()).collect();
         assert_eq!(why, [Why::Link, Why::Special]);
-        assert!(!why.iter().any(Why::loses_data));
     }
 
     #[cfg(target_os = "linux")]
@@ -450,7 +511,48 @@ mod tests {
         let walk = walked(&folder);
         assert_eq!(names(&walk), ["b"]);
         assert_eq!(walk.skipped[0].why, Why::NotUnicode);
-        assert!(walk.skipped[0].why.loses_data());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn path_that_is_too_long_is_skipped_and_the_rest_is_walked() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, "b/file", "x");
+        write(&folder, "c", "x");
+        // Built from its end: no call ever sees the whole path.
+        let level = "n".repeat(250);
+        let mut inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        for number in 0..20 {
+            let outer = folder.path().join(format!("outer{number}"));
+            fs::create_dir(&outer).unwrap();
+            fs::rename(&inner, outer.join(&level)).unwrap();
+            inner = outer;
+        }
+        fs::rename(&inner, folder.path().join("b/long")).unwrap();
+        let walk = walked(&folder);
+        assert!(walk.items.iter().any(|item| &*item.name == "b/file"));
+        assert_eq!(&*walk.items.last().unwrap().name, "c");
+        assert!(matches!(&walk.skipped[..], [Skipped { why: Why::Unreadable(_), .. }]), "{:?}", walk.skipped);
+    }
+
+    #[test]
+    fn file_that_was_replaced_or_rewritten_under_its_old_time_is_suspect() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b/x", "b/y", "c"] {
+            write(&folder, name, "1");
+        }
+        let before = walked(&folder);
+        assert_eq!(suspects(&before, &walked(&folder)), [] as [&Item; 0]);
+        let path = folder.path().join("b/y");
+        let time = FileTime::from_last_modification_time(&fs::metadata(&path).unwrap());
+        fs::rename(&path, folder.path().join("b/old")).unwrap();
+        fs::remove_file(folder.path().join("a")).unwrap();
+        write(&folder, "b/y", "2");
+        filetime::set_file_mtime(&path, time).unwrap();
+        let after = walked(&folder);
+        let names: Vec<&str> = suspects(&before, &after).iter().map(|item| &*item.name).collect();
+        assert_eq!(names, ["b/y"]);
     }
 
     #[test]

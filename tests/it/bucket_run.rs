@@ -102,8 +102,9 @@ impl Host {
             format!("STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE={site} GMTDATE={time} NUMATTRS=0\r\n")
         };
         let log = status(5055, "00:30:00") + &status(5035, "01:10:00");
-        let files: [(&str, &[u8]); 4] = [
+        let files: [(&str, &[u8]); 5] = [
             ("SiteDBServer/CM.mdf", &database),
+            ("SiteDBServer/CM_log.ldf", b"log"),
             ("SiteServer/inboxes/one.txt", b"one"),
             ("BackupDocument.xml", b"<xml/>"),
             ("smsbkup.log", log.as_bytes()),
@@ -136,6 +137,7 @@ impl Host {
             hooks: config::Hooks::default(),
             report: config::Report::default(),
             lock_file: PathBuf::new(),
+            wait: std::time::Duration::ZERO,
             log: afterbackup::config::Log::default(),
             warnings: vec![],
         }

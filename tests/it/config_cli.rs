@@ -100,7 +100,7 @@ fn errors_are_json_too_when_asked_for() {
     let scene = Scene::new();
     let lock = fs::File::create(scene.path("lock")).unwrap();
     lock.lock().unwrap();
-    let output = scene.run(&["run", "--json"]).exits(5);
+    let output = scene.run(&["run", "--no-wait", "--json"]).exits(5);
     let events = output.events();
     assert_eq!((&events[0]["event"], &events[0]["exit_code"]), (&"error".into(), &5.into()));
 }

@@ -21,6 +21,7 @@ mod damage;
 mod database;
 mod destination;
 mod docs;
+mod evidence;
 mod fanout;
 mod fetch;
 mod golden;

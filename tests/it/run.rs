@@ -181,7 +181,7 @@ fn two_runs_at_once_are_refused() {
     let scene = Scene::new();
     let lock = fs::File::create(scene.path("lock")).unwrap();
     lock.lock().unwrap();
-    scene.run(&["run"]).exits(5).says("another run").says("hint:");
+    scene.run(&["run", "--no-wait"]).exits(5).says("another run").says("hint:");
     scene.run(&["prune"]).exits(5).says("another run");
     assert!(scene.held("vault").is_empty());
     // Looking needs no lock.
@@ -357,7 +357,7 @@ fn links_are_not_followed() {
     std::os::unix::fs::symlink(&outside, scene.snapshot().join("SiteServer/link")).unwrap();
     std::os::unix::fs::symlink(outside.join("secret"), scene.snapshot().join("SiteServer/file-link")).unwrap();
     scene.settle(at(COMPLETED));
-    scene.run(&["run"]).exits(0);
+    scene.run(&["run"]).exits(3).says("SiteServer/link is not in the archive: a link is not followed");
     let shown = scene.run(&["show", "latest", "--files", "--json"]).exits(0).json();
     let skipped: Vec<&str> = shown["skipped"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
     assert_eq!(skipped, ["XYZBackup/SiteServer/file-link", "XYZBackup/SiteServer/link"]);
@@ -388,10 +388,32 @@ fn supplemental_files_are_in_the_archive() {
     }
     scene.section("[[supplemental]]\nname = 'SCUP'\npath = 'users/*/AppData/Scupdb.sdf'\nas = '{1}/Scupdb.sdf'");
     scene.section("[[supplemental]]\nname = 'Nothing'\npath = 'users/*/none'");
-    scene.run(&["run"]).exits(0).says("supplemental 'Nothing': nothing matches");
+    scene.run(&["run"]).exits(3).says("supplemental 'Nothing': nothing matches");
     scene.run(&["fetch", "latest", "--to", "back", "Supplemental"]).exits(0);
     assert_eq!(fs::read(scene.path("back/Supplemental/SCUP/anna/Scupdb.sdf")).unwrap(), b"anna");
     assert_eq!(fs::read(scene.path("back/Supplemental/SCUP/bert/Scupdb.sdf")).unwrap(), b"bert");
+}
+
+#[test]
+fn run_that_meets_another_command_waits_and_then_archives() {
+    use std::io::{BufRead, BufReader};
+    let scene = Scene::new();
+    let holder = afterbackup::platform::lock::Holder::this_process("prune", at(COMPLETED));
+    let lock = afterbackup::platform::lock::RunLock::take_as(&scene.path("lock"), &holder).unwrap();
+    let mut child = scene.command(&["--json", "run"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(first["event"], "waiting");
+    let message = first["message"].as_str().unwrap();
+    assert!(message.contains(&format!("prune (PID {}, since 2021", std::process::id())), "{message}");
+    assert_eq!(scene.held("vault"), [] as [&str; 0]);
+    drop(lock);
+    assert!(lines.count() > 1);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(scene.manifests("vault"), 1);
+    // But not for ever.
+    let _lock = afterbackup::platform::lock::RunLock::take_as(&scene.path("lock"), &holder).unwrap();
+    scene.run(&["run", "--no-wait"]).exits(5).says("prune (PID");
 }
 
 #[test]

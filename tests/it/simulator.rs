@@ -62,6 +62,7 @@ enum Step {
     AfterBackup,
     Fail(u32),
     RollOver,
+    Garbage,
     SetClock(SignedDuration),
 }
 
@@ -93,6 +94,8 @@ pub struct Layout {
     pub two_parts: bool,
     /// The configuration names the log.
     pub log: bool,
+    /// The log is damaged now and then, and some files are dated in the future.
+    pub trouble: bool,
 }
 
 /// The task, its folder and its log.
@@ -102,6 +105,8 @@ struct Task {
     root: PathBuf,
     layout: Layout,
     random: Random,
+    /// For trouble alone: without it, schedules stay what they are.
+    troubles: Random,
     now: Timestamp,
     /// Since the beginning, whatever is done to the clock.
     elapsed: Duration,
@@ -155,6 +160,7 @@ impl Simulator {
             root: root.to_owned(),
             layout,
             random: Random::new(seed),
+            troubles: Random::new(seed + 7),
             now: start,
             elapsed: Duration::ZERO,
             due: VecDeque::new(),
@@ -298,6 +304,12 @@ impl Task {
             let at = usize::try_from(self.random.below(steps.len() as u64 + 1)).unwrap();
             steps.insert(at, Step::SetClock(SignedDuration::from_mins(minutes)));
         }
+        if self.layout.trouble {
+            for _ in 0..self.troubles.below(3) {
+                let at = usize::try_from(self.troubles.below(steps.len() as u64 + 1)).unwrap();
+                steps.insert(at, Step::Garbage);
+            }
+        }
         for step in steps {
             let after_end = matches!(step, Step::AfterBackup | Step::CopyLog);
             let most = if after_end { 2_000 } else { 20_000 };
@@ -354,7 +366,9 @@ impl Task {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 let filler = usize::try_from(self.random.below(3000)).unwrap();
                 fs::write(path, format!("run {}\n{}", self.run, "x".repeat(filler))).unwrap();
-                touch(path, self.now);
+                let data = path.components().any(|part| part.as_os_str() == "SiteServer");
+                let future = self.layout.trouble && data && self.troubles.one_in(8);
+                touch(path, if future { self.now + SignedDuration::from_hours(24 * 3000) } else { self.now });
                 self.touch_above(path);
             }
             Step::CopyLog => {
@@ -378,6 +392,15 @@ impl Task {
                 if self.log().exists() {
                     fs::copy(self.log(), self.log().with_extension("lo_")).unwrap();
                     File::create(self.log()).unwrap();
+                }
+            }
+            Step::Garbage => {
+                let bytes = usize::try_from(1 + self.troubles.below(3000)).unwrap();
+                let mut log = File::options().create(true).append(true).open(self.log()).unwrap();
+                // Sometimes a line of its own, sometimes what is in front of the next message.
+                log.write_all(&vec![0; bytes]).unwrap();
+                if self.troubles.one_in(2) {
+                    log.write_all(b"\r\n").unwrap();
                 }
             }
             Step::SetClock(by) => {

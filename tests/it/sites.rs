@@ -122,11 +122,16 @@ fn forbid(path: &Path) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn snapshot_with_a_file_that_may_not_be_read_is_not_archived() {
+fn snapshot_whose_database_may_not_be_read_is_not_archived_and_any_other_file_is_left_out() {
+    let scene = Scene::new();
+    forbid(&scene.snapshot().join("SiteDBServer/CM_XYZ.mdf"));
+    as_nobody(&scene, &["run"]).exits(1).says("CM_XYZ.mdf").says("ermission denied").says("runs afterbackup (nobody)");
+    assert!(scene.held("vault").is_empty());
+    // Any other file is worth less than the backup.
     let scene = Scene::new();
     forbid(&scene.snapshot().join("SiteServer/SMSServer/data/hman.ini"));
-    as_nobody(&scene, &["run"]).exits(1).says("hman.ini").says("ermission denied");
-    assert!(scene.held("vault").is_empty());
+    as_nobody(&scene, &["run"]).exits(3).says("hman.ini is not in the archive").says("(running as nobody)");
+    assert_eq!(scene.manifests("vault"), 1);
 }
 
 /// A run with several sites ended at the first one that failed.
@@ -134,7 +139,7 @@ fn snapshot_with_a_file_that_may_not_be_read_is_not_archived() {
 #[test]
 fn site_that_cannot_be_read_does_not_keep_the_others_from_being_archived() {
     let scene = two_sites();
-    forbid(&scene.path("E/ABCBackup/SiteServer/SMSServer/data/hman.ini"));
+    forbid(&scene.path("E/ABCBackup/SiteDBServer/CM_XYZ.mdf"));
     as_nobody(&scene, &["run"]).exits(1).says("ABC is not archived").says(&format!("Archived {ID}"));
     assert_eq!(scene.held("vault").len(), 2);
     assert!(names(&scene.path("vault/ABC")).is_empty());

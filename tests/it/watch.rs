@@ -342,7 +342,7 @@ fn snapshot_that_was_archived_while_the_log_was_away_is_not_archived_again_under
     fs::write(&copy, status_message(5055, began)).unwrap();
     touch(&copy, began);
     fs::rename(scene.path("Logs"), scene.path("away")).unwrap();
-    scene.run(&["run"]).exits(0).says("XYZ-20211122T235859Z");
+    scene.run(&["run"]).exits(3).says("XYZ-20211122T235859Z").says("cannot be read");
     fs::rename(scene.path("away"), scene.path("Logs")).unwrap();
     scene.run(&["run"]).exits(0).says("XYZ-20211122T235859Z is already archived");
     let watcher = Resident::start(&scene);

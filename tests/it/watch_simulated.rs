@@ -26,6 +26,9 @@ use crate::simulator::{Completed, Layout, Random, Simulator, runs_in, whole};
 /// a dropped attempt and its repetition have room in it.
 const LONG: Duration = Duration::from_mins(20);
 
+/// From this seed on, logs are damaged and files dated in the future.
+const TROUBLE: u64 = 10_000;
+
 /// Reading takes virtual time, in which the task goes on; and everything that is told is kept.
 #[derive(Clone)]
 struct Reading {
@@ -90,7 +93,7 @@ struct Schedule {
 impl Schedule {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let layout = Layout { two_parts: random.one_in(3), log: !random.one_in(4) };
+        let layout = Layout { two_parts: random.one_in(3), log: !random.one_in(4), trouble: seed >= TROUBLE };
         // In memory: nothing here is about disks.
         let shm = Path::new("/dev/shm");
         let folder = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
@@ -329,4 +332,14 @@ fn random_schedules_seventh_part() {
 #[test]
 fn random_schedules_eighth_part() {
     play(910..1040);
+}
+
+#[test]
+fn random_schedules_with_damaged_logs_and_wrong_dates_first_part() {
+    play(TROUBLE..TROUBLE + 100);
+}
+
+#[test]
+fn random_schedules_with_damaged_logs_and_wrong_dates_second_part() {
+    play(TROUBLE + 100..TROUBLE + 200);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
 use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
 use afterbackup::archive::seek_table::SeekTable;
-use afterbackup::archive::writer::{self, Member, Options, Written};
+use afterbackup::archive::writer::{self, Member, Need, Options, Written};
 use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::Destination;
@@ -77,6 +77,7 @@ pub fn members(root: &Path) -> Vec<Member> {
         size: 0,
         modified: id().stamp(),
         attributes: afterbackup::archive::index::Attributes::default(),
+        need: Need::Required,
     };
     let below = walk.items.iter().map(|item| Member {
         root: Arc::clone(&root),
@@ -86,6 +87,7 @@ pub fn members(root: &Path) -> Vec<Member> {
         size: item.bytes,
         modified: item.modified,
         attributes: item.attributes,
+        need: Need::Required,
     });
     std::iter::once(top).chain(below).collect()
 }
@@ -131,6 +133,9 @@ pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
         index: written.location,
         parts: vec![],
         fingerprint: written.fingerprint.clone(),
+        folders: vec![],
+        missing: vec![],
+        skipped: 0,
         databases: vec![],
         id,
     }
@@ -232,6 +237,7 @@ impl Forged {
             index: Index { format: FORMAT, id: id(), entries: vec![], skipped: vec![] },
             databases: vec![],
             fingerprint: String::new(),
+            unread: vec![],
         };
         (archive, manifest(&written, None))
     }

@@ -17,6 +17,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("quiet", Kind::Text, "\"2min\""),
     key("cd-latest", Kind::Text, r"'\\CM01\SMS_XYZ\cd.latest'"),
     key("log-backups", Kind::Text, "\"include\""),
+    key("without-cd-latest", Kind::Flag, "true"),
 ];
 
 /// Where the backup task or SQL Server writes.
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub cd_latest: Option<PathBuf>,
     /// How SQL Server's log backups are taken.
     pub log_backups: LogBackups,
+    /// The site has no CD.Latest any more.
+    pub without_cd_latest: bool,
 }
 
 impl Snapshot {
@@ -54,6 +57,7 @@ impl Snapshot {
             quiet: QUIET,
             cd_latest: None,
             log_backups: LogBackups::Include,
+            without_cd_latest: false,
         }
     }
 }
@@ -171,7 +175,8 @@ impl Reader<'_, '_> {
         }
         let path = self.optional_path(&section, "path")?;
         let (kind, log_backups) = (kind?, log_backups?);
-        Some(Snapshot { kind, path, sql_path, log, site, quiet, cd_latest, log_backups })
+        let without_cd_latest = section.flag("without-cd-latest").unwrap_or(false);
+        Some(Snapshot { kind, path, sql_path, log, site, quiet, cd_latest, log_backups, without_cd_latest })
     }
 }
 

@@ -8,6 +8,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("name", Kind::Text, "\"SCUP2011\""),
     key("path", Kind::Text, r"'C:\Users\*\Scupdb.sdf'"),
     key("as", Kind::Text, r"'{1}\Scupdb.sdf'"),
+    key("optional", Kind::Flag, "true"),
     key("before", Kind::Later, ""),
     key("separate", Kind::Later, ""),
 ];
@@ -21,6 +22,8 @@ pub struct Supplemental {
     pub path: String,
     /// Name in the archive; `{1}` is what the first `*` matched. Without it, the path's last component.
     pub rename: Option<String>,
+    /// It may be missing.
+    pub optional: bool,
 }
 
 impl Reader<'_, '_> {
@@ -60,7 +63,8 @@ impl Reader<'_, '_> {
                     name.value
                 ));
             }
-            list.push(Supplemental { name: name.value, path, rename: rename.map(|rename| rename.value) });
+            let optional = section.flag("optional").unwrap_or(false);
+            list.push(Supplemental { name: name.value, path, rename: rename.map(|rename| rename.value), optional });
         }
         list
     }

@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub(in crate::engine) use self::member::Gap;
 use self::member::folder_member;
 use crate::archive::index::Skipped;
-use crate::archive::writer::Member;
+use crate::archive::writer::{Member, Need};
 use crate::name::SiteCode;
 use crate::source::supplemental::Expansion;
 use crate::source::walk::{Kind, Walk};
-use crate::source::{Gathered, PartKind, Snapshot};
+use crate::source::{Gathered, KnownFolder, PartKind, Snapshot};
 
 /// Everything that goes into the archive, and what does not.
 pub(in crate::engine) fn all(
@@ -24,7 +23,7 @@ pub(in crate::engine) fn all(
     gathered: &Gathered,
     extra: &[Expansion],
     stamp: Timestamp,
-) -> (Vec<Member>, Vec<Gap>) {
+) -> (Vec<Member>, Vec<Skipped>) {
     let (mut members, mut gaps) = (Vec::new(), Vec::new());
     let mut folders = BTreeSet::new();
     for (part, walk) in snapshot.parts.iter().zip(&gathered.walks) {
@@ -54,6 +53,7 @@ pub(in crate::engine) fn all(
                 size: item.bytes,
                 modified: item.modified,
                 attributes: item.attributes,
+                need: need(part.kind, &item.name),
             });
         }
         gaps.extend(skipped(walk, &prefix));
@@ -62,8 +62,22 @@ pub(in crate::engine) fn all(
     (members, gaps)
 }
 
+/// Databases and metadata have to be there. Any other single file is worth less than the backup.
+fn need(kind: PartKind, name: &str) -> Need {
+    const METADATA: [&str; 2] = ["BackupDocument.xml", "SQLBackupDocument.xml"];
+    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+    let database = || folder.split('/').next().and_then(KnownFolder::named) == Some(KnownFolder::SiteDbServer);
+    let metadata = || folder.is_empty() && METADATA.iter().any(|name| name.eq_ignore_ascii_case(file));
+    match kind {
+        PartKind::SqlBackups => Need::Required,
+        PartKind::Site | PartKind::Sql if database() || metadata() => Need::Required,
+        PartKind::Sql if folder.is_empty() => Need::Required,
+        PartKind::Site | PartKind::Sql | PartKind::CdLatest => Need::Optional,
+    }
+}
+
 /// Where a part lies in the archive.
-fn prefix(kind: PartKind, site: SiteCode) -> String {
+pub(in crate::engine) fn prefix(kind: PartKind, site: SiteCode) -> String {
     match kind {
         PartKind::Site => site.backup_folder(),
         PartKind::Sql => format!("SQL/{}", site.backup_folder()),
@@ -77,11 +91,11 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').filter_map(|(slash, _)| path.get(..slash))
 }
 
-fn skipped(walk: &Walk, prefix: &str) -> impl Iterator<Item = Gap> {
+fn skipped(walk: &Walk, prefix: &str) -> impl Iterator<Item = Skipped> {
     walk.skipped.iter().map(move |skip| {
         let below = skip.path.strip_prefix(&walk.root).unwrap_or(&skip.path);
         let path = format!("{prefix}/{}", below.to_string_lossy().replace('\\', "/"));
         let path = path.trim_end_matches('/').to_owned();
-        Gap { skipped: Skipped { path, reason: skip.why.to_string() }, loses_data: skip.why.loses_data() }
+        Skipped { path, reason: skip.why.to_string() }
     })
 }

@@ -1,34 +1,36 @@
 //! Supplemental files on their way into an archive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::member::{Gap, folder_member};
+use super::member::folder_member;
 use crate::archive::index::Skipped;
-use crate::archive::writer::Member;
+use crate::archive::writer::{Member, Need};
 use crate::engine::context::Context;
 use crate::engine::error::RunError;
-use crate::monitor::{Event, EventKind};
-use crate::source::supplemental::{self, Error, Expansion, SupplementalItem};
-use crate::source::walk::Kind;
+use crate::error::chain;
+use crate::source::supplemental::{self, Cancelled, Expansion, SupplementalItem};
+use crate::source::walk::{Identity, Kind};
 
 /// Finds the supplemental files of the configuration.
 pub(in crate::engine) fn find(context: &Context<'_>) -> Result<Vec<Expansion>, RunError> {
-    supplemental::expand_all(&context.config.supplemental, context.cancel).map_err(|error| match error {
-        Error::Walk(error) if error.is_cancelled() => RunError::Cancelled,
-        error => RunError::Supplemental(error),
-    })
+    supplemental::expand_all(&context.config.supplemental, context.cancel).map_err(|Cancelled| RunError::Cancelled)
 }
 
-/// Warns of entries that match nothing: the path may be wrong, or the product gone.
-pub(in crate::engine) fn warn_of_nothing(context: &Context<'_>, expansions: &[Expansion]) {
-    for (entry, expansion) in context.config.supplemental.iter().zip(expansions) {
-        if expansion.is_empty() {
-            let message = format!("supplemental '{}': nothing matches {}", entry.name, entry.path);
-            context.tell(&Event::new(EventKind::Warning, message));
-        }
-    }
+/// What is wrong with entries: a name that cannot be, or nothing that matches. The path may be wrong, or the product
+/// gone.
+pub(in crate::engine) fn faults(context: &Context<'_>, expansions: &[Expansion]) -> Vec<String> {
+    let entries = context.config.supplemental.iter().zip(expansions);
+    let faults = entries.filter_map(|(entry, expansion)| match &expansion.fault {
+        Some(fault) => Some(format!("supplemental '{}' is not in the archive: {}", entry.name, chain(fault))),
+        None if expansion.is_empty() && expansion.skipped.is_empty() && !entry.optional => Some(format!(
+            "supplemental '{}': nothing matches {} (write optional = true if that may be)",
+            entry.name, entry.path
+        )),
+        None => None,
+    });
+    faults.collect()
 }
 
 /// Adds them, with the folders above them.
@@ -36,7 +38,7 @@ pub(in crate::engine) fn add(
     expansions: &[Expansion],
     stamp: jiff::Timestamp,
     members: &mut Vec<Member>,
-    gaps: &mut Vec<Gap>,
+    gaps: &mut Vec<Skipped>,
 ) {
     let mut items: Vec<&SupplementalItem> = expansions.iter().flat_map(|expansion| &expansion.items).collect();
     items.sort_by(|a, b| a.item.name.split('/').cmp(b.item.name.split('/')));
@@ -61,24 +63,28 @@ pub(in crate::engine) fn add(
             size: item.bytes,
             modified: item.modified,
             attributes: item.attributes,
+            need: Need::Extra,
         });
     }
     for skip in expansions.iter().flat_map(|expansion| &expansion.skipped) {
         let path = format!("{}/{}", supplemental::FOLDER, skip.path.display());
-        gaps.push(Gap { skipped: Skipped { path, reason: skip.why.to_string() }, loses_data: skip.why.loses_data() });
+        gaps.push(Skipped { path, reason: skip.why.to_string() });
     }
 }
 
-/// What changed among them, in words.
+/// What changed among them: places in the archive.
 pub(in crate::engine) fn changes(before: &[Expansion], after: &[Expansion]) -> Vec<String> {
-    let items = |expansions: &[Expansion]| -> Vec<SupplementalItem> {
-        expansions.iter().flat_map(|expansion| expansion.items.iter().cloned()).collect()
+    let items = |expansions: &[Expansion]| -> BTreeMap<String, SupplementalItem> {
+        let items = expansions.iter().flat_map(|expansion| expansion.items.iter().cloned());
+        let unknown = |mut item: SupplementalItem| {
+            // A difference in its identity alone is none in its content.
+            item.item.identity = Identity::default();
+            (item.item.name.to_string(), item)
+        };
+        items.map(unknown).collect()
     };
     let (before, after) = (items(before), items(after));
-    if before == after {
-        return vec![];
-    }
-    let different =
-        before.iter().filter(|item| !after.contains(item)).chain(after.iter().filter(|item| !before.contains(item)));
-    different.map(|item| format!("{} changed", item.source.display())).collect()
+    let is_file = |item: &SupplementalItem| item.item.kind == Kind::File;
+    let changed = before.iter().filter(|(name, item)| is_file(item) && after.get(*name) != Some(item));
+    changed.map(|(name, _)| name.clone()).collect()
 }

@@ -24,7 +24,7 @@ pub(super) fn decide(look: Look<'_>, part: &PartEvidence) -> Completion {
         warnings.extend(backups.unit.warnings.iter().cloned());
         warnings.extend(cd_latest(look));
     }
-    Completion { state, reasons, warnings, run }
+    Completion { state, reasons, warnings, faults: Vec::new(), run }
 }
 
 /// `Err` is a decision as well, with what led to it.

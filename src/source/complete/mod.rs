@@ -30,6 +30,8 @@ pub struct Completion {
     pub reasons: Vec<String>,
     /// What is odd about a completed snapshot and somebody should look at, in words.
     pub warnings: Vec<String>,
+    /// What should be there and is not, though an archive can be made without it, in words.
+    pub faults: Vec<String>,
     /// Tells one run of the task from another. Two looks at the same completed snapshot give the same key.
     pub run: Option<String>,
 }
@@ -102,8 +104,9 @@ impl Look<'_> {
     fn quiet(self) -> Result<String, (State, String)> {
         let quiet = SignedDuration::try_from(self.quiet).unwrap_or(SignedDuration::MAX);
         let shown = units::format_duration(self.quiet);
-        if self.evidence.unchanged_for.is_some_and(|unchanged| unchanged >= self.quiet) {
-            return Ok(format!("nothing has changed while it was watched for {shown}"));
+        let watched = self.watched();
+        if watched.is_ok() {
+            return watched.map_err(|reason| (State::Incomplete, reason));
         }
         let Some(change) = self.evidence.newest_change() else {
             return Err((State::Unknown, "when it was last changed is not known".to_owned()));
@@ -112,16 +115,31 @@ impl Look<'_> {
         if ago >= quiet {
             return Ok(format!("nothing has changed for {shown}"));
         }
-        if -ago > SKEW {
-            let reason = format!("it was last changed at {change}, which is in the future: a clock is wrong");
-            return Err((State::Unknown, reason));
+        if self.is_future(change) {
+            let reason = format!(
+                "it was last changed at {change}, which is in the future: a clock was wrong, and it must be watched for {shown}"
+            );
+            return Err((State::Incomplete, reason));
         }
         Err((State::Incomplete, format!("it was last changed at {change}, and must be left alone for {shown}")))
     }
 
+    /// Was it seen twice, with the quiet period between, and had not changed? In words, either way.
+    fn watched(self) -> Result<String, String> {
+        let shown = units::format_duration(self.quiet);
+        if self.quiet.is_zero() || self.evidence.unchanged_for.is_some_and(|unchanged| unchanged >= self.quiet) {
+            return Ok(format!("nothing has changed while it was watched for {shown}"));
+        }
+        Err(format!("it must be watched for {shown}"))
+    }
+
+    /// Later than any clock may be wrong.
+    fn is_future(self, time: Timestamp) -> bool {
+        self.now.checked_add(SKEW).is_ok_and(|limit| time > limit)
+    }
+
     /// A completion that lies in the future, in words.
     fn in_the_future(self, completed: Timestamp) -> Option<String> {
-        let future = self.now.checked_add(SKEW).is_ok_and(|limit| completed > limit);
-        future.then(|| format!("its completion time {completed} is in the future: a clock is wrong"))
+        self.is_future(completed).then(|| format!("its completion time {completed} is in the future: a clock is wrong"))
     }
 }

@@ -6,16 +6,26 @@
 //!   file,
 //! - **(c)** nothing changed for the quiet period.
 //!
-//! (a) is enough where it can be had, else (b) and (c) are needed. What follows are the combinations that could make a
-//! torn or a wrongly named archive, and what is done about each:
+//! (a) is enough where it can be had, else (b) and (c) are needed. Whatever says "completed" speaks of that moment.
+//! What came, went or changed since is evidence against it, and is looked at in every case: the parts that a site
+//! backup has, the times of all folders, and the files that are newer than the metadata. What follows are the
+//! combinations that could make a torn or a wrongly named archive, and what is done about each:
 //!
 //! - *The log is the copy in the snapshot.* It ends when it was copied: "running" in it says nothing, and a later start
 //!   is not in it. "Completed" in it needs that nothing changed since then, or (b) and (c).
+//! - *The log is damaged behind its last completion.* The next start may have been there: (b) is needed, and that
+//!   nothing changes while it is watched for the quiet period.
 //! - *The metadata is newer than the log's last completion.* The log is not the one of this snapshot, or too old: it
 //!   does not tell, (b) and (c) are needed.
 //! - *The metadata is older than the log's last run.* The task writes elsewhere now, and this is an old folder. Its
 //!   archive would carry today's date: unknown.
-//! - *Data changed after the completion.* Somebody is in there: (c) is needed too.
+//! - *Data changed after the completion.* Somebody is in there: incomplete. A file server's clock may be slow by a few
+//!   minutes, and that of the site may be set during the run: then nothing may change while it is watched.
+//! - *Files came or went after the metadata.* The task died while it cleaned, or somebody took something: incomplete.
+//!   Where all folders are newer and the metadata came to this disk later than its own time says, the snapshot was
+//!   copied here, and folders that are older than the last file that came tell nothing.
+//! - *A file is dated in the future.* A clock was wrong when it was written. That is a warning, and no change:
+//!   whether it changes is seen by looking twice.
 //! - *The metadata is missing.* It is written after everything was copied, and the cleaning may take it first:
 //!   incomplete, whatever the log says.
 //! - *Two halves.* Each needs its own (b), and both must be of one run: between its start and its completion where the
@@ -27,30 +37,34 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::PartKind;
-use super::super::evidence::{Evidence, LogEvidence, PartEvidence, at_work};
-use super::super::task_log::{Outcome, Run};
+use super::super::evidence::{
+    COPY_SLACK, Evidence, FOLDER_SLACK, KnownFolder, LogEvidence, NewestFile, PartEvidence, at_work,
+};
+use super::super::task_log::{Damage, Outcome, Run};
 use super::{By, Completion, Look, SKEW, State};
 
-/// A copied log that says "completed" may itself have been written this much later. A run that starts sooner after
-/// another is not noticed by this; reading then notices that files vanish.
-pub(super) const COPY_SLACK: SignedDuration = SignedDuration::from_secs(60);
-/// How much later than the metadata a folder may have been changed. Some file systems count in steps of two seconds.
-const FOLDER_SLACK: SignedDuration = SignedDuration::from_secs(2);
 /// How long a run may take whose start the log no longer tells.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
 /// How far the metadata of two halves may lie apart where no log tells.
 const HALVES_APART: SignedDuration = SignedDuration::from_hours(3);
 
 pub(super) fn decide(look: Look<'_>) -> Completion {
-    let mut decision = Decision { look, evidence: look.evidence, reasons: Vec::new(), run: None };
+    let mut decision =
+        Decision { look, evidence: look.evidence, reasons: Vec::new(), odd: Vec::new(), watch: None, run: None };
     let state = decision.state().unwrap_or_else(|state| state);
-    Completion { state, reasons: decision.reasons, warnings: Vec::new(), run: decision.run }
+    let warnings = decision.dated_in_the_future();
+    let faults = look.evidence.log_fault.iter().cloned().collect();
+    Completion { state, reasons: decision.reasons, warnings, faults, run: decision.run }
 }
 
 struct Decision<'a> {
     look: Look<'a>,
     evidence: &'a Evidence,
     reasons: Vec<String>,
+    /// Files and folders that are dated in the future.
+    odd: Vec<NewestFile>,
+    /// Why times alone are not enough: nothing may change while it is watched.
+    watch: Option<String>,
     run: Option<String>,
 }
 
@@ -60,8 +74,8 @@ enum Told {
     Nothing,
     /// Completed, and that is enough.
     Enough(Timestamp),
-    /// Completed, but something changed since: (c) is needed.
-    Quiet(Timestamp),
+    /// Completed, but the log is damaged behind it: (b) is needed, and to be watched.
+    Doubtful(Timestamp),
     /// Completed, perhaps without a time, and not to be trusted alone: (b) and (c) are needed.
     Completed(Option<Timestamp>),
 }
@@ -70,7 +84,7 @@ impl Told {
     fn completed(&self) -> Option<Timestamp> {
         match self {
             Self::Nothing => None,
-            Self::Enough(completed) | Self::Quiet(completed) => Some(*completed),
+            Self::Enough(completed) | Self::Doubtful(completed) => Some(*completed),
             Self::Completed(completed) => *completed,
         }
     }
@@ -87,20 +101,21 @@ impl<'a> Decision<'a> {
         if let Some((run, copy)) = self.logged() {
             self.ended(run, copy)?;
         }
-        self.databases()?;
+        self.parts()?;
         let metadata = self.metadata_time(site)?;
         let told = self.told(site, metadata)?;
         if let Some(sql) = evidence.part(PartKind::Sql) {
             self.same_run(sql, metadata, &told)?;
         }
+        self.untouched(&told)?;
         let (completed, by) = match told {
-            Told::Enough(completed) => (completed, By::Log),
-            Told::Quiet(completed) => {
-                self.quiet()?;
+            Told::Enough(completed) => {
+                self.watched()?;
                 (completed, By::Log)
             }
-            Told::Completed(_) | Told::Nothing => {
-                self.newer_than_data()?;
+            Told::Doubtful(_) | Told::Completed(_) | Told::Nothing => {
+                self.say("the metadata is newer than every file of the backup");
+                self.watched()?;
                 self.quiet()?;
                 (told.completed().unwrap_or(metadata), By::Metadata)
             }
@@ -129,6 +144,14 @@ impl<'a> Decision<'a> {
         }
     }
 
+    /// Damage in the log behind the last message of the site.
+    fn damage(&self) -> Option<Damage> {
+        match &self.evidence.log {
+            LogEvidence::Read { runs, .. } => runs.damage(self.evidence.site),
+            LogEvidence::Absent | LogEvidence::Unreadable { .. } => None,
+        }
+    }
+
     fn last_run(&self) -> Option<&'a Run> {
         self.logged().map(|(run, _)| run)
     }
@@ -147,16 +170,30 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn databases(&mut self) -> Result<(), State> {
-        let Some(part) = self.evidence.part(PartKind::Sql).or_else(|| self.evidence.part(PartKind::Site)) else {
+    /// Is everything there that a backup of a site has? What is a link is missing from the archive, and reported there.
+    fn parts(&mut self) -> Result<(), State> {
+        let Some(site) = self.evidence.part(PartKind::Site) else { return Ok(()) };
+        let there = |part: &PartEvidence, folder| part.folders.contains(&folder) || part.linked.contains(&folder);
+        if !there(site, KnownFolder::SiteServer) {
+            let reason = format!("the files of the site server (SiteServer) are not in {}", site.path.display());
+            return Err(self.no(State::Incomplete, reason));
+        }
+        let part = self.evidence.part(PartKind::Sql).unwrap_or(site);
+        if part.linked.contains(&KnownFolder::SiteDbServer) {
             return Ok(());
-        };
+        }
         if part.databases.is_empty() {
             let hint = match part.kind {
                 PartKind::Site => ": if the task writes it on the database server, set snapshot.sql-path",
                 _ => "",
             };
             let reason = format!("no database file (.mdf) in SiteDBServer in {}{hint}", part.path.display());
+            return Err(self.no(State::Incomplete, reason));
+        }
+        // What 2007 wrote is a dump.
+        let needs_log = part.databases.iter().any(|(name, _)| !super::super::has_extension(name, "dat"));
+        if needs_log && part.database_logs.is_empty() {
+            let reason = format!("no transaction log (.ldf) in SiteDBServer in {}", part.path.display());
             return Err(self.no(State::Incomplete, reason));
         }
         if let Some((name, _)) = part.databases.iter().find(|(_, bytes)| *bytes == 0) {
@@ -191,9 +228,19 @@ impl<'a> Decision<'a> {
                 }
             };
             self.say(reason);
+            if let LogEvidence::Read { runs, path, .. } = &self.evidence.log
+                && let Some(damage) = runs.damage(self.evidence.site)
+            {
+                let reason = format!("the log {} is damaged ({damage}): a backup may have begun", path.display());
+                self.watch.get_or_insert(reason);
+            }
             return Ok(Told::Nothing);
         };
         let which = if copy { "the log in the snapshot" } else { "the log" };
+        let damage = self
+            .damage()
+            .map(|damage| format!("{which} is damaged behind that ({damage}): another backup may have begun"));
+        self.watch = self.watch.take().or_else(|| damage.clone());
         let Outcome::Completed { at } = run.outcome else {
             self.say(format!("{which} was copied before the backup ended"));
             return Ok(Told::Nothing);
@@ -223,6 +270,10 @@ impl<'a> Decision<'a> {
             return Err(self.no(State::Unknown, reason));
         }
         self.say(format!("{which} says that the backup was completed at {completed} (status message 5035)"));
+        if let Some(reason) = damage {
+            self.say(reason);
+            return Ok(Told::Doubtful(completed));
+        }
         let since = |time: Timestamp| time.duration_since(completed);
         if copy {
             let untouched = self.evidence.newest_change().is_none_or(|change| since(change) <= COPY_SLACK);
@@ -231,12 +282,6 @@ impl<'a> Decision<'a> {
             }
             self.say("that log does not go on after it, and something changed since");
             return Ok(Told::Completed(at));
-        }
-        let parts = self.evidence.parts.iter();
-        let late = parts.filter_map(|part| part.newest_data.as_ref()).find(|newest| since(newest.modified) > SKEW);
-        if let Some(late) = late {
-            self.say(format!("{} was changed after that, at {}", late.name, late.modified));
-            return Ok(Told::Quiet(completed));
         }
         Ok(Told::Enough(completed))
     }
@@ -280,48 +325,108 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    /// (b)
-    fn newer_than_data(&mut self) -> Result<(), State> {
-        for part in &self.evidence.parts {
-            self.part_newer_than_data(part)?;
+    /// (b), and what came, went or changed since.
+    fn untouched(&mut self, told: &Told) -> Result<(), State> {
+        let evidence = self.evidence;
+        for part in &evidence.parts {
+            self.data_untouched(part, told)?;
             self.nothing_removed(part)?;
         }
-        self.say("the metadata is newer than every file of the backup");
         Ok(())
     }
 
-    fn part_newer_than_data(&mut self, part: &PartEvidence) -> Result<(), State> {
+    fn data_untouched(&mut self, part: &PartEvidence, told: &Told) -> Result<(), State> {
         let metadata = self.metadata_time(part)?;
-        let Some(newest) = &part.newest_data else {
+        if part.newest_data.is_none() {
             return Err(self.no(State::Incomplete, format!("{} holds no files of a backup", part.path.display())));
+        }
+        // The files keep the times of the site's clock, the metadata has that of the disk's server.
+        let slow = match told {
+            Told::Enough(completed) => completed.max(&metadata).checked_add(SKEW).ok(),
+            _ => None,
         };
-        if newest.modified > metadata {
-            let reason = format!(
-                "{} of {} is newer than {} of {metadata}, which is written last",
-                newest.name,
-                newest.modified,
-                part.metadata_name()
-            );
-            return Err(self.no(State::Incomplete, reason));
+        for file in &part.newer_data {
+            let NewestFile { name, modified } = file;
+            if self.look.is_future(*modified) {
+                self.odd(file, "is dated");
+            } else if slow.is_some_and(|slow| *modified <= slow || self.clock_was_set()) {
+                let reason = format!("{name} of {modified} is newer than {} of {metadata}", part.metadata_name());
+                self.watch.get_or_insert(reason);
+            } else {
+                let reason = format!(
+                    "{name} of {modified} is newer than {} of {metadata}, which is written last",
+                    part.metadata_name()
+                );
+                return Err(self.no(State::Incomplete, reason));
+            }
         }
         Ok(())
+    }
+
+    /// Was the clock of the site set during the run? Then its times say little.
+    fn clock_was_set(&self) -> bool {
+        let Some(run) = self.last_run() else { return false };
+        let Outcome::Completed { at: Some(completed) } = run.outcome else { return false };
+        let before = [run.started_at(), run.snapshot_done.and_then(|seen| seen.at)];
+        before.into_iter().flatten().any(|at| at > completed)
     }
 
     /// A run that died while it cleaned leaves files that are all old, but not the folders they were taken from. Where
-    /// every folder is newer, the snapshot was copied here, and that tells nothing.
+    /// every folder is newer, the snapshot was copied here, and only what happened after the last file came tells.
     fn nothing_removed(&mut self, part: &PartEvidence) -> Result<(), State> {
-        let limit = self.metadata_time(part)?.checked_add(FOLDER_SLACK).unwrap_or(Timestamp::MAX);
-        match &part.folders {
-            Some((oldest, newest)) if newest.modified > limit && *oldest <= limit => {
+        let metadata = self.metadata_time(part)?;
+        let after = |time: Timestamp, of: Timestamp| time.duration_since(of) > COPY_SLACK;
+        let arrived_later = part.metadata_arrived.is_none_or(|arrived| after(arrived, metadata));
+        let all_newer = part.oldest_folder.is_some_and(|oldest| oldest.duration_since(metadata) > FOLDER_SLACK);
+        let limit = (all_newer && arrived_later).then_some(part.last_arrival);
+        for folder in &part.newer_folders {
+            let tells = match limit {
+                Some(last_arrival) => last_arrival.is_some_and(|last| after(folder.modified, last)),
+                None => true,
+            };
+            let NewestFile { name, modified } = folder;
+            if self.look.is_future(*modified) {
+                self.odd(folder, "is dated");
+            } else if tells && self.clock_was_set() {
+                self.watch.get_or_insert(format!("files came or went in {name} at {modified}"));
+            } else if tells {
+                let name = if name.is_empty() { part.path.display().to_string() } else { name.clone() };
                 let reason = format!(
-                    "files came or went in {} at {}, after {} was written: did the backup task die while it cleaned?",
-                    newest.name,
-                    newest.modified,
+                    "files came or went in {name} at {modified}, after {} was written: did the backup task die while \
+                     it cleaned?",
                     part.metadata_name()
                 );
-                Err(self.no(State::Incomplete, reason))
+                return Err(self.no(State::Incomplete, reason));
             }
-            _ => Ok(()),
+        }
+        Ok(())
+    }
+
+    fn odd(&mut self, file: &NewestFile, what: &str) {
+        let NewestFile { name, modified } = file;
+        self.watch.get_or_insert_with(|| format!("{name} {what} {modified}, which is in the future"));
+        self.odd.push(file.clone());
+    }
+
+    /// What is dated in the future, in words: by name, as far as there are few.
+    fn dated_in_the_future(&self) -> Vec<String> {
+        const NAMED: usize = 5;
+        let named = self.odd.iter().take(NAMED).map(|NewestFile { name, modified }| {
+            format!("{name} is dated {modified}, in the future: a clock was wrong when it was written")
+        });
+        let more = self.odd.len().saturating_sub(NAMED);
+        named.chain((more > 0).then(|| format!("{more} more are dated in the future"))).collect()
+    }
+
+    /// Where times are not enough: nothing may change while it is watched.
+    fn watched(&mut self) -> Result<(), State> {
+        let Some(why) = self.watch.take() else { return Ok(()) };
+        match self.look.watched() {
+            Ok(reason) => {
+                self.say(reason);
+                Ok(())
+            }
+            Err(reason) => Err(self.no(State::Incomplete, format!("{why}; {reason}"))),
         }
     }
 

@@ -2,9 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::evidence::{LogEvidence, NewestFile, PartEvidence};
+use super::super::evidence::{COPY_SLACK, KnownFolder, LogEvidence, NewestFile, PartEvidence};
 use super::super::task_log::Runs;
-use super::site::COPY_SLACK;
 use super::*;
 
 // Times of one night, 22 November 2026. The logs are synthetic, built on the published form of status messages.
@@ -31,20 +30,39 @@ fn part(kind: PartKind, data: &str, metadata: &str) -> PartEvidence {
         kind,
         path: "P01Backup".into(),
         metadata: (!metadata.is_empty()).then(|| time(metadata)),
-        newest_data: Some(NewestFile { name: "SiteServer/x".into(), modified: time(data) }),
-        folders: None,
+        metadata_arrived: None,
+        last_arrival: None,
+        newest_data: Some(named("SiteServer/x", data)),
+        newer_data: vec![],
+        oldest_folder: None,
+        newer_folders: vec![],
         newest_change: Some(time(data).max(if metadata.is_empty() { Timestamp::MIN } else { time(metadata) })),
         data_files: 3,
         databases: vec![("SiteDBServer/CM_P01.mdf".into(), 8192)],
+        database_logs: vec![("SiteDBServer/CM_P01_log.ldf".into(), 8192)],
+        folders: KnownFolder::ALL.into(),
+        linked: [].into(),
         log: LogEvidence::Absent,
         backups: None,
         has_setup: false,
     }
 }
 
+fn named(name: &str, clock: &str) -> NewestFile {
+    NewestFile { name: name.into(), modified: time(clock) }
+}
+
+/// A file that is newer than the metadata.
+fn newer(evidence: &mut Evidence, part: usize, clock: &str) {
+    let part = &mut evidence.parts[part];
+    part.newest_data = Some(named("SiteServer/x", clock));
+    part.newer_data = vec![named("SiteServer/x", clock)];
+    part.newest_change = part.newest_change.max(Some(time(clock)));
+}
+
 fn evidence(log: LogEvidence) -> Evidence {
     let parts = vec![part(PartKind::Site, "01:50:00", "01:59:00")];
-    Evidence { site: "P01".parse().unwrap(), log, parts, unchanged_for: None }
+    Evidence { site: "P01".parse().unwrap(), log, log_fault: None, parts, unchanged_for: None }
 }
 
 fn two_parts(log: LogEvidence, sql_metadata: &str) -> Evidence {
@@ -83,18 +101,105 @@ fn log_alone_completes_without_quiet_period() {
 
 #[test]
 fn folder_that_lost_files_after_the_metadata_was_written_makes_the_snapshot_incomplete() {
-    let mut evidence = evidence(LogEvidence::Absent);
-    for (oldest, newest, state_then) in [
-        ("01:50:00", "01:59:02", by_metadata("01:59:00")),
-        ("01:50:00", "01:59:03", State::Incomplete),
-        ("01:59:00", "04:00:00", State::Incomplete),
-        // All of them: it was copied here.
-        ("03:59:00", "04:00:00", by_metadata("01:59:00")),
-    ] {
-        let newest = NewestFile { name: "SiteServer/inboxes".into(), modified: time(newest) };
-        evidence.parts[0].folders = Some((time(oldest), newest));
-        assert_eq!(state(&evidence, "12:00:00"), state_then, "{oldest}");
+    for log in [LogEvidence::Absent, log(false, GOOD), log(true, GOOD)] {
+        let mut evidence = evidence(log);
+        let mut state_when = |oldest: &str, arrived: Option<&str>, last: Option<&str>| {
+            let part = &mut evidence.parts[0];
+            part.newer_folders = vec![named("SiteServer/inboxes", "04:00:00")];
+            part.oldest_folder = Some(time(oldest));
+            part.metadata_arrived = arrived.map(time);
+            part.last_arrival = last.map(time);
+            decide(&evidence, QUIET, time("12:00:00")).completed().is_some()
+        };
+        assert!(!state_when("01:50:00", None, None));
+        assert!(!state_when("01:59:00", None, None));
+        // All of them: it was copied here,
+        assert!(state_when("03:59:00", None, None));
+        assert!(state_when("03:59:00", Some("03:58:00"), Some("03:59:30")));
+        // unless the metadata came when it was written,
+        assert!(!state_when("03:59:00", Some("01:59:00"), Some("01:59:00")));
+        // and what was taken after the last file had come was not copied.
+        assert!(!state_when("03:59:00", Some("02:58:00"), Some("02:58:59")));
     }
+}
+
+#[test]
+fn part_that_is_gone_makes_the_snapshot_incomplete() {
+    for log in [LogEvidence::Absent, log(false, GOOD), log(true, GOOD)] {
+        let with = |change: fn(&mut PartEvidence)| {
+            let mut evidence = evidence(log.clone());
+            change(&mut evidence.parts[0]);
+            let Completion { state, reasons, .. } = decide(&evidence, QUIET, time("12:00:00"));
+            (matches!(state, State::Complete { .. }), reasons.join("; "))
+        };
+        for (change, words) in [
+            (
+                (|part| {
+                    part.folders.remove(&KnownFolder::SiteServer);
+                }) as fn(&mut PartEvidence),
+                "SiteServer",
+            ),
+            (|part| part.databases.clear(), "no database file"),
+            (|part| part.database_logs.clear(), "no transaction log"),
+        ] {
+            let (complete, reasons) = with(change);
+            assert!(!complete && reasons.contains(words), "{reasons}");
+        }
+        // What is a link is there, and missing from the archive.
+        assert!(with(|part| std::mem::swap(&mut part.folders, &mut part.linked)).0);
+        let without_setup = with(|part| {
+            part.folders.remove(&KnownFolder::CdLatest);
+        });
+        assert!(without_setup.0, "2012 had none");
+    }
+}
+
+#[test]
+fn log_that_is_damaged_behind_the_completion_needs_the_folder_and_a_watch() {
+    let mut runs = Runs::new();
+    for id in [5055, 5035] {
+        let clock = if id == 5055 { "01:00:00" } else { "02:00:00" };
+        runs.line(&format!(
+            "STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE=P01 GMTDATE=Sun Nov 22 {clock}.000 2026 NUMATTRS=0"
+        ));
+    }
+    runs.line("\0\0\0");
+    for copy in [false, true] {
+        let mut evidence = evidence(LogEvidence::Read { path: "smsbkup.log".into(), copy, runs: runs.clone() });
+        let (first, reasons) = check(&evidence, "12:00:00");
+        assert_eq!(first, State::Incomplete);
+        assert!(reasons.contains("is damaged behind that") && reasons.contains("must be watched"), "{reasons}");
+        evidence.unchanged_for = Some(QUIET);
+        assert_eq!(state(&evidence, "12:00:00"), by_metadata("02:00:00"));
+        newer(&mut evidence, 0, "01:59:01");
+        assert_eq!(state(&evidence, "12:00:00"), State::Incomplete);
+    }
+}
+
+#[test]
+fn file_of_the_future_is_a_warning_and_has_to_be_watched_once() {
+    for log in [LogEvidence::Absent, log(false, GOOD), log(true, GOOD)] {
+        let mut evidence = evidence(log);
+        evidence.parts[0].newer_folders = vec![named("SiteServer/y", "23:30:00")];
+        evidence.parts[0].oldest_folder = Some(time("01:00:00"));
+        newer(&mut evidence, 0, "23:00:00");
+        assert_eq!(state(&evidence, "12:00:00"), State::Incomplete, "not watched yet");
+        evidence.unchanged_for = Some(QUIET);
+        let completion = decide(&evidence, QUIET, time("12:00:00"));
+        assert!(completion.completed().is_some(), "{completion:?}");
+        assert_eq!(completion.warnings.len(), 2);
+        assert!(completion.warnings[0].contains("SiteServer/x is dated"), "{:?}", completion.warnings);
+        // One among the files that is not of the future is a change.
+        evidence.parts[0].newer_data.insert(0, named("SiteServer/z", "11:00:00"));
+        assert_eq!(state(&evidence, "12:00:00"), State::Incomplete);
+    }
+}
+
+#[test]
+fn wrong_log_is_a_fault_of_a_complete_snapshot() {
+    let mut evidence = evidence(LogEvidence::Absent);
+    evidence.log_fault = Some("x.log is not the log".into());
+    assert_eq!(decide(&evidence, QUIET, time("12:00:00")).faults, ["x.log is not the log"]);
 }
 
 #[test]
@@ -136,7 +241,7 @@ fn without_log_metadata_and_quiet_are_needed() {
         evidence.unchanged_for = Some(QUIET);
         assert_eq!(state(&evidence, "02:00:00"), by_metadata("01:59:00"), "watched long enough");
         evidence.unchanged_for = None;
-        evidence.parts[0].newest_data.as_mut().unwrap().modified = time("01:59:01");
+        newer(&mut evidence, 0, "01:59:01");
         let (state, reasons) = check(&evidence, "12:00:00");
         assert_eq!(state, State::Incomplete);
         assert!(reasons.contains("SiteServer/x"), "{reasons}");
@@ -157,7 +262,7 @@ fn log_that_ends_before_the_snapshot_does_not_tell_of_it() {
     let (state, reasons) = check(&evidence, "12:00:00");
     assert_eq!(state, by_metadata("01:59:00"));
     assert!(reasons.contains("does not tell of this snapshot"), "{reasons}");
-    evidence.parts[0].newest_data.as_mut().unwrap().modified = time("02:30:00");
+    newer(&mut evidence, 0, "02:30:00");
     assert_eq!(super::decide(&evidence, QUIET, time("12:00:00")).state, State::Incomplete);
 }
 
@@ -178,12 +283,16 @@ fn completion_whose_start_rolled_away_counts() {
 }
 
 #[test]
-fn change_after_the_completion_needs_quiet() {
+fn change_after_the_completion_makes_the_snapshot_incomplete() {
     let mut evidence = evidence(log(false, GOOD));
-    evidence.parts[0].newest_data.as_mut().unwrap().modified = time("02:30:00");
-    evidence.parts[0].newest_change = Some(time("02:30:00"));
-    assert_eq!(state(&evidence, "02:30:10"), State::Incomplete);
-    assert_eq!(state(&evidence, "02:32:00"), by_log("02:00:00"));
+    newer(&mut evidence, 0, "02:30:00");
+    evidence.unchanged_for = Some(QUIET);
+    assert_eq!(state(&evidence, "12:00:00"), State::Incomplete);
+    // Within what the clocks of two servers may differ, it is watched.
+    newer(&mut evidence, 0, "02:04:00");
+    assert_eq!(state(&evidence, "12:00:00"), by_log("02:00:00"));
+    evidence.unchanged_for = None;
+    assert_eq!(state(&evidence, "12:00:00"), State::Incomplete);
 }
 
 #[test]
@@ -240,9 +349,10 @@ fn halves_of_different_runs_are_not() {
 #[test]
 fn database_half_needs_its_own_metadata_newer_than_its_data_where_the_log_does_not_tell() {
     let mut evidence = two_parts(LogEvidence::Absent, "01:30:00");
-    evidence.parts[1].newest_data.as_mut().unwrap().modified = time("01:31:00");
+    newer(&mut evidence, 1, "01:31:00");
     assert_eq!(state(&evidence, "12:00:00"), State::Incomplete);
     evidence.log = log(false, GOOD);
+    evidence.unchanged_for = Some(QUIET);
     assert_eq!(state(&evidence, "12:00:00"), by_log("02:00:00"));
 }
 
@@ -260,7 +370,7 @@ fn clock_that_is_wrong_is_told() {
     assert_eq!(by_log.completed(), Some(time("02:00:00")));
     assert!(by_log.reasons.join(";").contains("future"));
     let mut evidence = evidence(LogEvidence::Absent);
-    assert_eq!(decide(&evidence, QUIET, past).state, State::Unknown);
+    assert_eq!(decide(&evidence, QUIET, past).state, State::Incomplete);
     evidence.unchanged_for = Some(QUIET);
     assert_eq!(decide(&evidence, QUIET, past).completed(), Some(time("01:59:00")));
     let future: Timestamp = "2090-01-01T00:00:00Z".parse().unwrap();
@@ -297,11 +407,13 @@ impl Task {
         site.data_files = self.files.len() as u64;
         site.newest_data = newest;
         site.metadata = self.metadata.map(time);
+        let newer = self.files.iter().filter(|file| self.metadata.is_some_and(|metadata| **file > metadata));
+        site.newer_data = newer.map(|file| NewestFile { name: "x".into(), modified: time(*file) }).collect();
         site.newest_change = Some(time(self.change));
         if self.files.is_empty() {
             site.databases.clear();
         }
-        Evidence { site: "P01".parse().unwrap(), log, parts: vec![site], unchanged_for: None }
+        Evidence { site: "P01".parse().unwrap(), log, log_fault: None, parts: vec![site], unchanged_for: None }
     }
 }
 

@@ -14,14 +14,15 @@
 //! may not be listed is told in [`Expansion::skipped`]. A component without wildcard is taken as it is.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::PathBuf;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
 
 use self::search::{Match, SearchError, search};
 use crate::cancel::Cancel;
 use crate::config::Supplemental;
 use crate::config::pattern::{self, Pattern};
 use crate::platform::WINDOWS;
+use crate::platform::files::unreadable;
 use crate::source::walk::{self, Item, Kind, Skipped, WalkError, Why};
 
 mod search;
@@ -30,13 +31,19 @@ mod search;
 pub const FOLDER: &str = "Supplemental";
 
 /// What one configured path stands for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Expansion {
     /// Files and folders, sorted by their path in the archive.
     pub items: Vec<SupplementalItem>,
     /// What was found but not taken.
     pub skipped: Vec<Skipped>,
+    /// Why the entry as a whole is not taken.
+    pub fault: Option<Error>,
 }
+
+/// Somebody asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled;
 
 impl Expansion {
     /// Did nothing match?
@@ -86,15 +93,7 @@ pub enum Error {
         /// The path.
         archived: String,
     },
-    /// A matching file could not be looked at.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A matching folder could not be listed.
+    /// Somebody asked to stop.
     #[error(transparent)]
     Walk(#[from] WalkError),
 }
@@ -102,30 +101,58 @@ pub enum Error {
 impl From<SearchError> for Error {
     fn from(error: SearchError) -> Self {
         match error {
-            SearchError::Read { path, source } => Self::Read { path, source },
             SearchError::Cancelled => Self::Walk(WalkError::Cancelled),
         }
     }
 }
 
-/// Finds the files of every entry. One expansion for each, in their order.
+/// Finds the files of every entry. One expansion for each, in their order. What is wrong with one of them, or with a
+/// file, is in its expansion: it must not cost the site its archive.
 ///
 /// # Errors
-/// When a pattern or new name is wrong, a matching folder cannot be listed, or two sources have the same place.
-pub fn expand_all(entries: &[Supplemental], cancel: &Cancel) -> Result<Vec<Expansion>, Error> {
-    let expansions = entries.iter().map(|entry| find(entry, cancel)).collect::<Result<Vec<_>, _>>()?;
-    check_places(expansions.iter().flat_map(|expansion| &expansion.items))?;
+/// When somebody asked to stop.
+pub fn expand_all(entries: &[Supplemental], cancel: &Cancel) -> Result<Vec<Expansion>, Cancelled> {
+    let mut expansions = Vec::new();
+    for entry in entries {
+        expansions.push(match find(entry, cancel) {
+            Ok(expansion) => expansion,
+            Err(Error::Walk(error)) if error.is_cancelled() => return Err(Cancelled),
+            Err(fault) => Expansion { fault: Some(fault), ..Expansion::default() },
+        });
+    }
+    leave_out_collisions(&mut expansions);
     Ok(expansions)
 }
 
 /// Finds the files of one entry.
 ///
 /// # Errors
-/// As for [`expand_all`].
+/// When its pattern or new name is wrong, or two sources have the same place.
 pub fn expand(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error> {
     let expansion = find(entry, cancel)?;
-    check_places(&expansion.items)?;
-    Ok(expansion)
+    collisions(&expansion.items).into_iter().next().map_or(Ok(expansion), |(_, error)| Err(error))
+}
+
+/// Of two sources with the same place the first one found is taken. The place may be chosen by whoever makes a folder
+/// that a pattern matches.
+fn leave_out_collisions(expansions: &mut [Expansion]) {
+    let all: Vec<SupplementalItem> = expansions.iter().flat_map(|expansion| expansion.items.clone()).collect();
+    let seconds: HashMap<PathBuf, String> =
+        collisions(&all).into_iter().map(|(second, error)| (second, error.to_string())).collect();
+    if seconds.is_empty() {
+        return;
+    }
+    for expansion in expansions {
+        // A folder goes with all that it holds.
+        let second = |path: &Path| path.ancestors().any(|above| seconds.contains_key(above));
+        let (out, kept) = std::mem::take(&mut expansion.items).into_iter().partition(|item| second(&item.source));
+        expansion.items = kept;
+        let named = |item: SupplementalItem| {
+            let why = seconds.get(&item.source)?.clone();
+            Some(Skipped { path: item.source, why: Why::Collides(why) })
+        };
+        expansion.skipped.extend(Vec::into_iter(out).filter_map(named));
+    }
 }
 
 fn find(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error> {
@@ -139,7 +166,7 @@ fn find(entry: &Supplemental, cancel: &Cancel) -> Result<Expansion, Error> {
         return Err(Error::Rename { name: entry.name.clone(), rename: rename.clone(), why });
     }
     let (matches, skipped) = search(&pattern, cancel)?;
-    let mut expansion = Expansion { items: Vec::new(), skipped };
+    let mut expansion = Expansion { items: Vec::new(), skipped, fault: None };
     for found in matches {
         add(entry, found, &mut expansion, cancel)?;
     }
@@ -179,7 +206,14 @@ fn add(entry: &Supplemental, found: Match, expansion: &mut Expansion, cancel: &C
         }
     };
     if kind == Kind::Folder {
-        let below = walk::walk(&path, cancel)?;
+        let below = match walk::walk(&path, cancel) {
+            Ok(below) => below,
+            Err(WalkError::Read { path, source }) => {
+                expansion.skipped.push(Skipped { path, why: Why::Unreadable(unreadable(&source)) });
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         expansion.skipped.extend(below.skipped);
         expansion.items.extend(below.items.into_iter().map(|item| {
             let source = item.path(&path);
@@ -192,29 +226,35 @@ fn add(entry: &Supplemental, found: Match, expansion: &mut Expansion, cancel: &C
     Ok(())
 }
 
-/// No two items at one place, and nothing below a file.
-fn check_places<'a>(items: impl IntoIterator<Item = &'a SupplementalItem>) -> Result<(), Error> {
+/// Items at a place that another one has, or below a file: the source of the second one, and the error.
+fn collisions(items: &[SupplementalItem]) -> Vec<(PathBuf, Error)> {
     let mut places: HashMap<String, &SupplementalItem> = HashMap::new();
-    let collision = |first: &SupplementalItem, second: &SupplementalItem| Error::Collision {
-        first: first.source.clone(),
-        second: second.source.clone(),
-        archived: second.item.name.to_string(),
+    let mut found = Vec::new();
+    let mut collide = |first: &SupplementalItem, second: &SupplementalItem| {
+        let archived = second.item.name.to_string();
+        let error = Error::Collision { first: first.source.clone(), second: second.source.clone(), archived };
+        found.push((second.source.clone(), error));
     };
     for item in items {
-        if let Some(first) = places.insert(item.item.name.to_lowercase(), item) {
-            return Err(collision(first, item));
+        match places.entry(item.item.name.to_lowercase()) {
+            Entry::Occupied(first) => collide(first.get(), item),
+            Entry::Vacant(place) => {
+                place.insert(item);
+            }
         }
     }
-    for (place, item) in &places {
+    for item in items {
+        let place = item.item.name.to_lowercase();
         let mut above = place.as_str();
         while let Some((parent, _)) = above.rsplit_once('/') {
             if let Some(file) = places.get(parent).filter(|file| file.item.kind == Kind::File) {
-                return Err(collision(file, item));
+                collide(file, item);
+                break;
             }
             above = parent;
         }
     }
-    Ok(())
+    found
 }
 
 #[cfg(test)]
@@ -227,7 +267,7 @@ mod tests {
 
     fn entry(folder: &TempDir, path: &str, rename: Option<&str>) -> Supplemental {
         let path = folder.path().join(path).to_str().unwrap().to_owned();
-        Supplemental { name: "S".into(), path, rename: rename.map(str::to_owned) }
+        Supplemental { name: "S".into(), path, rename: rename.map(str::to_owned), optional: false }
     }
 
     fn folder(files: &[&str]) -> TempDir {
@@ -287,6 +327,26 @@ mod tests {
         }
     }
 
+    /// Is exactly one thing of several entries left out because of another, and named?
+    fn collides(entries: &[Supplemental]) -> bool {
+        let expansions = expand_all(entries, &Cancel::new()).unwrap();
+        let skipped: Vec<_> = expansions.iter().flat_map(|expansion| &expansion.skipped).collect();
+        let kept = expansions.iter().flat_map(|expansion| &expansion.items).filter(|item| item.item.kind == Kind::File);
+        matches!(&skipped[..], [Skipped { why: Why::Collides(_), .. }]) && kept.count() == 1
+    }
+
+    #[test]
+    fn broken_entry_costs_the_others_nothing() {
+        let folder = folder(&["a/x", "b/x"]);
+        let broken = Supplemental { name: "R".into(), path: "relative/*".into(), rename: None, optional: false };
+        let expansions = expand_all(&[broken, entry(&folder, "a/x", None)], &Cancel::new()).unwrap();
+        assert!(matches!(expansions[0].fault, Some(Error::NotAbsolute { .. })) && expansions[0].is_empty());
+        assert!(expansions[1].fault.is_none() && !expansions[1].is_empty());
+        let cancel = Cancel::new();
+        cancel.cancel();
+        assert_eq!(expand_all(&[entry(&folder, "a/*", None)], &cancel).unwrap_err(), Cancelled);
+    }
+
     #[test]
     fn two_sources_at_one_place_are_an_error_that_names_both() {
         let twice = folder(&["a/x", "b/x"]);
@@ -295,10 +355,10 @@ mod tests {
         let expected = format!("{} and {} would both be Supplemental/S/x in the archive", a.display(), b.display());
         assert_eq!(error.replace('\\', "/"), expected.replace('\\', "/"));
         let below = folder(&["a/x", "b/x"]);
-        let entries = [entry(&below, "a/x", Some("same")), entry(&below, "b", Some("same/b"))];
-        assert!(matches!(expand_all(&entries, &Cancel::new()), Err(Error::Collision { .. })));
+        let entries = [entry(&below, "a/x", Some("same")), entry(&below, "b/x", Some("same/b"))];
+        assert!(collides(&entries));
         let entries = [entry(&below, "a/x", Some("Same")), entry(&below, "b/x", Some("same"))];
-        assert!(matches!(expand_all(&entries, &Cancel::new()), Err(Error::Collision { .. })), "differs in case only");
+        assert!(collides(&entries), "differs in case only");
     }
 
     #[test]
@@ -312,7 +372,7 @@ mod tests {
 
     #[test]
     fn path_must_be_a_full_one() {
-        let entry = Supplemental { name: "S".into(), path: "relative/*".into(), rename: None };
+        let entry = Supplemental { name: "S".into(), path: "relative/*".into(), rename: None, optional: false };
         assert!(matches!(expand(&entry, &Cancel::new()), Err(Error::NotAbsolute { .. })));
     }
 

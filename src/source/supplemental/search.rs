@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
 use crate::config::pattern::Pattern;
+use crate::platform::files::unreadable;
 use crate::platform::verbatim::verbatim;
 use crate::source::walk::{self, Kind, Skipped, Why};
 
@@ -16,11 +17,9 @@ pub(super) struct Match {
     pub(super) captures: Vec<String>,
 }
 
-/// Why a search ended.
+/// Why a search ended: what cannot be looked at does not end it.
 #[derive(Debug)]
 pub(super) enum SearchError {
-    /// Something could not be looked at.
-    Read { path: PathBuf, source: io::Error },
     /// Asked to stop.
     Cancelled,
 }
@@ -45,7 +44,10 @@ impl Search<'_> {
         if self.cancel.is_cancelled() {
             return Err(SearchError::Cancelled);
         }
-        let Some(component) = self.pattern.components.get(at) else { return self.found(path, captures) };
+        let Some(component) = self.pattern.components.get(at) else {
+            self.found(path, captures);
+            return Ok(());
+        };
         if component == "**" {
             return self.any_depth(path, at, &mut String::new(), captures);
         }
@@ -56,7 +58,7 @@ impl Search<'_> {
             return Ok(());
         }
         let last = at + 1 == self.pattern.components.len();
-        for (name, folder) in self.list(path, last)? {
+        for (name, folder) in self.list(path, last) {
             let known = captures.len();
             if (last || folder) && wildcard_match(component, &name, self.pattern.fold_case, captures) {
                 path.push(&name);
@@ -82,7 +84,7 @@ impl Search<'_> {
         if at + 1 == self.pattern.components.len() {
             return Ok(());
         }
-        for (name, folder) in self.list(path, false)? {
+        for (name, folder) in self.list(path, false) {
             if folder {
                 let length = below.len();
                 if length > 0 {
@@ -98,7 +100,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn found(&mut self, path: &Path, captures: &[String]) -> Result<(), SearchError> {
+    fn found(&mut self, path: &Path, captures: &[String]) {
         // Without any wildcard the path was typed: a link to a folder is what was meant. Below a wildcard it is not.
         let typed = self.pattern.components.is_empty();
         let metadata =
@@ -110,28 +112,35 @@ impl Search<'_> {
                 if !ambiguous || self.matches.iter().all(|found| found.path != path) {
                     self.matches.push(Match { path: path.to_path_buf(), metadata, captures: captures.to_vec() });
                 }
-                Ok(())
             }
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(source) => Err(SearchError::Read { path: path.to_path_buf(), source }),
+            Err(error) if is_absent(&error) => {}
+            Err(error) => {
+                self.skipped.push(Skipped { path: path.to_path_buf(), why: Why::Unreadable(unreadable(&error)) });
+            }
         }
     }
 
     /// Names in a folder, sorted, with "is it a folder". Links to follow on the way are left out.
-    fn list(&mut self, folder: &Path, last: bool) -> Result<Vec<(String, bool)>, SearchError> {
+    fn list(&mut self, folder: &Path, last: bool) -> Vec<(String, bool)> {
         let entries = match std::fs::read_dir(verbatim(folder)) {
             Ok(entries) => entries,
-            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            Err(error) if is_absent(&error) => return Vec::new(),
             Err(error) => {
-                self.skipped.push(Skipped { path: folder.to_path_buf(), why: Why::Unreadable(error.to_string()) });
-                return Ok(Vec::new());
+                self.skipped.push(Skipped { path: folder.to_path_buf(), why: Why::Unreadable(unreadable(&error)) });
+                return Vec::new();
             }
         };
         let mut names = Vec::new();
         for entry in entries {
-            let read = |source| SearchError::Read { path: folder.to_path_buf(), source };
-            let entry = entry.map_err(read)?;
-            let metadata = entry.metadata().map_err(read)?;
+            let seen = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+            let (metadata, entry) = match seen {
+                Ok(seen) => seen,
+                Err(error) if is_absent(&error) => continue,
+                Err(error) => {
+                    self.skipped.push(Skipped { path: folder.to_path_buf(), why: Why::Unreadable(unreadable(&error)) });
+                    continue;
+                }
+            };
             let kind = walk::classify(metadata.file_type());
             if !last && kind != Ok(Kind::Folder) {
                 continue;
@@ -142,7 +151,7 @@ impl Search<'_> {
             }
         }
         names.sort_unstable();
-        Ok(names)
+        names
     }
 }
 

@@ -3,9 +3,10 @@
 //! The task's log is rolled over by copying it to `.lo_` and truncating it, perhaps while it is being read. The
 //! follower therefore remembers where it stopped *and the last bytes before that place*: if the file is shorter, or
 //! other bytes stand there, it was rolled over or replaced. If `.lo_` has our bytes at our place, reading goes on there
-//! and then at the beginning of `.log`; else both are read anew. What is then no longer told stays known, so that a
-//! start we have seen is never forgotten. No file is open between two polls, and [`File::open`] shares for reading,
-//! writing and deleting on Windows.
+//! and then at the beginning of `.log`; else both are read anew. A log may be renamed instead, to `.lo_` or to another
+//! name that begins alike, and the next one be made later: until then reading goes on under the new name. What is
+//! then no longer told stays known, so that a start we have seen is never forgotten. No file is open between two
+//! polls, and [`File::open`] shares for reading, writing and deleting on Windows.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -115,7 +116,10 @@ impl Follower {
         let rolled = self.rolled_path();
         let mark = mark(&rolled)?;
         let same = mark == self.rolled;
-        let metadata = std::fs::metadata(&self.path)?;
+        let metadata = match std::fs::metadata(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.read_renamed(error),
+            metadata => metadata?,
+        };
         if same && metadata.len() == place.offset && metadata.modified().ok() == place.modified {
             return Ok(false);
         }
@@ -127,9 +131,13 @@ impl Follower {
             return Ok(self.place.as_ref().is_none_or(|place| place.offset != before));
         }
         drop(file);
-        if let Some(mut file) = open_existing(&rolled)?
-            && place.fits(&mut file)?
+        let mut old = open_existing(&rolled)?;
+        if let Some(file) = &mut old
+            && !place.fits(file)?
         {
+            old = None;
+        }
+        if let Some(mut file) = old.or_else(|| self.renamed()) {
             self.read_on(&mut file)?;
             self.end_of_file();
             self.read_on(&mut File::open(&self.path)?)?;
@@ -142,6 +150,31 @@ impl Follower {
         Ok(true)
     }
 
+    /// There is no log, as it was renamed and no new one was made yet. What was written meanwhile is under its new
+    /// name.
+    fn read_renamed(&mut self, absent: io::Error) -> io::Result<bool> {
+        let Some(mut file) = self.renamed() else { return Err(absent) };
+        let before = self.place.as_ref().map(|place| place.offset);
+        self.read_on(&mut file)?;
+        self.rolled = mark(&self.rolled_path())?;
+        Ok(self.place.as_ref().map(|place| place.offset) != before)
+    }
+
+    /// The file beside the log that has our last bytes at our place.
+    fn renamed(&self) -> Option<File> {
+        let place = self.place.as_ref().filter(|place| place.tail.len() >= PROOF_BYTES)?;
+        let stem = self.path.file_stem()?.to_string_lossy().to_lowercase();
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let entries = std::fs::read_dir(folder).ok()?.flatten().filter(|entry| {
+            let alike = entry.file_name().to_string_lossy().to_lowercase().starts_with(&stem);
+            alike && entry.path() != self.path && entry.file_type().is_ok_and(|file_type| file_type.is_file())
+        });
+        entries.filter_map(|entry| File::open(entry.path()).ok()).find_map(|mut file| {
+            let fits = place.fits(&mut file).unwrap_or(false);
+            fits.then_some(file)
+        })
+    }
+
     /// `.lo_`, then `.log`. If a rollover comes in between, the middle would be missing: once more.
     fn read_anew(&mut self) -> io::Result<()> {
         let known = self.runs();
@@ -149,11 +182,21 @@ impl Follower {
         for attempt in 1.. {
             let mut fresh = Self::new(&self.path);
             let mark = mark(&rolled)?;
-            if let Some(mut file) = open_existing(&rolled)? {
-                fresh.read_on(&mut file)?;
-                fresh.end_of_file();
+            let mut older = open_existing(&rolled)?;
+            if let Some(file) = &mut older {
+                fresh.read_on(file)?;
             }
-            fresh.read_on(&mut File::open(&self.path)?)?;
+            match File::open(&self.path) {
+                Ok(mut file) => {
+                    if older.is_some() {
+                        fresh.end_of_file();
+                    }
+                    fresh.read_on(&mut file)?;
+                }
+                // Renamed, and there is no new one yet.
+                Err(error) if error.kind() == ErrorKind::NotFound && older.is_some() => {}
+                Err(error) => return Err(error),
+            }
             fresh.rolled = self::mark(&rolled)?;
             if attempt == ATTEMPTS || mark == fresh.rolled {
                 fresh.runs.keep_newer_of(&known);
@@ -188,7 +231,7 @@ impl Follower {
             };
             let bytes = &block[..count];
             let runs = &mut self.runs;
-            self.lines.push(bytes, |line| runs.line(line));
+            self.lines.push_raw(bytes, |line| runs.raw_line(line));
             place.advance(bytes);
             rest -= count as u64;
         }
@@ -401,6 +444,55 @@ mod tests {
         assert_eq!(log.outcome(), Some(Outcome::Running));
         log.status(5035, "04:00:00");
         assert!(log.completed());
+    }
+
+    #[test]
+    fn log_that_is_renamed_is_followed_until_there_is_a_new_one() {
+        for name in ["smsbkup.lo_", "smsbkup-20261122.log", "SMSBKUP.old"] {
+            let mut log = Log::new();
+            log.status(5055, "01:00:00");
+            assert_eq!(log.outcome(), Some(Outcome::Running));
+            let (path, renamed) = (log.follower.path().to_owned(), log.folder.path().join(name));
+            fs::rename(&path, &renamed).unwrap();
+            assert!(!log.follower.poll().unwrap());
+            let mut file = File::options().append(true).open(&renamed).unwrap();
+            writeln!(file, "{}", status(5035, "P01", "02:00:00")).unwrap();
+            assert!(log.completed(), "{name}");
+            writeln!(file, "{}", status(5040, "P01", "02:00:01")).unwrap();
+            log.status(5055, "03:00:00");
+            assert_eq!(log.outcome(), Some(Outcome::Running), "{name}");
+            assert_eq!(log.follower.runs().iter().count(), 2);
+            log.status(5035, "04:00:00");
+            assert!(log.completed(), "{name}");
+        }
+        // Also by a reader that comes later.
+        let log = Log::new();
+        log.status(5055, "01:00:00");
+        fs::rename(log.follower.path(), log.rolled()).unwrap();
+        let mut fresh = Follower::new(log.follower.path());
+        fresh.poll().unwrap();
+        assert_eq!(fresh.runs().iter().count(), 1);
+    }
+
+    #[test]
+    #[ignore = "writes and reads 300 MB"]
+    fn large_garbage_is_read_in_seconds() {
+        let mut log = Log::new();
+        log.status(5055, "01:00:00");
+        log.status(5035, "02:00:00");
+        let mut seed = 1_u64;
+        let mut block = Vec::with_capacity(1 << 20);
+        while block.len() < 1 << 20 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            block.extend_from_slice(&seed.to_be_bytes());
+        }
+        for _ in 0..300 {
+            log.append(&block);
+        }
+        let begun = std::time::Instant::now();
+        assert!(log.completed());
+        assert!(log.follower.runs().damage("P01".parse().unwrap()).is_some());
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     }
 
     #[test]

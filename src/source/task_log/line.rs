@@ -31,9 +31,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::name::SiteCode;
 
+/// A status message begins with this.
+pub(super) const STATUS_MARK: &str = "STATMSG:";
 const NATIVE_MARK: &str = "$$<";
-const CMTRACE_OPEN: &str = "<![LOG[";
-const CMTRACE_CLOSE: &str = "]LOG]!>";
+pub(super) const CMTRACE_OPEN: &str = "<![LOG[";
+pub(super) const CMTRACE_CLOSE: &str = "]LOG]!>";
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +164,8 @@ fn number<T: FromStr>(digits: &str, max_digits: usize) -> Option<T> {
 pub struct Status<'a> {
     /// Message id.
     pub id: u32,
+    /// How bad it is: `I`, `W` or `E`.
+    pub severity: Option<&'a str>,
     /// Component that reports.
     pub component: Option<&'a str>,
     /// Site that reports.
@@ -173,16 +177,19 @@ pub struct Status<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// Reads the text of a line that begins with `STATMSG:`; anything else is `None`, also a text that only mentions
-    /// one.
+    /// Reads a text that begins with `STATMSG:`; anything else is `None`.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let fields = text.trim_start().strip_prefix("STATMSG:")?;
-        // What the message says stands in ISTR0 to ISTR9 and may hold anything: the facts are in front of it.
-        let (facts, whole) = match fields.split_once("ISTR0=") {
-            Some((facts, texts)) => (facts, texts.contains("NUMATTRS=")),
-            None => (fields, fields.contains("NUMATTRS=")),
-        };
+        Self::fields(text.trim_start().strip_prefix(STATUS_MARK)?)
+    }
+
+    /// Reads what follows the mark.
+    pub(super) fn fields(fields: &'a str) -> Option<Self> {
+        // What the message says is in ISTR0 to ISTR9 and may hold anything: the facts are in front of it.
+        let (facts, texts) = fields.split_once("ISTR0=").unwrap_or((fields, fields));
+        let whole = texts
+            .rsplit_once("NUMATTRS=")
+            .is_some_and(|(_, number)| number.starts_with(|first: char| first.is_ascii_digit()));
         let field = |key: &str| {
             facts.match_indices(key).find_map(|(at, _)| {
                 let alone = facts.get(..at)?.ends_with(char::is_whitespace);
@@ -193,6 +200,7 @@ impl<'a> Status<'a> {
         let word = |key| field(key).and_then(|value| value.split_whitespace().next());
         Some(Self {
             id: number(word("ID")?, 9)?,
+            severity: word("SEV"),
             component: field("COMP")
                 .and_then(|value| value.strip_prefix('"')?.split_once('"'))
                 .map(|(component, _)| component),

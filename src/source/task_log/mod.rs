@@ -10,9 +10,10 @@
 //! 3. [`Runs`] puts status messages into runs: started, snapshot done, completed or failed, `AfterBackup` started,
 //! 4. [`Follower`] does all that to a growing file: `.lo_` first, then `.log`, then only what is new.
 //!
-//! A status message counts wherever its line stands, also inside an unfinished record: a start that went unnoticed
-//! could make a torn archive, so nothing may hide one. Everything is linear in the size of the log, and memory does
-//! not depend on it: the last [`MAX_RUNS`] runs and one line are kept.
+//! A status message counts wherever it is, behind garbage on its line and inside an unfinished record: a start that
+//! went unnoticed could make a torn archive, so nothing may hide one. What may have hidden one is reported by
+//! [`Runs::damage`]. Everything is linear in the size of the log, and memory does not depend on it: the last
+//! [`MAX_RUNS`] runs and one line are kept.
 //!
 //! ```
 //! use afterbackup::source::task_log::{Outcome, Runs};
@@ -37,8 +38,8 @@ mod text;
 
 pub use follow::{Error, Follower};
 pub use line::{Line, Stamp, Status};
-pub use runs::{MAX_RUNS, Outcome, Run, Runs, Seen};
-pub use text::{Lines, MAX_LINE_BYTES};
+pub use runs::{Damage, MAX_RUNS, Outcome, Run, Runs, Seen};
+pub use text::{Lines, MAX_LINE_BYTES, RawLine};
 
 #[cfg(test)]
 mod tests {
