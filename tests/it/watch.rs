@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use afterbackup::cancel::Cancel;
 use afterbackup::clock::Clock;
 use afterbackup::engine::context::Context;
+use afterbackup::engine::state::StateFile;
 use afterbackup::monitor::Collector;
+use afterbackup::platform::lock;
 use afterbackup::watch;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -303,11 +305,12 @@ fn state_tells_who_did_what() {
     let scene = scene("");
     let watcher = Resident::start(&scene);
     watcher.tells("archived");
+    let file = StateFile::of(&scene.loaded());
     until("it is noted", || {
-        let text = fs::read(scene.path("lock.state")).unwrap_or_default();
+        let text = fs::read(file.path()).unwrap_or_default();
         serde_json::from_slice::<Value>(&text).is_ok_and(|state| state["sites"]["XYZ"]["archive"] == ID)
     });
-    let state: Value = serde_json::from_slice(&fs::read(scene.path("lock.state")).unwrap()).unwrap();
+    let state: Value = serde_json::from_slice(&fs::read(file.path()).unwrap()).unwrap();
     assert_eq!((&state["sites"]["XYZ"]["by"], &state["sites"]["XYZ"]["exit_code"]), (&"watch".into(), &0.into()));
     let finished = state["sites"]["XYZ"]["finished"].as_str().unwrap();
     assert!(at(finished) > at(COMPLETED) + SignedDuration::from_hours(1));
@@ -370,8 +373,7 @@ fn one_shot_waits_for_the_watcher_also_while_commands_run_before_and_after() {
     scene.section(&format!("[hooks]\nrun-before = [\"{wait}\"]"));
     let _watcher = Resident::start(&scene);
     until("it is known who is at work", || {
-        let text = fs::read(scene.path("lock.state")).unwrap_or_default();
-        serde_json::from_slice::<Value>(&text).is_ok_and(|state| state["work"]["by"] == "watch")
+        lock::holder(&scene.path("lock")).is_some_and(|holder| holder.command == "watch")
     });
     let mut one_shot = scene.command(&["--json", "run"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(one_shot.stdout.take().unwrap()).lines();
