@@ -172,8 +172,8 @@ impl Attempt {
     }
 }
 
-/// Fetches what is wanted from a copy; after another copy, only what was damaged there. Also returns the patterns without
-/// a match.
+/// Fetches what is wanted from a copy; after another copy, only what was damaged there. Also returns the patterns
+/// without a match.
 fn fetch_from(
     program: &Program<'_>,
     destination: &dyn Destination,
@@ -269,8 +269,8 @@ fn raw_of_any(program: &Program<'_>, copies: &[(Arc<dyn Destination>, Manifest)]
     Err(Failure::words(Exit::Failed, "there is no copy"))
 }
 
-/// The archive file and its manifest, as they lie on the destination. The manifest comes last and byte for byte, so that
-/// what was interrupted at any moment is gone on with by the same command.
+/// The archive file and its manifest, as they lie on the destination. The manifest comes last and byte for byte, so
+/// that what was interrupted at any moment is gone on with by the same command.
 fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Failure> {
     let failed = |what: &str, path: &Path, error: &std::io::Error| {
         Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", plain(path).display()))

@@ -1,8 +1,8 @@
 //! What destinations hold, as far as monitoring needs to know: the newest archive of each site, how much there is, and
 //! what is not as it should be.
 //!
-//! Every manifest is read: only it tells whether the file beside it is whole, and an older archive that is not is one that
-//! is missing on the day of a recovery.
+//! Every manifest is read: only it tells whether the file beside it is whole, and an older archive that is not is one
+//! that is missing on the day of a recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 

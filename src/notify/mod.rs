@@ -105,8 +105,8 @@ impl<'a> Reporter<'a> {
         hooks
     }
 
-    /// Tells the monitoring services, once it is noted how the run ended. Success is what `status` calls well: a run may
-    /// have done its part while an older archive is damaged or another destination lacks one.
+    /// Tells the monitoring services, once it is noted how the run ended. Success is what `status` calls well: a run
+    /// may have done its part while an older archive is damaged or another destination lacks one.
     fn conclude(&self, exit_code: u8, message: &str) {
         let report = &self.context.config.report;
         if report.metrics_file.is_none() && report.heartbeat.is_none() {

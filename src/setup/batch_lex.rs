@@ -52,8 +52,8 @@ pub(super) fn is_remark(line: &str) -> bool {
     word.eq_ignore_ascii_case("rem") || line.starts_with("::")
 }
 
-/// `%NAME%` (or `!NAME!`) replaced where NAME has been set in the file, with `:~a,b` and `:old=new` applied. What has no
-/// known value becomes [`UNKNOWN`].
+/// `%NAME%` (or `!NAME!`) replaced where NAME has been set in the file, with `:~a,b` and `:old=new` applied. What has
+/// no known value becomes [`UNKNOWN`].
 pub(super) fn expand(line: &str, mark: char, variables: &HashMap<String, String>) -> String {
     let mut expanded = String::new();
     let mut rest = line;

@@ -1,12 +1,12 @@
 //! What an existing AfterBackup.bat copies, and where to.
 //!
-//! What is found goes into a configuration that a service reads, as another account and from another folder. So a place is
-//! taken only as what it leads to: variables, drives that the script maps and folders that it changes to are followed. What
-//! only the running script knows ends a path at the folder before it, and where nothing is left, the copy is not taken
-//! over, with its line and the reason. That a script has no copy is said only of one that has none.
+//! What is found goes into a configuration that a service reads, as another account and from another folder. So a place
+//! is taken only as what it leads to: variables, drives that the script maps and folders that it changes to are
+//! followed. What only the running script knows ends a path at the folder before it, and where nothing is left, the
+//! copy is not taken over, with its line and the reason. That a script has no copy is said only of one that has none.
 //!
-//! Not a batch interpreter: both sides of an `if` are read, unless it can be decided. A variable that has one of several
-//! values counts as unknown.
+//! Not a batch interpreter: both sides of an `if` are read, unless it can be decided. A variable that has one of
+//! several values counts as unknown.
 
 use std::collections::{HashMap, HashSet};
 
