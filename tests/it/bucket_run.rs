@@ -176,7 +176,7 @@ fn assert_holds_the_snapshot(host: &Host, destination: &dyn Destination, id: &Ar
     let target = tempfile::tempdir().unwrap();
     let options = extract::Options { target: target.path().to_owned(), force: false, threads: 2 };
     let fetched = extract(&reader, &entries, &options, &collector, &cancel).unwrap();
-    assert_eq!(fetched.files, 4);
+    assert_eq!(fetched.files, 5);
     for entry in entries.iter().filter(|entry| !entry.folder) {
         let read = |root: PathBuf| fs::read(root.join(&entry.path)).unwrap();
         assert!(read(target.path().to_owned()) == read(host.snapshots()), "{}", entry.path);

@@ -266,7 +266,7 @@ fn backup_that_was_just_written_is_taken_after_the_quiet_period() {
     backups.scene.snapshot_key("quiet = '2s'");
     backups.add("FULL 20211121_220000");
     touch(&backups.file("FULL 20211121_220000"), SystemClock.now());
-    backups.scene.run(&["run"]).exits(0).says("Checking for 2 s that nothing changes").says("Archived XYZ-");
+    backups.scene.run(&["run"]).exits(0).says("Checking for 2 s that nothing changes").says("Archived XYZ.SQL-");
 }
 
 #[test]
