@@ -4,7 +4,7 @@
 use super::backup::Collector;
 use super::bytes::{Window, u16_at, u32_at};
 use super::checksum::{SECTOR, chunk_checksum};
-use super::chunks::{CHUNK, CHUNK_MARK, FIRST_RUN, MAGIC, RUN_ENDS};
+use super::chunks::{CHUNK, CHUNK_MARK, FIRST_RUN, RUN_ENDS};
 use super::descriptor::descriptor_fits;
 use super::report::{BlockCounts, Facts, Findings, Kind, Obstacle, Problem, Report, Verdict};
 
