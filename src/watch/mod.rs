@@ -236,6 +236,12 @@ impl<'a> Watcher<'a> {
         };
         // The log may have told of it, or there is no log.
         missed.extend(lost.filter(|id| site.missed.as_mut().is_none_or(|missed| missed.settle(id))));
+        if !missed.is_empty()
+            && let Some(archives) = self.archives(code)
+        {
+            // A one-shot may have archived it meanwhile.
+            missed.retain(|id| !archives.contains(id));
+        }
         for id in missed {
             let message = format!("{id} will never be: the next backup began before its snapshot was archived");
             let hint = "leave more time between backups than archiving takes";
