@@ -16,8 +16,9 @@ use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::units;
 
-const EXAMPLES: &str = r"Without the secret key, an encrypted archive is compared as it is stored, with the SHA-256 of its manifest; its contents
-are not checked. 'status' reports damage until another verification finds the archive sound. Exit code 6 means damage.
+const EXAMPLES: &str = r"Without the secret key, an encrypted archive is compared as it is stored, with the SHA-256 of its
+manifest; its contents are not checked. 'status' reports damage until another verification finds
+the archive sound. Exit code 6 means damage.
 
 Examples:
   afterbackup verify

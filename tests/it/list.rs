@@ -103,7 +103,7 @@ fn archive_is_shown() {
     scene.run(&["run"]).exits(0);
     insta::assert_snapshot!(scene.normalised(&scene.run(&["show", "latest"]).exits(0).stdout), @"
     Archive XYZ-20211122T235900Z
-    Completed 2021-11-22T23:59:00Z (by status message 5035 in smsbkup.log)
+    Completed 2021-11-22 23:59:00+00:00 (by status message 5035 in smsbkup.log)
     Archived NOW on HOST by afterbackup VERSION
     Read from vault
     File XYZ-20211122T235900Z.tar.zst

@@ -28,12 +28,12 @@ use crate::units;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const EXAMPLES: &str = r"Exit codes, of which the first that applies is taken:
-  7  backups are overdue: the newest archive is too old, the completed snapshot is not archived, the task failed, or its
-     log has no new entries
+  7  backups are overdue: the newest archive is too old, the completed snapshot is not archived,
+     the task failed, or its log has no new entries
   1  no destination can be read
   6  the newest archive is damaged, or verify found damage
-  3  a destination lacks it or cannot be read, an archive is not whole, an unfinished run left something, or the last run
-     did not end with 0
+  3  a destination lacks it or cannot be read, an archive is not whole, an unfinished run left
+     something, or the last run did not end with 0
   0  all is well
 With --nagios: 0 OK, 1 WARNING (for 3), 2 CRITICAL (for 6 and 7), 3 UNKNOWN (for 1 and every error)
 
