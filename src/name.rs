@@ -113,6 +113,18 @@ impl ArchiveId {
         format!("{self}{}", if encrypted { ".tar.zst.age" } else { ".tar.zst" })
     }
 
+    /// Name of the archive file of an attempt that may not have the plain name, because another attempt may be using it.
+    #[must_use]
+    pub fn attempt_name(&self, encrypted: bool, attempt: u32) -> String {
+        format!("{self}.{attempt:08x}{}", if encrypted { ".tar.zst.age" } else { ".tar.zst" })
+    }
+
+    /// Name of the note that this archive is being removed.
+    #[must_use]
+    pub fn removing_name(&self) -> String {
+        format!("{self}.removing")
+    }
+
     /// Name of the manifest.
     #[must_use]
     pub fn manifest_name(&self) -> String {
@@ -216,9 +228,19 @@ pub enum StoredFile {
     Manifest(ArchiveId),
     /// The protection from pruning.
     Pin(ArchiveId),
+    /// The note that it is being removed.
+    Removing(ArchiveId),
 }
 
 impl StoredFile {
+    /// The archive that it belongs to.
+    #[must_use]
+    pub fn id(&self) -> &ArchiveId {
+        match self {
+            Self::Archive { id, .. } | Self::Manifest(id) | Self::Pin(id) | Self::Removing(id) => id,
+        }
+    }
+
     /// Recognises our own names; `None` is a foreign file.
     #[must_use]
     pub fn parse(file_name: &str) -> Option<Self> {
@@ -229,13 +251,26 @@ impl StoredFile {
             dot.map_or((file_name, ""), |dot| file_name.split_at(dot))
         })?;
         let id = stem.parse().ok()?;
-        match extension {
+        match without_attempt(extension) {
             ".tar.zst" => Some(Self::Archive { id, encrypted: false }),
             ".tar.zst.age" => Some(Self::Archive { id, encrypted: true }),
             ".json" => Some(Self::Manifest(id)),
             ".pin" => Some(Self::Pin(id)),
+            ".removing" => Some(Self::Removing(id)),
             _ => None,
         }
+    }
+}
+
+/// The extension of an archive file without the number of its attempt: `.1a2b3c4d.tar.zst` is `.tar.zst`.
+fn without_attempt(extension: &str) -> &str {
+    let parts = extension.strip_prefix('.').and_then(|rest| rest.split_once(".tar"));
+    let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+    match parts {
+        Some((attempt, _)) if attempt.len() == 8 && attempt.bytes().all(is_digit) => {
+            extension.get(attempt.len() + 1..).unwrap_or(extension)
+        }
+        _ => extension,
     }
 }
 
@@ -289,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn names_of_attempts_and_notes_read_back() {
+        let id: ArchiveId = "XYZ.Lib-20261122T235900Z".parse().unwrap();
+        for encrypted in [false, true] {
+            let name = id.attempt_name(encrypted, 0x1a2b);
+            assert!(name.starts_with("XYZ.Lib-20261122T235900Z.00001a2b.tar.zst"), "{name}");
+            assert_eq!(StoredFile::parse(&name), Some(StoredFile::Archive { id: id.clone(), encrypted }));
+        }
+        assert_eq!(StoredFile::parse(&id.removing_name()), Some(StoredFile::Removing(id)));
+    }
+
+    #[test]
     fn foreign_names_are_not_ours() {
         for name in [
             "",
@@ -299,6 +345,10 @@ mod tests {
             "XYZ-20261122T235900Z.tar",
             "xyz-20261122T235900Z.json",
             "XYZ-20261122T235900Z.json.bak",
+            "XYZ-20261122T235900Z.1a2b3c4d.json",
+            "XYZ-20261122T235900Z.1a2b3c4.tar.zst",
+            "XYZ-20261122T235900Z.1A2B3C4D.tar.zst",
+            "XYZ-20261122T235900Z.1a2b3c4d.1a2b3c4d.tar.zst",
             "XYZ-2026112T235900Z.json",
             "XYZ-20261322T235900Z.json",
             "WXYZ-20261122T235900Z.json",

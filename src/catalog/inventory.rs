@@ -1,6 +1,6 @@
 //! What several destinations hold, read once for everything that decides by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Catalog;
 use crate::destination::{self, Target};
@@ -23,8 +23,14 @@ pub type Known<'a> = BTreeMap<&'a ArchiveId, bool>;
 /// All are asked at the same time: one that is away takes minutes to say so.
 #[must_use]
 pub fn read_all(targets: &[Target], site: Option<SiteCode>) -> Vec<Inventory<'_>> {
+    read_sites(targets, site.map(|site| BTreeSet::from([site])).as_ref())
+}
+
+/// The same of several sites.
+#[must_use]
+pub fn read_sites<'t>(targets: &'t [Target], sites: Option<&BTreeSet<SiteCode>>) -> Vec<Inventory<'t>> {
     std::thread::scope(|scope| {
-        let read = |target: &Target| target.open().and_then(|destination| super::read(&**destination, site));
+        let read = |target: &'t Target| target.open().and_then(|destination| super::read_sites(&**destination, sites));
         // Without a thread of its own, a destination is read by this one.
         let spawn = |target| (target, std::thread::Builder::new().spawn_scoped(scope, move || read(target)));
         let begun: Vec<_> = targets.iter().map(spawn).collect();

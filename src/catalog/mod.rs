@@ -18,8 +18,11 @@ use crate::destination::{self, Destination, Entry};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 
-pub use self::inventory::{Inventory, Known, known, read_all};
+pub use self::inventory::{Inventory, Known, known, read_all, read_sites as read_all_of};
 pub use self::selector::{Chosen, Selector, SelectorError};
+
+/// So many manifests may fail to be read as if the destination were away, and only they are given up.
+const OUTAGES: usize = 3;
 
 /// Manifests are read by so many threads.
 const READERS: usize = 16;
@@ -61,6 +64,8 @@ pub struct Pin {
 pub struct Problem {
     /// Of which kind.
     pub kind: ProblemKind,
+    /// The archive it concerns.
+    pub archive: ArchiveId,
     /// The file.
     pub key: String,
     /// What is wrong with it, in words.
@@ -73,24 +78,31 @@ pub struct Problem {
 pub enum ProblemKind {
     /// The manifest is damaged or none of ours: the archive cannot be seen.
     Manifest,
+    /// The manifest cannot be read, for a reason of its own: a bad sector, a missing right, cold storage.
+    Unreadable,
     /// The archive was written by a newer version, and cannot be read by this one.
     Newer,
     /// The archive file is missing or has the wrong size.
     Archive,
+    /// There is an archive file and no manifest.
+    Orphan,
 }
 
-/// An archive file without manifest: what a run that was killed has left.
+/// A file that is not part of an archive that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
     /// Its key.
     pub key: String,
-    /// The archive it would have been.
+    /// The archive it belongs to.
     pub id: ArchiveId,
     /// Size and time.
     pub entry: Entry,
 }
 
 /// What a destination holds.
+///
+/// Archives whose manifest cannot be used are among the problems alone: nothing chooses them, prunes them, or prunes
+/// another one because of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// The sites whose folders were read.
@@ -99,8 +111,14 @@ pub struct Catalog {
     pub archives: BTreeMap<ArchiveId, Stored>,
     /// What is not right.
     pub problems: Vec<Problem>,
-    /// Archive files without manifest.
+    /// Archive files without manifest. They may be whole, so they are kept.
     pub orphans: Vec<Orphan>,
+    /// What a removal that was interrupted has left: its note tells it from an archive that lost its manifest.
+    pub half_removed: Vec<Orphan>,
+    /// Archive files beside the one that the manifest of a whole archive names: of attempts that came second.
+    pub duplicates: Vec<Orphan>,
+    /// Notes of removals, and pins, that belong to no archive any more or to no removal.
+    pub stray: Vec<Orphan>,
 }
 
 /// Reads the catalog of a destination, of one site or of all.
@@ -108,8 +126,16 @@ pub struct Catalog {
 /// # Errors
 /// When the destination cannot be listed, or a manifest cannot be read for reasons that lie with the destination.
 pub fn read(destination: &dyn Destination, site: Option<SiteCode>) -> Result<Catalog, destination::Error> {
-    let sites: BTreeSet<SiteCode> = match site {
-        Some(site) => BTreeSet::from([site]),
+    read_sites(destination, site.map(|site| BTreeSet::from([site])).as_ref())
+}
+
+/// The same of several sites.
+fn read_sites(
+    destination: &dyn Destination,
+    sites: Option<&BTreeSet<SiteCode>>,
+) -> Result<Catalog, destination::Error> {
+    let sites: BTreeSet<SiteCode> = match sites {
+        Some(sites) => sites.clone(),
         None => destination.folders()?.iter().filter_map(|name| site_folder(name)).collect(),
     };
     let mut catalog = Catalog { sites, ..Catalog::default() };
@@ -124,81 +150,139 @@ fn site_folder(name: &str) -> Option<SiteCode> {
     name.parse().ok().filter(|site: &SiteCode| site.as_str() == name)
 }
 
-/// What lies under the name of a manifest.
+/// What is under the name of a manifest.
 enum Found {
-    Manifest(bytes::Bytes),
+    Manifest(Box<Manifest>),
     Nothing,
-    TooLarge,
+    Problem(ProblemKind, String),
+}
+
+/// The files of a site, by what they are.
+#[derive(Default)]
+struct Files {
+    manifests: Vec<ArchiveId>,
+    archives: BTreeMap<String, (ArchiveId, Entry)>,
+    pins: BTreeMap<ArchiveId, Entry>,
+    removing: BTreeMap<ArchiveId, Entry>,
+}
+
+impl Files {
+    fn sort(site: SiteCode, entries: Vec<Entry>) -> Self {
+        let mut files = Self::default();
+        for entry in entries {
+            match StoredFile::parse(&entry.name) {
+                Some(StoredFile::Manifest(id)) if id.site() == site => files.manifests.push(id),
+                Some(StoredFile::Archive { id, .. }) if id.site() == site => {
+                    files.archives.insert(entry.name.clone(), (id, entry));
+                }
+                Some(StoredFile::Pin(id)) if id.site() == site => drop(files.pins.insert(id, entry)),
+                Some(StoredFile::Removing(id)) if id.site() == site => drop(files.removing.insert(id, entry)),
+                // Foreign files are neither read nor touched.
+                _ => {}
+            }
+        }
+        files
+    }
 }
 
 fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalog) -> Result<(), destination::Error> {
-    let mut manifests = Vec::new();
-    let mut archives = BTreeMap::new();
-    let mut pins = BTreeSet::new();
-    for entry in destination.list(site.as_str())? {
-        match StoredFile::parse(&entry.name) {
-            Some(StoredFile::Manifest(id)) if id.site() == site => manifests.push(id),
-            Some(StoredFile::Archive { id, .. }) if id.site() == site => {
-                archives.insert(entry.name.clone(), (id, entry));
-            }
-            Some(StoredFile::Pin(id)) if id.site() == site => {
-                pins.insert(id);
-            }
-            // Foreign files are neither read nor touched.
-            _ => {}
-        }
-    }
-    let read = in_parallel(&manifests, |id| {
-        let bytes = match destination.read(&id.key(&id.manifest_name()), MAX_BYTES) {
-            Ok(bytes) => Found::Manifest(bytes),
-            // Pruned by somebody between listing and reading.
-            Err(error) if error.is_not_found() => Found::Nothing,
-            Err(error) if error.kind == destination::ErrorKind::TooLarge => Found::TooLarge,
-            Err(error) => return Err(error),
-        };
-        Ok((bytes, pins.contains(id).then(|| read_pin(destination, id))))
+    let files = Files::sort(site, destination.list(site.as_str())?);
+    let outages = AtomicUsize::new(0);
+    let read = in_parallel(&files.manifests, |id| {
+        let found = read_manifest(destination, id, &outages)?;
+        Ok((found, files.pins.contains_key(id).then(|| read_pin(destination, id))))
     })?;
-    let described: BTreeSet<&ArchiveId> = manifests.iter().collect();
-    for (id, (found, pin)) in manifests.iter().zip(read) {
+    let orphan =
+        |id: &ArchiveId, entry: &Entry| Orphan { key: id.key(&entry.name), id: id.clone(), entry: entry.clone() };
+    let described: BTreeSet<&ArchiveId> = files.manifests.iter().collect();
+    for (id, (found, pin)) in files.manifests.iter().zip(read) {
         let key = id.key(&id.manifest_name());
-        let bytes = match found {
-            Found::Manifest(bytes) => bytes,
-            Found::Nothing => continue,
-            Found::TooLarge => {
-                let problem = "it is too large for a manifest".to_owned();
-                catalog.problems.push(Problem { kind: ProblemKind::Manifest, key, problem });
-                continue;
-            }
+        let mut problem = |kind, problem| {
+            catalog.problems.push(Problem { kind, archive: id.clone(), key: key.clone(), problem });
         };
-        match Manifest::parse(&id.manifest_name(), &bytes) {
-            Err(error) => {
-                let kind = if error.is_newer() { ProblemKind::Newer } else { ProblemKind::Manifest };
-                catalog.problems.push(Problem { kind, key, problem: chain(&error) });
-            }
-            Ok(manifest) => {
-                let file = archives.get(&manifest.archive);
+        match found {
+            // Pruned between listing and reading.
+            Found::Nothing => {}
+            Found::Problem(kind, words) => problem(kind, words),
+            Found::Manifest(manifest) => {
+                let file = files.archives.get(&manifest.archive);
                 let whole = file.is_some_and(|(_, entry)| entry.bytes == manifest.bytes);
-                if !whole {
-                    let problem = match file {
-                        None => "its archive is missing".to_owned(),
-                        Some((_, entry)) => {
-                            format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes)
-                        }
-                    };
-                    catalog.problems.push(Problem { kind: ProblemKind::Archive, key, problem });
+                match file {
+                    _ if whole => {}
+                    None => problem(ProblemKind::Archive, "its archive is missing".to_owned()),
+                    Some((_, entry)) => {
+                        let words = format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes);
+                        problem(ProblemKind::Archive, words);
+                    }
                 }
-                catalog.archives.insert(id.clone(), Stored { manifest, pin, whole });
+                if whole {
+                    let others = files.archives.iter().filter(|(name, (of, _))| of == id && **name != manifest.archive);
+                    catalog.duplicates.extend(others.map(|(_, (id, entry))| orphan(id, entry)));
+                }
+                catalog.archives.insert(id.clone(), Stored { manifest: *manifest, pin, whole });
             }
         }
     }
-    let orphans = archives.into_values().filter(|(id, _)| !described.contains(id));
-    catalog.orphans.extend(orphans.map(|(id, entry)| Orphan { key: id.key(&entry.name), id, entry }));
+    for (id, entry) in files.archives.values().filter(|(id, _)| !described.contains(id)) {
+        if files.removing.contains_key(id) {
+            catalog.half_removed.push(orphan(id, entry));
+            continue;
+        }
+        catalog.problems.push(Problem {
+            kind: ProblemKind::Orphan,
+            archive: id.clone(),
+            key: id.key(&entry.name),
+            problem: ORPHAN.to_owned(),
+        });
+        catalog.orphans.push(orphan(id, entry));
+    }
+    let has_archive = |id: &ArchiveId| files.archives.values().any(|(of, _)| of == id);
+    let pins = files.pins.iter().filter(|(id, _)| !described.contains(id) && !has_archive(id));
+    let notes = files.removing.iter().filter(|(id, _)| described.contains(id) || !has_archive(id));
+    catalog.stray.extend(pins.chain(notes).map(|(id, entry)| orphan(id, entry)));
     Ok(())
+}
+
+const ORPHAN: &str = "archive without manifest: unless another run is about to write it, its manifest was lost. It is kept; 'zstd -dc FILE | tar -x' reads it, and without it the file can be deleted by hand";
+
+/// One manifest that cannot be read is a problem of its archive. A destination that is away is one of the destination:
+/// where a read fails as if it were, a listing tells, and several such failures are believed without one.
+fn read_manifest(
+    destination: &dyn Destination,
+    id: &ArchiveId,
+    outages: &AtomicUsize,
+) -> Result<Found, destination::Error> {
+    use destination::ErrorKind;
+    let name = id.manifest_name();
+    let bytes = match destination.read(&id.key(&name), MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+        Err(error) if error.kind == ErrorKind::TooLarge => {
+            return Ok(Found::Problem(ProblemKind::Manifest, "it is too large for a manifest".to_owned()));
+        }
+        Err(error) if error.kind == ErrorKind::Cancelled => return Err(error),
+        Err(error) => {
+            if error.is_transient() {
+                if outages.fetch_add(1, Ordering::Relaxed) >= OUTAGES {
+                    return Err(error);
+                }
+                destination.list(id.site().as_str())?;
+            }
+            let hint = error.hint().map_or_else(String::new, |hint| format!(" (hint: {hint})"));
+            return Ok(Found::Problem(ProblemKind::Unreadable, format!("{}{hint}", chain(&error))));
+        }
+    };
+    Ok(match Manifest::parse(&name, &bytes) {
+        Ok(manifest) => Found::Manifest(Box::new(manifest)),
+        Err(error) if error.is_newer() => Found::Problem(ProblemKind::Newer, chain(&error)),
+        Err(error) => Found::Problem(ProblemKind::Manifest, chain(&error)),
+    })
 }
 
 /// A pin counts even if it cannot be read.
 fn read_pin(destination: &dyn Destination, id: &ArchiveId) -> Pin {
     let bytes = destination.read(&id.key(&id.pin_name()), MAX_BYTES);
+    // Its presence is what protects; only the reason is lost.
     bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
@@ -348,7 +432,7 @@ mod tests {
         assert!(catalog.archives.keys().eq(&ids[..4]));
         let whole: Vec<bool> = catalog.archives.values().map(|stored| stored.whole).collect();
         assert_eq!(whole, [true, true, false, false]);
-        assert_eq!(catalog.problems.len(), 5, "{:?}", catalog.problems);
+        assert_eq!(catalog.problems.len(), 6, "{:?}", catalog.problems);
         assert!(catalog.orphans.iter().map(|orphan| &orphan.id).eq([orphan]));
     }
 
@@ -375,7 +459,57 @@ mod tests {
             script.forget();
             script.fail_times(call, nth, u64::MAX, ErrorKind::Unavailable);
             assert_eq!(read(&destination, None).unwrap_err().kind, ErrorKind::Unavailable);
-            assert!(script.count(Call::Read) < nth + READERS as u64, "{}", script.count(Call::Read));
+            let most = nth + (OUTAGES + READERS) as u64;
+            assert!(script.count(Call::Read) < most, "{}", script.count(Call::Read));
         }
+    }
+
+    #[test]
+    fn manifest_that_cannot_be_read_is_a_problem_of_its_archive_alone() {
+        use ErrorKind::{Cold, Other, PermissionDenied, TimedOut, Unauthenticated, Unavailable};
+        for kind in [Other, PermissionDenied, Cold, Unauthenticated, Unavailable, TimedOut] {
+            let (destination, script) = faulty();
+            for id in many("XYZ", 5) {
+                store(&destination, &id);
+            }
+            script.forget();
+            script.fail(Call::Read, 3, kind);
+            let catalog = read(&destination, None).unwrap();
+            assert_eq!(catalog.archives.len(), 4, "{kind:?}");
+            let [problem] = catalog.problems.as_slice() else { panic!("{kind:?}: {:?}", catalog.problems) };
+            assert_eq!(problem.kind, ProblemKind::Unreadable);
+            assert!(!catalog.archives.contains_key(&problem.archive));
+            assert!(catalog.orphans.is_empty() && catalog.duplicates.is_empty(), "its archive file stays: {catalog:?}");
+        }
+        let (destination, script) = faulty();
+        store(&destination, &many("XYZ", 1)[0]);
+        script.fail(Call::Read, 1, ErrorKind::Cancelled);
+        assert_eq!(read(&destination, None).unwrap_err().kind, ErrorKind::Cancelled);
+    }
+
+    #[test]
+    fn what_removals_and_second_attempts_leave_is_told_from_what_lost_its_manifest() {
+        let destination = in_memory("memory");
+        let ids = many("XYZ", 6);
+        let put = |id: &ArchiveId, name: String| destination.put_new(&id.key(&name), &[0; 100]).unwrap();
+        store(&*destination, &ids[0]);
+        put(&ids[0], ids[0].attempt_name(false, 7));
+        put(&ids[1], ids[1].archive_name(false));
+        put(&ids[2], ids[2].archive_name(true));
+        put(&ids[2], ids[2].removing_name());
+        put(&ids[2], ids[2].pin_name());
+        put(&ids[3], ids[3].pin_name());
+        put(&ids[4], ids[4].removing_name());
+        store(&*destination, &ids[5]);
+        put(&ids[5], ids[5].removing_name());
+        let catalog = read(&*destination, None).unwrap();
+        let names = |orphans: &[Orphan]| orphans.iter().map(|one| one.entry.name.clone()).collect::<Vec<_>>();
+        assert!(catalog.archives.keys().eq([&ids[0], &ids[5]]));
+        assert_eq!(names(&catalog.duplicates), [ids[0].attempt_name(false, 7)]);
+        assert_eq!(names(&catalog.orphans), [ids[1].archive_name(false)]);
+        assert_eq!(names(&catalog.half_removed), [ids[2].archive_name(true)]);
+        assert_eq!(names(&catalog.stray), [ids[3].pin_name(), ids[4].removing_name(), ids[5].removing_name()]);
+        let [problem] = catalog.problems.as_slice() else { panic!("{:?}", catalog.problems) };
+        assert_eq!((problem.kind, &problem.archive), (ProblemKind::Orphan, &ids[1]));
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::place::{Place, misplaced};
+use super::place::{Place, misplaced, warn_of_problems};
 use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
 use crate::catalog::{Inventory, Pin, Problem};
@@ -84,6 +84,7 @@ struct Read {
 pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let targets = args.place.targets(program)?;
     let held = args.place.read(program, &targets)?;
+    warn_of_problems(program, &held, |_| true);
     let now = program.clock.now();
     let zone = TimeZone::system();
     let mut listing = listing(&held, now);
@@ -104,7 +105,8 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         program.console.result(&format!("{table}{}\n", totals(&listing)));
     }
     let incomplete = listing.archives.iter().any(|archive| !archive.incomplete_on.is_empty());
-    let partial = incomplete || held.iter().any(|one| one.catalog.is_err());
+    let is_wrong = |one: &Inventory<'_>| one.catalog.as_ref().map_or(true, |catalog| !catalog.problems.is_empty());
+    let partial = incomplete || held.iter().any(is_wrong);
     Ok(if partial { Exit::Partial } else { Exit::Done })
 }
 

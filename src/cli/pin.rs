@@ -7,7 +7,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::place::{Place, choose};
 use crate::catalog::{Pin, Selector};
-use crate::destination::{Destination, ErrorKind};
+use crate::destination::Destination;
+use crate::engine::pins::{self, PinError};
 use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 
@@ -44,23 +45,18 @@ pub(super) fn pin(program: &Program<'_>, args: &PinArgs) -> Result<Exit, Failure
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     let by = if user.is_empty() { host } else { format!("{user}@{host}") };
     let pin = Pin { reason: args.reason.clone(), by, when: Some(program.clock.now()) };
-    let json = serde_json::to_vec(&pin).expect("a pin has only string keys");
-    change(program, &args.place, &args.archive, Some(&pin), |destination, key, before| {
-        match destination.put_new(key, &json) {
-            // The same again, or no word why: what it says stays.
-            Err(error) if error.kind == ErrorKind::AlreadyExists && keeps(before, &pin) => Ok(()),
-            // A store has nothing that replaces a file.
-            Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                destination.delete(key)?;
-                destination.put_new(key, &json)
-            }
-            result => result,
+    change(program, &args.place, &args.archive, Some(&pin), |destination, id, before| {
+        if keeps(before, &pin) {
+            // The same again, or no word why: what it says stays. That the archive is still there is looked at all the same.
+            let kept = before.cloned().unwrap_or_else(|| pin.clone());
+            return pins::pin(destination, id, &kept).map(drop);
         }
+        pins::pin(destination, id, &pin).map(drop)
     })
 }
 
 pub(super) fn unpin(program: &Program<'_>, args: &UnpinArgs) -> Result<Exit, Failure> {
-    change(program, &args.place, &args.archive, None, |destination, key, _| destination.delete(key))
+    change(program, &args.place, &args.archive, None, |destination, id, _| Ok(pins::unpin(destination, id)?))
 }
 
 /// Does a pin stay as it is when the archive is pinned again?
@@ -73,32 +69,33 @@ fn change(
     place: &Place,
     archive: &Selector,
     pin: Option<&Pin>,
-    apply: impl Fn(&dyn Destination, &str, Option<&Pin>) -> Result<(), crate::destination::Error>,
+    apply: impl Fn(&dyn Destination, &ArchiveId, Option<&Pin>) -> Result<(), PinError>,
 ) -> Result<Exit, Failure> {
     let pinned = pin.is_some();
     let targets = place.targets(program)?;
     let held = place.read(program, &targets)?;
-    let catalogs = || held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
     let id = choose(program, &held, archive)?;
     let mut destinations = Vec::new();
     let mut unchanged = true;
     // The new one, else the one that is there.
     let mut reason = pin.map(|pin| pin.reason.clone()).filter(|reason| !reason.is_empty());
-    let mut exit = if held.iter().any(|one| one.catalog.is_err()) { Exit::Partial } else { Exit::Done };
-    for (one, stored) in catalogs().filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
+    let mut failures = held.iter().filter(|one| one.catalog.is_err()).count();
+    let catalogs = held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
+    for (one, stored) in catalogs.filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
         let before = stored.pin.as_ref();
         unchanged &= match pin {
             Some(pin) => keeps(before, pin),
             None => before.is_none(),
         };
         reason = reason.or_else(|| before.map(|before| before.reason.clone()).filter(|reason| !reason.is_empty()));
-        match one.target.open().and_then(|destination| apply(&**destination, &id.key(&id.pin_name()), before)) {
+        let changed = one.target.open().map_err(PinError::from).and_then(|opened| apply(&**opened, &id, before));
+        match changed {
             Ok(()) => destinations.push(one.target.name().to_owned()),
             Err(error) => {
                 let failure = Failure::new(Exit::Partial, &error).hint(error.hint());
                 program.console.failure(&failure);
                 program.records.event(&failure.event());
-                exit = Exit::Partial;
+                failures += 1;
             }
         }
     }
@@ -121,5 +118,5 @@ fn change(
     } else {
         program.console.result(&format!("{message}\n"));
     }
-    Ok(exit)
+    Ok(if failures > 0 { Exit::Partial } else { Exit::Done })
 }

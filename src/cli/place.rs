@@ -12,7 +12,7 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::archive::manifest::Manifest;
-use crate::catalog::{self, Inventory, Selector};
+use crate::catalog::{self, Chosen, Inventory, Problem, Selector};
 use crate::config::{self, Bucket, Verify};
 use crate::destination::{self, Destination, Target};
 use crate::error::chain;
@@ -63,17 +63,9 @@ impl Place {
             return Err(Failure::words(Exit::Failed, words.join("; ")).hint(hint));
         }
         for one in &held {
-            match &one.catalog {
-                Err(error) => {
-                    program.console.warn(&format!("{} is left out: {}", one.target.name(), chain(error)));
-                    program.console.hint(error.hint());
-                }
-                Ok(catalog) => {
-                    for problem in &catalog.problems {
-                        let name = one.target.name();
-                        program.console.warn(&format!("{name}: {}: {}", problem.key, problem.problem));
-                    }
-                }
+            if let Err(error) = &one.catalog {
+                program.console.warn(&format!("{} is left out: {}", one.target.name(), chain(error)));
+                program.console.hint(error.hint());
             }
         }
         Ok(held)
@@ -114,7 +106,17 @@ pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &S
     if let Some(kind) = program.configured_kind().filter(|_| !matches!(selector, Selector::Id(_))) {
         known.retain(|id, _| kind.owns(id.series()));
     }
-    let chosen = selector.choose(&known, program.clock.now()).map_err(|error| {
+    let chosen = selector.choose(&known, program.clock.now());
+    // What keeps an archive from being chosen is mentioned; what is wrong with others is not.
+    warn_of_problems(program, held, |problem| match (selector, &chosen) {
+        (Selector::Id(id), _) => problem.archive == *id,
+        (_, Err(_)) => true,
+        (_, Ok(Chosen { id, .. })) => {
+            let same = (problem.archive.site(), problem.archive.series()) == (id.site(), id.series());
+            same && problem.archive.stamp() >= id.stamp()
+        }
+    });
+    let chosen = chosen.map_err(|error| {
         let hint = misplaced(held);
         let hint = hint.as_deref().unwrap_or("'afterbackup list' shows which archives there are");
         Failure::new(Exit::Failed, &error).hint(Some(hint))
@@ -125,6 +127,15 @@ pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &S
         ));
     }
     Ok(chosen.id)
+}
+
+/// Warns of archives that cannot be used.
+pub(super) fn warn_of_problems(program: &Program<'_>, held: &[Inventory<'_>], concerns: impl Fn(&Problem) -> bool) {
+    for (one, catalog) in held.iter().filter_map(|one| Some((one, one.catalog.as_ref().ok()?))) {
+        for problem in catalog.problems.iter().filter(|problem| concerns(problem)) {
+            program.console.warn(&format!("{}: {}: {}", one.target.name(), problem.key, problem.problem));
+        }
+    }
 }
 
 /// The number of the destination of this name.

@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fetch::{Key, read_failure};
-use super::place::{Place, choose, misplaced};
+use super::place::{Place, choose, misplaced, warn_of_problems};
 use super::{Program, threads};
 use crate::archive::verify::{self, Verified};
 use crate::catalog::{Inventory, Problem, ProblemKind, Selector, known};
+use crate::destination::Destination;
 use crate::engine::state::Extent;
 use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
@@ -109,6 +110,7 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     let targets = args.place.targets(program)?;
     let held = args.place.read(program, &targets)?;
     let wanted: Vec<ArchiveId> = if args.archives.is_empty() {
+        warn_of_problems(program, &held, |_| true);
         known(&held).keys().map(|&id| id.clone()).collect()
     } else {
         args.archives.iter().map(|selector| choose(program, &held, selector)).collect::<Result<_, _>>()?
@@ -132,8 +134,17 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
                 program.cancel,
             );
             let (verified, error) = match result {
+                // Before an alarm: is it still there? A prune may be at work.
+                Ok(verified) if verified.damages > 0 && is_gone(&**opened, id) => {
+                    program.console.note(&format!("{id} was removed from {destination} while it was verified"));
+                    continue;
+                }
                 Ok(verified) => (Some(verified), None),
                 Err(_) if program.cancel.is_cancelled() => return Err(Failure::words(Exit::Cancelled, "cancelled")),
+                Err(_) if is_gone(&**opened, id) => {
+                    program.console.note(&format!("{id} was removed from {destination} while it was verified"));
+                    continue;
+                }
                 Err(error) => (None, Some(read_failure(&error))),
             };
             let seconds = begun.elapsed().as_secs_f64();
@@ -160,7 +171,8 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     for problem in &problems {
         exit = match (exit, problem.kind) {
             (Exit::Damage, _) | (_, ProblemKind::Manifest) => Exit::Damage,
-            _ => Exit::Failed,
+            (Exit::Failed, _) | (_, ProblemKind::Newer) => Exit::Failed,
+            _ => Exit::Partial,
         };
     }
     if program.console.is_json() {
@@ -211,6 +223,11 @@ fn advise(program: &Program<'_>, archives: &[One]) {
         };
         program.console.note(&advice);
     }
+}
+
+/// Has the archive been removed since the catalog was read?
+fn is_gone(destination: &dyn Destination, id: &ArchiveId) -> bool {
+    destination.stat(&id.key(&id.manifest_name())).is_err_and(|error| error.is_not_found())
 }
 
 /// Manifests of which only the existence is known. They were told when the catalog was read.

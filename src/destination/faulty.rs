@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, Upload};
+use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload};
 
 /// What a destination is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +22,7 @@ pub enum Call {
     Read,
     ReadRange,
     Open,
+    Claim,
     Upload,
     Write,
     Finish,
@@ -180,6 +181,11 @@ impl Destination for Faulty {
     fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error> {
         self.script.enter(Call::Open, key)?;
         Ok(Box::new(FaultyReader { inner: self.inner.open(key)?, script: self.script.clone() }))
+    }
+
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        self.script.enter(Call::Claim, key)?;
+        self.inner.claim(key)
     }
 
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {

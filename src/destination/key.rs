@@ -7,6 +7,10 @@
 //! that write to one share they are the same. Only such names (the random part may be missing) whose `<name>` is one of
 //! our own stored files are ever swept.
 
+use std::sync::LazyLock;
+
+use sha2::{Digest as _, Sha256};
+
 use super::{Error, ErrorKind};
 use crate::name::StoredFile;
 use crate::windows_names::{self, NameFault};
@@ -50,9 +54,32 @@ fn is_name(name: &str) -> bool {
         && matches!(windows_names::fault(name), None | Some(NameFault::Device))
 }
 
-/// A name for what will be `name`, of this process and new every time.
+/// A name for what will be `name`, of this host and process and new every time: the upper half of the number is
+/// derived from the name of the host.
 pub(super) fn partial(name: &str) -> String {
-    format!(".{name}.partial-{}-{}", std::process::id(), rand::random::<u32>())
+    let number = u64::from(this_host()) << 32 | u64::from(rand::random::<u32>());
+    format!(".{name}.partial-{}-{number}", std::process::id())
+}
+
+/// Four bytes of the SHA-256 of the host's name.
+fn this_host() -> u32 {
+    static HOST: LazyLock<u32> = LazyLock::new(|| {
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(gethostname::gethostname().as_encoded_bytes()));
+        u32::from_be_bytes([a, b, c, d])
+    });
+    *HOST
+}
+
+/// The process of this host that made a partial file, or the journal of an upload, of this name.
+pub(super) fn made_here_by(partial: &str) -> Option<u32> {
+    let (_, tail) = partial
+        .strip_suffix(".json")
+        .filter(|name| partial_of(name).is_some())
+        .unwrap_or(partial)
+        .rsplit_once(".partial-")?;
+    let (process, number) = tail.split_once('-')?;
+    let number: u64 = number.parse().ok()?;
+    (number >> 32 == u64::from(this_host())).then(|| process.parse().ok())?
 }
 
 /// The name that something called `partial` would have got.
@@ -69,6 +96,11 @@ pub(super) fn partial_of(partial: &str) -> Option<&str> {
 /// The same for the journal entry of a multipart upload.
 pub(super) fn journal_of(journal: &str) -> Option<&str> {
     partial_of(journal.strip_suffix(".json")?)
+}
+
+/// Was it left by a process of this host that is no more? `false` where that cannot be told.
+pub(super) fn is_abandoned(partial: &str) -> bool {
+    made_here_by(partial).is_some_and(crate::platform::process_is_gone)
 }
 
 /// Is it a file of ours, so that its leftovers may be removed?
@@ -104,5 +136,10 @@ mod tests {
             assert_eq!(partial_of(foreign), None, "{foreign}");
         }
         assert_eq!(journal_of(".X.json.partial-12"), None);
+        let ours = Some(std::process::id());
+        assert_eq!((made_here_by(&partial("X.json")), made_here_by(&format!("{}.json", partial("X")))), (ours, ours));
+        for foreign in [".X.json.partial-12", ".X.json.partial-12-3", ".X.json", "X"] {
+            assert_eq!(made_here_by(foreign), None, "{foreign}");
+        }
     }
 }

@@ -51,6 +51,12 @@ pub use bucket::in_memory;
 pub use open::open;
 pub use target::Target;
 
+/// A folder, for tests.
+#[cfg(test)]
+pub(crate) fn folder_at(name: &str, path: &std::path::Path) -> Box<dyn Destination> {
+    Box::new(folder::Folder::new(name, path))
+}
+
 /// Reads a secret where the configuration says that it is.
 fn secret(secret: &config::Secret, subject: String) -> Result<SecretString, Error> {
     let env = |name: &str| std::env::var(name).ok();
@@ -87,6 +93,9 @@ pub trait Destination: Debug + Send + Sync {
     /// The file from its first byte on, read sequentially, past any cache where that is possible.
     fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error>;
 
+    /// Shows others that this file is being made, until the claim is dropped: as a [`Leftover`] of that name.
+    fn claim(&self, key: &str) -> Result<Claim, Error>;
+
     /// Begins a large file of about `expected_bytes`.
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error>;
 
@@ -118,6 +127,30 @@ pub trait Upload: Send {
     fn abort(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// What is removed when it is dropped.
+trait Sign: Send + Sync {}
+impl<T: Send + Sync> Sign for T {}
+
+/// The sign that a file is being made. Dropped, it goes; a process that dies leaves it, as it leaves a partial file.
+pub struct Claim {
+    /// The key of the leftover that it is for others.
+    pub key: String,
+    /// Removes it when dropped.
+    sign: Box<dyn Sign>,
+}
+
+impl Claim {
+    fn new(key: String, sign: Box<dyn Sign>) -> Self {
+        Self { key, sign }
+    }
+}
+
+impl Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
 /// A file on a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -140,6 +173,8 @@ pub struct Leftover {
     pub modified: Timestamp,
     /// Size in bytes, where known.
     pub bytes: u64,
+    /// It is known that whoever made it is no more. Else only its age can tell.
+    pub abandoned: bool,
 }
 
 /// What a caller can decide from a failure.
@@ -158,6 +193,8 @@ pub enum ErrorKind {
     Full,
     /// Retention of the storage itself (Object Lock, a legal hold) forbids it.
     Locked,
+    /// The object lies in cold storage and cannot be read until it has been restored from there.
+    Cold,
     /// The file is larger than asked for.
     TooLarge,
     /// The range ends after the file.
@@ -232,6 +269,11 @@ impl Error {
         if self.source.is::<CertificateError>() {
             return Some("ca-file is a PEM file with the certificates of the authority that vouches for this server");
         }
+        if let Some(reason) = self.source.downcast_ref::<bucket::Reason>().filter(|reason| reason.has_code())
+            && self.kind != ErrorKind::Locked
+        {
+            return reason.hint();
+        }
         let bucket = self.subject.contains("://");
         match self.kind {
             _ if self.source.is::<RootMissing>() => Some(
@@ -245,7 +287,9 @@ impl Error {
             ),
             ErrorKind::Unauthenticated if bucket => Some("check the access key and secret of this destination"),
             ErrorKind::Unauthenticated => Some("check the account and its password"),
-            ErrorKind::Full => Some("free space there, or keep fewer archives with [retention]"),
+            ErrorKind::Full => Some(
+                "free space there; or keep fewer archives with [retention], then run 'afterbackup prune --destination' with its name",
+            ),
             ErrorKind::NotFound if bucket => Some("check the name of the bucket, and create it if it is missing"),
             ErrorKind::NotFound => Some("check the path of this destination"),
             ErrorKind::Unavailable | ErrorKind::TimedOut => {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, Upload, win32};
+use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload, win32};
 use crate::config::Credentials;
 
 /// The calls that are needed. Errors hold Win32 codes.
@@ -181,6 +181,12 @@ impl Destination for Share {
     fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error> {
         let inner = self.with(|inner| inner.open(key))?;
         Ok(Box::new(Opened { inner, _connection: Arc::clone(&self.connection) }))
+    }
+
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        let Claim { key, sign } = self.with(|inner| inner.claim(key))?;
+        // In this order: the sign has to go while there is a connection.
+        Ok(Claim::new(key, Box::new((sign, Arc::clone(&self.connection)))))
     }
 
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, Upload};
+use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload};
 use crate::cancel::Cancel;
 
 /// Monotonic time and waiting, so that tests need neither.
@@ -136,6 +136,10 @@ impl Destination for Throttled {
 
     fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error> {
         self.inner.open(key)
+    }
+
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        self.inner.claim(key)
     }
 
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {

@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::claim::{self, Prepared};
 use super::contents::{self as members, supplemental as extra};
 use super::context::Context;
 use super::error::RunError;
-use super::lanes::{Fanout, Lane};
+use super::lanes::{Arrival, Fanout, Lane};
 use super::outcome::{DestinationOutcome, DestinationResult, SiteOutcome, SiteResult};
 use super::regression;
 use super::sentinel::Guard;
 use crate::archive::OutputClosed;
 use crate::archive::databases::{Judged, judge};
 use crate::archive::index::Skipped;
-use crate::archive::manifest::{Database, Encryption, FORMAT, MAX_BYTES, Manifest, Part};
+use crate::archive::manifest::{Database, Encryption, FORMAT, Manifest, Part};
 use crate::archive::writer::{self, WriteError, Written};
-use crate::destination::{self, Destination, ErrorKind};
-use crate::error::chain;
 use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::source::complete::{self, By, Completion};
@@ -45,19 +44,28 @@ impl Attempt<'_> {
         outcome.faults = units.flat_map(|unit| unit.faults.iter().cloned()).collect();
         outcome.shortcomings.clone_from(&self.completion.faults);
         let mut lanes = Vec::new();
-        let mut stored = None;
+        let mut stored: Option<Box<Manifest>> = None;
+        let encrypted = !self.context.config.archive.recipients.is_empty();
         for target in self.context.targets {
-            let prepared = target
-                .open()
-                .and_then(|destination| self.prepare(&**destination, &mut stored).map(|there| (destination, there)));
+            let settings = target.settings();
+            let prepared = target.open().and_then(|destination| {
+                let now = (self.context.clock.now(), settings.sweep_after);
+                let mut warn = |words: String| self.context.tell(&Event::new(EventKind::Warning, words));
+                let prepared = claim::prepare(&**destination, self.id, encrypted, now, &mut warn)?;
+                Ok((destination, prepared))
+            });
             let result = match prepared {
-                Ok((_, true)) => DestinationResult::AlreadyThere,
-                Ok((destination, false)) => {
-                    let config = target.settings();
+                Ok((_, Prepared::There(manifest))) => {
+                    stored = stored.take().or(manifest);
+                    DestinationResult::AlreadyThere
+                }
+                Ok((destination, Prepared::Open { archive, claim })) => {
                     lanes.push(Lane {
                         destination: Arc::clone(destination),
-                        verify: config.verify,
-                        stall_timeout: config.stall_timeout,
+                        archive: Some(archive),
+                        claim: Some(Arc::new(claim)),
+                        verify: settings.verify,
+                        stall_timeout: settings.stall_timeout,
                     });
                     DestinationResult::Pending
                 }
@@ -74,7 +82,7 @@ impl Attempt<'_> {
             }
             if let Some(manifest) = stored {
                 outcome.damage = known_damage(&manifest);
-                outcome.manifest = Some(Arc::new(manifest));
+                outcome.manifest = Some(Arc::from(manifest));
             }
             outcome.tell(self.context.monitor);
             return Ok(outcome);
@@ -88,62 +96,6 @@ impl Attempt<'_> {
         }
         outcome.tell(self.context.monitor);
         Ok(outcome)
-    }
-
-    /// Is the archive there already, and what is known of it? If not, removes what a killed run has left of it.
-    fn prepare(
-        &self,
-        destination: &dyn Destination,
-        stored: &mut Option<Manifest>,
-    ) -> Result<bool, destination::Error> {
-        let site = self.id.site();
-        let entries = destination.list(site.as_str())?;
-        if entries.iter().any(|entry| entry.name == self.id.manifest_name()) {
-            let manifest = self.check_stored(destination, &entries)?;
-            *stored = stored.take().or(manifest);
-            return Ok(true);
-        }
-        let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
-        let archives = [false, true].map(|encrypted| self.id.archive_name(encrypted));
-        for name in archives.iter().filter(|name| names.contains(name)) {
-            destination.delete(&self.id.key(name))?;
-        }
-        // A run may have died while it wrote the manifest, too.
-        let own = |of: &String| archives.contains(of) || *of == self.id.manifest_name();
-        for leftover in destination.leftovers(site.as_str())?.iter().filter(|leftover| own(&leftover.of)) {
-            // Its name is nobody else's: it is in nobody's way, and prune tries again.
-            if let Err(error) = destination.remove_leftover(leftover) {
-                let message =
-                    format!("what an unfinished run had left on {} stays: {}", destination.name(), chain(&error));
-                self.context.tell(&Event::new(EventKind::Warning, message));
-            }
-        }
-        Ok(false)
-    }
-
-    /// A manifest alone keeps nothing safe: the archive that it describes must lie beside it. `None` when only a newer
-    /// version can read it.
-    fn check_stored(
-        &self,
-        destination: &dyn Destination,
-        entries: &[destination::Entry],
-    ) -> Result<Option<Manifest>, destination::Error> {
-        let name = self.id.manifest_name();
-        let key = self.id.key(&name);
-        let fault = |why: String| destination::Error::new(ErrorKind::Other, "use what is already there:", &key, why);
-        let manifest = match Manifest::parse(&name, &destination.read(&key, MAX_BYTES)?) {
-            Ok(manifest) => manifest,
-            // A newer version of this program knows what it did.
-            Err(error) if error.is_newer() => return Ok(None),
-            Err(error) => return Err(fault(chain(&error))),
-        };
-        match entries.iter().find(|entry| entry.name == manifest.archive) {
-            None => Err(fault("its archive is missing".to_owned())),
-            Some(entry) if entry.bytes != manifest.bytes => {
-                Err(fault(format!("its archive has {} bytes instead of {}", entry.bytes, manifest.bytes)))
-            }
-            Some(_) => Ok(Some(manifest)),
-        }
     }
 
     /// Writes the archive. A file that can be done without and cannot be read to its end is left out of the next try:
@@ -255,7 +207,8 @@ impl Attempt<'_> {
         drop(task);
         for one in pushed {
             let result = match &one.result {
-                Ok(()) => DestinationResult::Pushed { bytes: manifest.bytes },
+                Ok(Arrival::New) => DestinationResult::Pushed { bytes: manifest.bytes },
+                Ok(Arrival::Before) => DestinationResult::AlreadyThere,
                 Err(error) => DestinationResult::failed(error, error.hint()),
             };
             outcome.set(&one.name, result);
@@ -264,8 +217,11 @@ impl Attempt<'_> {
         if !anywhere && cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        outcome.result = if anywhere {
+        let new = outcome.destinations.iter().any(|one| matches!(one.result, DestinationResult::Pushed { .. }));
+        outcome.result = if new {
             SiteResult::Archived
+        } else if anywhere {
+            SiteResult::AlreadyArchived
         } else {
             SiteResult::Failed { reason: "no destination took the archive".to_owned() }
         };

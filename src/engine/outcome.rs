@@ -117,8 +117,10 @@ pub struct Pruned {
     pub removed_bytes: u64,
     /// Archives that the storage would not let go, with its words. No failure.
     pub locked: Vec<(ArchiveId, String)>,
-    /// What killed runs had left and was removed.
+    /// What killed runs had left and was removed; in a dry run, what would be.
     pub swept: Vec<String>,
+    /// Archives that cannot be judged, and why. They stay.
+    pub problems: Vec<String>,
     /// Why nothing, or not everything, was done.
     pub refused: Option<String>,
     /// What failed.
@@ -134,6 +136,7 @@ impl Pruned {
             removed_bytes: 0,
             locked: vec![],
             swept: vec![],
+            problems: vec![],
             refused: None,
             failures: vec![],
         }
@@ -150,7 +153,7 @@ impl Pruned {
     /// Should somebody look at it?
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        self.refused.is_some() || !self.failures.is_empty()
+        self.refused.is_some() || !self.failures.is_empty() || !self.problems.is_empty()
     }
 }
 

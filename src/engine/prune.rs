@@ -1,4 +1,5 @@
-//! Carries out retention plans: manifest first, then the archive, then the pin, so nothing visible is ever half there.
+//! Carries out retention plans: a note that it begins, then the manifest, the archive, the pin and the note, so nothing
+//! visible is ever half there, and what an interrupted removal leaves is told from an archive that lost its manifest.
 //!
 //! The plan is made per destination by [`crate::retention`]; here lie the facts that it needs from outside: whether
 //! this run's push arrived, and which archives another destination still lacks.
@@ -7,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::claim;
 use super::context::Context;
 use super::outcome::{Pruned, SiteOutcome};
-use crate::catalog::{Catalog, Inventory, Stored, read_all};
-use crate::destination::Destination;
+use crate::archive::manifest::{MAX_BYTES, Manifest};
+use crate::catalog::{Catalog, Inventory, Orphan, Problem, ProblemKind, Stored, read_all_of};
+use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, EventKind};
 use crate::name::{ArchiveId, SiteCode};
@@ -30,10 +33,21 @@ pub(super) fn after_run(context: &Context<'_>, held: &[Inventory<'_>], outcome: 
     }
 }
 
-/// Prunes every destination (of one name, if given). `dry_run` only plans.
+/// Prunes every destination (of one name, if given) of one site or of all. `dry_run` only plans.
 #[must_use]
 pub fn prune(context: &Context<'_>, site: Option<SiteCode>, only: Option<&str>, dry_run: bool) -> Vec<Pruned> {
-    let held = read_all(context.targets, site);
+    prune_sites(context, site.map(|site| BTreeSet::from([site])).as_ref(), only, dry_run)
+}
+
+/// The same of several sites.
+#[must_use]
+pub fn prune_sites(
+    context: &Context<'_>,
+    sites: Option<&BTreeSet<SiteCode>>,
+    only: Option<&str>,
+    dry_run: bool,
+) -> Vec<Pruned> {
+    let held = read_all_of(context.targets, sites);
     let chosen = held.iter().filter(|one| only.is_none_or(|only| only == one.target.name()));
     chosen.map(|one| prune_one(context, one, &held, None, dry_run)).collect()
 }
@@ -53,7 +67,7 @@ fn prune_one(
             None => chain(error),
         }),
     }
-    for event in events(&pruned) {
+    for event in events(&pruned, dry_run) {
         context.tell(&event);
     }
     pruned
@@ -91,9 +105,10 @@ fn decide(
         }
     }
     pruned.plan = Some(plan);
-    if !dry_run {
-        sweep(context, one, destination, catalog, now, pruned);
-    }
+    let unusable = |problem: &&Problem| matches!(problem.kind, ProblemKind::Manifest | ProblemKind::Unreadable);
+    let words = |problem: &Problem| format!("{}: {}", problem.key, problem.problem);
+    pruned.problems = catalog.problems.iter().filter(unusable).map(words).collect();
+    sweep(context, one, destination, catalog, dry_run, pruned);
 }
 
 fn candidates(one: &Inventory<'_>, catalog: &Catalog, all: &[Inventory<'_>], now: Timestamp) -> Vec<Candidate> {
@@ -169,50 +184,124 @@ fn candidate(stored: &Stored) -> Candidate {
     }
 }
 
-fn remove(destination: &dyn Destination, stored: &Stored, pruned: &mut Pruned) {
+/// Is there a file of this name?
+fn is_there(destination: &dyn Destination, key: &str) -> Result<bool, destination::Error> {
+    match destination.stat(key) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn remove(destination: &dyn Destination, stored: &Stored, pruned: &mut Pruned) {
+    match try_to_remove(destination, stored, pruned) {
+        Ok(true) => pruned.removed.push(stored.manifest.id.clone()),
+        Ok(false) => {}
+        Err(error) => pruned.note(&stored.manifest.id, &error),
+    }
+}
+
+/// `false` when it is to stay after all.
+fn try_to_remove(
+    destination: &dyn Destination,
+    stored: &Stored,
+    pruned: &mut Pruned,
+) -> Result<bool, destination::Error> {
     let manifest = &stored.manifest;
     let id = &manifest.id;
-    // Somebody may have pinned it since the catalog was read.
-    match destination.stat(&id.key(&id.pin_name())) {
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return pruned.failures.push(chain(&error)),
-        Ok(_) => return,
+    let [manifest_key, pin, note] = [id.manifest_name(), id.pin_name(), id.removing_name()].map(|name| id.key(&name));
+    // It may have been pinned since the catalog was read.
+    if is_there(destination, &pin)? {
+        return Ok(false);
     }
-    // From the first of these on it is no archive any more.
-    let keys = [id.manifest_name(), manifest.archive.clone(), id.pin_name()].map(|name| id.key(&name));
-    for (step, key) in keys.iter().enumerate() {
-        crate::stop_point::reached(["manifest-goes", "archive-goes", "pin-goes"][step]);
-        match destination.delete(key) {
-            Ok(()) if step == 1 => pruned.removed_bytes += manifest.bytes,
-            Ok(()) => {}
-            Err(error) => {
-                pruned.note(id, &error);
-                if step == 0 {
-                    return;
-                }
-            }
+    let json = manifest.to_json();
+    let (noted, own_note) = match destination.put_new(&note, &json) {
+        Ok(()) => (true, true),
+        // Of a removal that was interrupted, or that another process is about: both do the same.
+        Err(error) if error.kind == ErrorKind::AlreadyExists => (true, false),
+        // A full disk must not keep us from making room, nor an account that may only delete.
+        Err(error) if matches!(error.kind, ErrorKind::Full | ErrorKind::PermissionDenied | ErrorKind::Locked) => {
+            (false, false)
+        }
+        Err(error) => return Err(error),
+    };
+    // Best effort: a note of nothing is swept later. That of another process is its own.
+    let forget = || {
+        if own_note {
+            drop(destination.delete(&note));
+        }
+    };
+    let fresh = destination.read(&manifest_key, MAX_BYTES);
+    let is_same = match &fresh {
+        Ok(bytes) => Manifest::parse(&id.manifest_name(), bytes).is_ok_and(|fresh| fresh == *manifest),
+        // Another process has removed it.
+        Err(error) if error.is_not_found() => false,
+        Err(_) => true,
+    };
+    match if is_same { is_there(destination, &pin) } else { Ok(true) } {
+        Ok(false) => {}
+        stays => {
+            forget();
+            return stays.map(|_| false);
+        }
+    }
+    crate::stop_point::reached("manifest-goes");
+    if let Err(error) = destination.delete(&manifest_key) {
+        forget();
+        return Err(error);
+    }
+    if !noted && is_there(destination, &pin)? {
+        destination.put_new(&manifest_key, &json)?;
+        return Ok(false);
+    }
+    crate::stop_point::reached("archive-goes");
+    match destination.delete(&id.key(&manifest.archive)) {
+        Ok(()) => pruned.removed_bytes += manifest.bytes,
+        // The storage keeps it, so it stays visible.
+        Err(error) if matches!(error.kind, ErrorKind::Locked | ErrorKind::PermissionDenied) => {
+            destination.put_new(&manifest_key, &json)?;
+            forget();
+            return Err(error);
+        }
+        // The note tells the next one what this is.
+        Err(error) => {
+            pruned.note(id, &error);
+            return Ok(true);
+        }
+    }
+    crate::stop_point::reached("pin-goes");
+    for key in [&pin, &note] {
+        if let Err(error) = destination.delete(key) {
+            pruned.note(id, &error);
         }
     }
     crate::stop_point::reached("archive-gone");
-    pruned.removed.push(id.clone());
+    Ok(true)
 }
 
-/// Removes what killed runs have left, when it is old enough that nobody can be at work on it.
+/// Removes what killed runs have left: what is known to be abandoned, and what is so old that no one can be at work on it.
 fn sweep(
     context: &Context<'_>,
     one: &Inventory<'_>,
     destination: &dyn Destination,
     catalog: &Catalog,
-    now: Timestamp,
+    dry_run: bool,
     pruned: &mut Pruned,
 ) {
-    let is_old = |modified: Timestamp| {
-        let age = now.duration_since(modified);
-        !age.is_negative() && age.unsigned_abs() > one.target.settings().sweep_after
-    };
-    for orphan in catalog.orphans.iter().filter(|orphan| is_old(orphan.entry.modified)) {
-        match destination.delete(&orphan.key) {
-            Ok(()) => pruned.swept.push(orphan.key.clone()),
+    let now = context.clock.now();
+    let is_old = |modified: Timestamp| claim::is_old(modified, now, one.target.settings().sweep_after);
+    let old = catalog.duplicates.iter().chain(&catalog.stray).filter(|orphan| is_old(orphan.entry.modified));
+    for orphan in catalog.half_removed.iter().chain(old) {
+        if context.cancel.is_cancelled() {
+            return;
+        }
+        if dry_run {
+            pruned.swept.push(orphan.key.clone());
+            continue;
+        }
+        match finish_removal(destination, orphan, catalog) {
+            Ok(true) => pruned.swept.push(orphan.key.clone()),
+            Ok(false) => {}
             Err(error) => pruned.note(&orphan.id, &error),
         }
     }
@@ -227,8 +316,9 @@ fn sweep(
                 continue;
             }
         };
-        for leftover in leftovers.iter().filter(|leftover| is_old(leftover.modified)) {
-            match destination.remove_leftover(leftover) {
+        for leftover in leftovers.iter().filter(|leftover| leftover.abandoned || is_old(leftover.modified)) {
+            let removed = if dry_run { Ok(()) } else { destination.remove_leftover(leftover) };
+            match removed {
                 Ok(()) => pruned.swept.push(leftover.key.clone()),
                 Err(error) => pruned.failures.push(chain(&error)),
             }
@@ -236,7 +326,35 @@ fn sweep(
     }
 }
 
-fn events(pruned: &Pruned) -> Vec<Event> {
+/// Deletes a file that belongs to no archive. `false` when it belongs to one after all.
+fn finish_removal(
+    destination: &dyn Destination,
+    orphan: &Orphan,
+    catalog: &Catalog,
+) -> Result<bool, destination::Error> {
+    let id = &orphan.id;
+    // The catalog was read a while ago: the archive may have been made again, or be visible again.
+    let manifest = id.key(&id.manifest_name());
+    let is_visible = is_there(destination, &manifest)?;
+    if is_visible != catalog.archives.contains_key(id) {
+        return Ok(false);
+    }
+    if is_visible && catalog.duplicates.contains(orphan) {
+        let bytes = destination.read(&manifest, MAX_BYTES)?;
+        let names_it = |manifest: Manifest| manifest.archive == orphan.entry.name;
+        if Manifest::parse(&id.manifest_name(), &bytes).map_or(true, names_it) {
+            return Ok(false);
+        }
+    }
+    destination.delete(&orphan.key)?;
+    if catalog.half_removed.contains(orphan) {
+        destination.delete(&id.key(&id.pin_name()))?;
+        destination.delete(&id.key(&id.removing_name()))?;
+    }
+    Ok(true)
+}
+
+fn events(pruned: &Pruned, dry_run: bool) -> Vec<Event> {
     let at = |event: Event| event.with("destination", pruned.destination.clone());
     let mut events = Vec::new();
     if !pruned.removed.is_empty() {
@@ -250,7 +368,11 @@ fn events(pruned: &Pruned) -> Vec<Event> {
         );
         events.push(at(Event::new(EventKind::Removed, message).with("archives", ids)));
     }
-    for key in &pruned.swept {
+    for words in &pruned.problems {
+        let message = format!("{} keeps what it cannot judge: {words}", pruned.destination);
+        events.push(at(Event::new(EventKind::Warning, message)));
+    }
+    for key in pruned.swept.iter().filter(|_| !dry_run) {
         let message = format!("Removed what an unfinished run had left on {}: {key}", pruned.destination);
         events.push(at(Event::new(EventKind::Swept, message).with("key", key.clone())));
     }
@@ -429,15 +551,15 @@ mod tests {
             .filter(|(call, _)| *call == Call::Delete)
             .map(|(_, key)| key)
             .collect();
-        let expected = days(0..4)
-            .into_iter()
-            .flat_map(|id| [id.manifest_name(), id.archive_name(false), id.pin_name()].map(|name| id.key(&name)));
+        let files = |id: &ArchiveId| [id.manifest_name(), id.archive_name(false), id.pin_name(), id.removing_name()];
+        let expected = days(0..4).into_iter().flat_map(|id| files(&id).map(|name| id.key(&name)));
         assert!(deleted.into_iter().eq(expected));
+        assert_eq!(place.names(0).len(), 4, "no note is left: {:?}", place.names(0));
     }
 
     #[test]
     fn failure_at_any_delete_leaves_no_manifest_without_archive_and_is_made_good_later() {
-        for nth in 1..=12 {
+        for nth in 1..=16 {
             for kind in [ErrorKind::Unavailable, ErrorKind::Locked, ErrorKind::PermissionDenied] {
                 let place = Place::filled();
                 place.scripts[0].fail(Call::Delete, nth, kind);
@@ -445,18 +567,52 @@ mod tests {
                 let is_failure = kind == ErrorKind::Unavailable;
                 assert_eq!(pruned.is_failure(), is_failure, "{nth}: {pruned:?}");
                 assert_eq!((pruned.failures.len(), pruned.locked.len()), if is_failure { (1, 0) } else { (0, 1) });
-                let is_manifest = nth % 3 == 1;
-                let is_archive = nth % 3 == 2;
-                assert_eq!(pruned.removed.len(), if is_manifest { 3 } else { 4 });
+                let (is_manifest, is_archive) = (nth % 4 == 1, nth % 4 == 2);
+                // What the storage keeps stays visible.
+                let stays = is_manifest || (is_archive && !is_failure);
+                assert_eq!(pruned.removed.len(), if stays { 3 } else { 4 }, "{nth} {kind:?}");
                 assert_eq!(pruned.removed_bytes, if is_manifest || is_archive { 300 } else { 400 });
-                assert_eq!(place.visible(0).len(), if is_manifest { 3 } else { 2 });
+                assert_eq!(place.visible(0).len(), if stays { 3 } else { 2 });
                 // Once the storage lets go, nothing is left but what is to be kept.
                 place.scripts[0].forget();
                 assert!(!place.prune_after(LATER).remove(0).is_failure());
                 assert_eq!(place.visible(0), days(4..6));
-                assert_eq!(place.names(0).len(), 4);
+                assert_eq!(place.names(0).len(), 4, "{nth} {kind:?}: {:?}", place.names(0));
             }
         }
+    }
+
+    #[test]
+    fn full_disk_and_account_that_may_only_delete_do_not_keep_from_pruning() {
+        for kind in [ErrorKind::Full, ErrorKind::PermissionDenied] {
+            let place = Place::filled();
+            place.scripts[0].fail_always(Call::PutNew, kind);
+            let pruned = place.prune_after(SOON).remove(0);
+            assert!(!pruned.is_failure(), "{pruned:?}");
+            assert_eq!(pruned.removed, days(0..4));
+        }
+    }
+
+    #[test]
+    fn dry_run_names_what_would_be_swept_and_touches_nothing() {
+        let place = Place::filled();
+        place.put(0, &id(5).key(&id(5).attempt_name(false, 1)), b"of an attempt that came second");
+        let before = place.names(0);
+        let modified = place.destination(0).list("XYZ").unwrap().iter().map(|entry| entry.modified).max();
+        let (clock, monitor, cancel) = (FixedClock(modified.unwrap() + LATER), Collector::default(), Cancel::new());
+        let context = Context {
+            config: &place.config,
+            targets: &place.targets,
+            clock: &clock,
+            monitor: &monitor,
+            cancel: &cancel,
+        };
+        let pruned = prune(&context, None, None, true).remove(0);
+        assert_eq!(pruned.swept, [id(5).key(&id(5).attempt_name(false, 1))]);
+        assert!(pruned.removed.is_empty() && monitor.events().is_empty());
+        assert_eq!(place.names(0), before);
+        assert_eq!(prune(&context, None, None, false).remove(0).swept, pruned.swept);
+        assert_eq!(place.names(0).len(), 4);
     }
 
     #[test]
@@ -469,7 +625,7 @@ mod tests {
             let pruned = place.prune_after(LATER).remove(0);
             assert!(!pruned.is_failure(), "{pruned:?}");
             assert!(pruned.removed.is_empty() && pruned.swept.is_empty());
-            assert_eq!(pruned.locked.len(), 5, "four archives and an orphan");
+            assert_eq!(pruned.locked.len(), 4, "{pruned:?}");
             assert_eq!(place.visible(0), days(0..6));
         }
     }
@@ -485,7 +641,8 @@ mod tests {
         }
         place.put(0, "XYZ/notes.txt", b"foreign");
         let pruned = place.prune_after(LATER).remove(0);
-        assert!(!pruned.is_failure(), "{pruned:?}");
+        assert!(pruned.is_failure() && pruned.failures.is_empty());
+        assert_eq!(pruned.problems.len(), 2, "the two that no version reads: {pruned:?}");
         assert_eq!(pruned.removed, days(0..4));
         let names = place.names(0);
         for day in 4..10 {
@@ -495,17 +652,18 @@ mod tests {
     }
 
     #[test]
-    fn orphans_are_swept_only_when_old() {
+    fn archive_that_lost_its_manifest_is_kept_and_what_attempts_left_goes_when_old() {
         let place = Place::filled();
         let orphan = id(9);
-        place.put(0, &orphan.key(&orphan.archive_name(true)), b"on its way");
+        place.put(0, &orphan.key(&orphan.archive_name(true)), b"may be whole");
+        let second = id(5).key(&id(5).attempt_name(false, 7));
+        place.put(0, &second, b"of an attempt that came second");
         assert!(place.prune_after(Duration::from_hours(47)).remove(0).swept.is_empty());
         // A clock that was set back makes nothing old.
         let cancel = Cancel::new();
         assert!(place.prune_at("1990-01-01T00:00:00Z".parse().unwrap(), &cancel).remove(0).swept.is_empty());
+        assert_eq!(place.prune_after(LATER).remove(0).swept, [second]);
         assert!(place.names(0).contains(&orphan.archive_name(true)));
-        assert_eq!(place.prune_after(LATER).remove(0).swept, [orphan.key(&orphan.archive_name(true))]);
-        assert!(!place.names(0).contains(&orphan.archive_name(true)));
     }
 
     #[test]
@@ -528,7 +686,7 @@ mod tests {
             monitor: &monitor,
             cancel: &cancel,
         };
-        let held = read_all(context.targets, None);
+        let held = crate::catalog::read_all(context.targets, None);
         place.put(0, &id(1).key(&id(1).pin_name()), b"{}");
         let pruned = prune_one(&context, &held[0], &held, None, false);
         assert!(!pruned.is_failure(), "{pruned:?}");
@@ -542,8 +700,9 @@ mod tests {
         place.scripts[0].fail(Call::Stat, 2, ErrorKind::Unavailable);
         let pruned = place.prune_after(SOON).remove(0);
         assert!(pruned.is_failure());
-        assert_eq!(pruned.removed, days([0, 2, 3]));
-        assert_eq!(place.visible(0), days([1, 4, 5]));
+        assert_eq!(pruned.removed, days([1, 2, 3]));
+        assert_eq!(place.visible(0), days([0, 4, 5]));
+        assert_eq!(place.names(0).len(), 6, "no note is left: {:?}", place.names(0));
     }
 
     #[test]

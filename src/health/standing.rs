@@ -442,6 +442,15 @@ fn completed(log: &LogEvidence, snapshots: &[Look], sites: &BTreeSet<SiteCode>) 
     found
 }
 
+/// The sites that the configuration is for: named in it, seen in its snapshot or its log, or archived from here before.
+#[must_use]
+pub fn expected_sites(context: &Context<'_>) -> BTreeSet<SiteCode> {
+    let config = context.config;
+    // One that cannot be read names no sites; the others do.
+    let state = StateFile::of(config).read().unwrap_or_default();
+    expected(config, &source::read_log(&config.snapshot), &state, context.clock.now())
+}
+
 /// The sites whose archives must be there.
 fn expected(config: &Config, log: &LogEvidence, state: &State, now: Timestamp) -> BTreeSet<SiteCode> {
     if let Some(site) = config.snapshot.site {

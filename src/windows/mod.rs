@@ -21,3 +21,18 @@ pub(crate) mod security;
 pub(crate) fn wide(text: impl AsRef<OsStr>) -> Vec<u16> {
     text.as_ref().encode_wide().chain(once(0)).collect()
 }
+
+/// Is there no process of this id? `false` where Windows does not say.
+pub(crate) fn process_is_gone(id: u32) -> bool {
+    use windows_sys::Win32::Foundation::{CloseHandle, ERROR_INVALID_PARAMETER, GetLastError};
+    use windows_sys::Win32::System::Threading::{OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION};
+    // SAFETY: no pointer is passed; the handle is closed below.
+    let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, id) };
+    if process.is_null() {
+        // SAFETY: it only reads what the call before has left for this thread. That is how Windows says "no such process".
+        return unsafe { GetLastError() } == ERROR_INVALID_PARAMETER;
+    }
+    // SAFETY: the handle was opened above and is used nowhere else.
+    unsafe { CloseHandle(process) };
+    false
+}

@@ -86,7 +86,7 @@ fn refused_credentials_are_said_with_a_hint_and_without_the_secret() {
     Output::of(command).exits(1).says("hint: check the access key and secret").says_not("a wrong secret");
     let mut command = cloud.command(&["run"]);
     command.env_remove("OFFSITE_SECRET");
-    Output::of(command).exits(2).says("OFFSITE_SECRET");
+    Output::of(command).exits(1).says("OFFSITE_SECRET");
 }
 
 #[test]

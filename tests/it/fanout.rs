@@ -13,7 +13,7 @@ use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::config::Verify;
 use afterbackup::destination::faulty::{Call, Faulty, Script};
-use afterbackup::destination::{Destination, Entry, Error, ErrorKind, Leftover, Upload, in_memory};
+use afterbackup::destination::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload, in_memory};
 use afterbackup::engine::lanes::{Fanout, Lane, PushError, Pushed};
 use afterbackup::monitor::Collector;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ fn blocks() -> impl Iterator<Item = Bytes> {
 }
 
 fn lane(destination: Arc<dyn Destination>, stall_timeout: Duration) -> Lane {
-    Lane { destination, verify: Verify::Full, stall_timeout }
+    Lane { destination, archive: None, claim: None, verify: Verify::Full, stall_timeout }
 }
 
 fn send_all(fanout: &mut Fanout) -> Result<(), OutputClosed> {
@@ -207,6 +207,10 @@ impl Destination for Hooked {
     fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error> {
         Ok(Box::new(HookedReader { inner: self.inner.open(key)?, hooked: self.clone() }))
     }
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        self.inner.claim(key)
+    }
+
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {
         Ok(Box::new(HookedUpload { inner: self.inner.upload(key, expected_bytes)?, hooked: self.clone() }))
     }
@@ -312,7 +316,10 @@ fn bytes_that_change_on_the_way_are_found_by_reading_back() {
     ] {
         let inner: Arc<dyn Destination> = Arc::from(in_memory("disk"));
         let disk = Arc::new(BadDisk { inner: Arc::clone(&inner), loses });
-        let pushed = push(&[Lane { destination: disk, verify, stall_timeout: LONG }], &Cancel::new());
+        let pushed = push(
+            &[Lane { destination: disk, archive: None, claim: None, verify, stall_timeout: LONG }],
+            &Cancel::new(),
+        );
         assert_eq!(matches!(pushed[0].result, Err(PushError::Verify { .. })), is_found, "{verify:?}: {pushed:?}");
         assert_eq!(names(&*inner).is_empty(), is_found);
     }
@@ -373,6 +380,10 @@ impl Destination for BadDisk {
     fn open(&self, key: &str) -> Result<Box<dyn Read + Send>, Error> {
         self.inner.open(key)
     }
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        self.inner.claim(key)
+    }
+
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {
         Ok(Box::new(BadUpload { inner: self.inner.upload(key, expected_bytes)?, loses: self.loses }))
     }

@@ -175,11 +175,14 @@ fn leftovers_are_swept_when_they_are_old() {
         fs::write(folder.join(name), "left").unwrap();
     }
     let there = |name: &str| Path::new(&folder).join(name).exists();
-    scene.run(&["prune", "--dry-run"]).exits(0);
+    let dry = scene.run(&["prune", "--dry-run"]).exits(0).says("Would also remove 2 leftovers");
+    assert!(ours.iter().all(|name| dry.stdout.contains(name)), "{dry}");
     assert!(there(ours[0]) && there(orphan));
     let json = scene.run(&["prune", "--json"]).exits(0).json();
-    assert_eq!(json["destinations"][0]["swept"].as_array().unwrap().len(), 3, "{json}");
-    assert!(!there(ours[0]) && !there(ours[1]) && !there(orphan));
+    assert_eq!(json["destinations"][0]["swept"].as_array().unwrap().len(), 2, "{json}");
+    assert!(!there(ours[0]) && !there(ours[1]));
+    assert!(there(orphan), "it may be whole, and have lost its manifest");
+    scene.run(&["list"]).exits(3).says(orphan).says("archive without manifest");
     for name in foreign.iter().chain(&young) {
         assert!(there(name), "{name}");
     }
@@ -226,4 +229,37 @@ fn only_the_named_destination_and_site_are_pruned() {
     assert_eq!(left(&scene, "vault").len(), 3);
     assert_eq!(left(&scene, "second").len(), 1);
     scene.run(&["prune", "--destination", "third"]).exits(2).says("there is no destination 'third'");
+}
+
+#[test]
+fn prune_looks_after_the_sites_of_its_configuration() {
+    let mut scene = archives(2);
+    policy(&mut scene, "last = 1");
+    let of = |site: &str| {
+        let names = fs::read_dir(scene.path("vault").join(site)).unwrap();
+        names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().ends_with(".json")).count()
+    };
+    // Another server's site on the same destination.
+    fs::create_dir(scene.path("vault/ABC")).unwrap();
+    for name in scene.held("vault") {
+        let there = scene.path("vault/ABC").join(name.replace("XYZ", "ABC"));
+        fs::copy(scene.path("vault/XYZ").join(&name), &there).unwrap();
+        if name.ends_with(".json") {
+            fs::write(&there, fs::read_to_string(&there).unwrap().replace("XYZ", "ABC")).unwrap();
+        }
+    }
+    scene.run(&["prune"]).exits(0).says("Removed 1 archive").says_not("ABC");
+    assert_eq!((of("XYZ"), of("ABC")), (1, 2));
+    scene.run(&["prune", "--site", "ABC", "--dry-run"]).exits(0).says("ABC").says("nothing was removed");
+    scene.run(&["prune", "--all-sites"]).exits(0);
+    assert_eq!((of("XYZ"), of("ABC")), (1, 1));
+}
+
+#[test]
+fn destination_to_prune_may_be_named_by_its_folder() {
+    let mut scene = archives(2);
+    policy(&mut scene, "last = 1");
+    let folder = scene.path("vault").display().to_string();
+    scene.run(&["prune", "--destination", &folder]).exits(0).says("Removed 1 archive");
+    scene.run(&["prune", "--destination", "elsewhere"]).exits(2).says("there is no destination");
 }

@@ -421,11 +421,51 @@ fn leftovers_of_a_killed_run_of_the_same_snapshot_are_removed() {
     let scene = Scene::new();
     let folder = scene.path("vault/XYZ");
     fs::create_dir(&folder).unwrap();
-    fs::write(folder.join(format!(".{ID}.tar.zst.partial-4711")), "half").unwrap();
-    fs::write(folder.join(format!("{ID}.tar.zst")), "whole, perhaps, but without manifest").unwrap();
+    for name in [format!(".{ID}.tar.zst.partial-4711"), format!("{ID}.tar.zst")] {
+        fs::write(folder.join(&name), "half, or whole without manifest").unwrap();
+        touch(&folder.join(&name), at("2021-01-01T00:00:00Z"));
+    }
     scene.run(&["run"]).exits(0);
     assert_eq!(scene.held("vault"), [format!("{ID}.json"), format!("{ID}.tar.zst")]);
     scene.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn files_of_another_host_that_archives_the_same_snapshot_are_left_alone() {
+    let scene = Scene::new();
+    let folder = scene.path("vault/XYZ");
+    fs::create_dir(&folder).unwrap();
+    let theirs = [format!(".{ID}.json.partial-4711-1"), format!("{ID}.tar.zst")];
+    for name in &theirs {
+        fs::write(folder.join(name), "of another host").unwrap();
+    }
+    scene.run(&["run"]).exits(0).says(&format!("Archived {ID}"));
+    for name in &theirs {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), b"of another host", "{name}");
+    }
+    scene.run(&["verify"]).exits(0);
+    scene.run(&["list"]).exits(0).says(ID);
+    scene.run(&["fetch", "latest", "--to", "back"]).exits(0);
+    scene.run(&["run"]).exits(0).says("already");
+}
+
+#[test]
+fn manifest_whose_archive_is_gone_is_repaired_while_the_snapshot_is_there() {
+    let scene = Scene::new();
+    scene.run(&["run"]).exits(0);
+    for spoil in ["gone", "cut", "manifest"] {
+        match spoil {
+            "gone" => fs::remove_file(scene.archive("vault")).unwrap(),
+            "cut" => fs::write(scene.archive("vault"), "cut").unwrap(),
+            _ => fs::write(scene.manifest("vault"), "{").unwrap(),
+        }
+        scene.run(&["run"]).exits(0).says("archived again");
+        scene.run(&["verify"]).exits(0);
+        for name in scene.held("vault") {
+            fs::remove_file(scene.path("vault/XYZ").join(name)).unwrap();
+        }
+        scene.run(&["run"]).exits(0);
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -46,10 +47,25 @@ pub(super) struct Core {
     pub(super) name: String,
     pub(super) location: String,
     pub(super) prefix: Path,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) stores: Stores,
     pub(super) schedule: Schedule,
     pub(super) cancel: Cancel,
     pub(super) runtime: &'static Runtime,
+}
+
+/// A store, and the same one without checksums in headers, for servers that refuse these.
+#[derive(Debug, Clone)]
+pub(super) struct Stores {
+    pub(super) checked: Arc<dyn Store>,
+    pub(super) plain: Option<Arc<dyn Store>>,
+    /// Checksums have been refused.
+    pub(super) refused: Arc<AtomicBool>,
+}
+
+impl Stores {
+    pub(super) fn one(store: Arc<dyn Store>) -> Self {
+        Self { checked: store, plain: None, refused: Arc::default() }
+    }
 }
 
 /// The runtime of all buckets, started with the first one.
@@ -74,6 +90,29 @@ impl Core {
     pub(super) fn regardless(&self) -> Self {
         let schedule = Schedule { window: self.schedule.window.min(SETTLE_WINDOW), ..self.schedule };
         Self { cancel: Cancel::new(), schedule, ..self.clone() }
+    }
+
+    /// The store as it is to be asked.
+    pub(super) fn store(&self) -> &dyn Store {
+        match &self.stores.plain {
+            Some(plain) if self.stores.refused.load(Ordering::Relaxed) => &**plain,
+            _ => &*self.stores.checked,
+        }
+    }
+
+    /// Goes on without checksums in headers when the server refuses them. Whether the request is worth another try.
+    fn does_without_checksums(&self, error: &Error) -> bool {
+        let refused = self.stores.plain.is_some()
+            && error.source.downcast_ref::<Reason>().is_some_and(Reason::refuses_checksums)
+            && !self.stores.refused.swap(true, Ordering::Relaxed);
+        if refused {
+            tracing::warn!(
+                destination = %self.name,
+                "The server refuses checksums in headers, so uploads go without; what is stored is compared as 'verify' says. \
+                 Write options = {{ aws_checksum_algorithm = \"none\" }} to not try them"
+            );
+        }
+        refused
     }
 
     /// Enters the runtime.
@@ -139,21 +178,24 @@ impl Core {
         let mut failures = 0;
         loop {
             let result = if self.cancel.is_cancelled() {
-                Err((ErrorKind::Cancelled, Reason("somebody asked to stop".to_owned())))
+                Err((ErrorKind::Cancelled, Reason::new("somebody asked to stop")))
             } else {
                 let timed = pin!(tokio::time::timeout(timeout, request()));
                 match select(timed, pin!(cancelled(&self.cancel))).await {
                     Either::Left((Ok(result), _)) => result,
                     Either::Left((Err(_), _)) => {
-                        Err((ErrorKind::TimedOut, Reason(format!("no answer within {} s", timeout.as_secs()))))
+                        Err((ErrorKind::TimedOut, Reason::new(format!("no answer within {} s", timeout.as_secs()))))
                     }
-                    Either::Right(((), _)) => Err((ErrorKind::Cancelled, Reason("somebody asked to stop".to_owned()))),
+                    Either::Right(((), _)) => Err((ErrorKind::Cancelled, Reason::new("somebody asked to stop"))),
                 }
             };
             let error = match result {
                 Ok(value) => return Outcome { result: Ok(value), in_doubt: failures > 0 },
                 Err((kind, reason)) => Error::new(kind, operation, self.subject(path), reason),
             };
+            if self.does_without_checksums(&error) {
+                continue;
+            }
             let done = |error| Outcome { result: Err(error), in_doubt: failures > 0 };
             if !error.is_transient() {
                 return done(error);
@@ -173,12 +215,13 @@ impl Core {
     }
 
     pub(super) async fn head(&self, operation: &'static str, path: &Path) -> Result<ObjectMeta, Error> {
-        let outcome = self.attempt(operation, path, REQUEST_TIMEOUT, || self.store.head(path)).await;
+        let outcome = self.attempt(operation, path, REQUEST_TIMEOUT, || self.store().head(path)).await;
         match outcome.result {
             // An answer to HEAD has no body, so that it cannot tell a wrong secret from a missing right.
             Err(error) if error.kind == ErrorKind::PermissionDenied => {
-                let get = self.attempt(operation, path, REQUEST_TIMEOUT, || self.store.get_range(path, 0..1)).await;
-                Err(get.result.err().filter(|other| other.kind == ErrorKind::Unauthenticated).unwrap_or(error))
+                let get = self.attempt(operation, path, REQUEST_TIMEOUT, || self.store().get_range(path, 0..1)).await;
+                let says_why = |other: &Error| other.source.downcast_ref::<Reason>().is_some_and(Reason::has_code);
+                Err(get.result.err().filter(says_why).unwrap_or(error))
             }
             other => other,
         }
@@ -195,7 +238,7 @@ impl Core {
 
     pub(super) async fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes, Error> {
         let timeout = timeout_for(range.end - range.start);
-        let bytes = self.attempt("read", path, timeout, || self.store.get_range(path, range.clone())).await.result?;
+        let bytes = self.attempt("read", path, timeout, || self.store().get_range(path, range.clone())).await.result?;
         // A range that ends behind the object is cut short by the server, not refused.
         if bytes.len() as u64 == range.end - range.start {
             Ok(bytes)
@@ -207,10 +250,10 @@ impl Core {
 
     pub(super) async fn get_all(&self, path: &Path, limit: u64) -> Result<Bytes, Error> {
         let get = || async {
-            let got = self.store.get(path).await.map_err(|error| fault::judge(&error))?;
+            let got = self.store().get(path).await.map_err(|error| fault::judge(&error))?;
             if got.meta.size > limit {
                 let reason = format!("it has {} bytes, more than {limit}", got.meta.size);
-                return Err((ErrorKind::TooLarge, Reason(reason)));
+                return Err((ErrorKind::TooLarge, Reason::new(reason)));
             }
             got.bytes().await.map_err(|error| fault::judge(&error))
         };
@@ -227,8 +270,8 @@ impl Core {
         let put = || async {
             let payload = PutPayload::from(bytes.clone());
             let options = PutOptions::from(PutMode::Create);
-            match self.store.put_opts(path, payload.clone(), options).await {
-                Err(error) if fault::is_unsupported(&error) => self.store.put(path, payload).await,
+            match self.store().put_opts(path, payload.clone(), options).await {
+                Err(error) if fault::is_unsupported(&error) => self.store().put(path, payload).await,
                 other => other,
             }
         };
@@ -249,9 +292,9 @@ impl Core {
     }
 
     pub(super) async fn delete(&self, path: &Path) -> Result<(), Error> {
-        match self.attempt("delete", path, REQUEST_TIMEOUT, || self.store.delete(path)).await.result {
+        match self.attempt("delete", path, REQUEST_TIMEOUT, || self.store().delete(path)).await.result {
             // A missing bucket is a fault, a missing object is not.
-            Err(error) if error.is_not_found() && !error.source.to_string().contains("NoSuchBucket") => Ok(()),
+            Err(error) if error.is_not_found() && !fault::is_about_bucket(&error.source.to_string()) => Ok(()),
             other => other,
         }
     }
@@ -261,7 +304,7 @@ impl Core {
         key::check_folder("list", folder)?;
         let path = if folder.is_empty() { self.prefix.clone() } else { self.path_in("list", "", folder)? };
         let prefix = (!path.is_root()).then_some(&path);
-        let list = || self.store.list_with_delimiter(prefix);
+        let list = || self.store().list_with_delimiter(prefix);
         let listed = self.attempt("list", &path, LIST_TIMEOUT, list).await.result?;
         let below = |location: &Path| {
             let tail = location.as_ref().strip_prefix(path.as_ref())?;

@@ -13,8 +13,87 @@ use super::super::ErrorKind;
 
 /// A refusal in few words: the causes that `object_store` repeats at every level are said once.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Reason(pub(super) String);
+#[error("{words}")]
+pub(in super::super) struct Reason {
+    words: String,
+    /// The server's own code.
+    code: Option<String>,
+}
+
+impl Reason {
+    pub(super) fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), code: None }
+    }
+
+    /// Did the server say why?
+    pub(in super::super) fn has_code(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// What to do about it. A code decides alone: where it is not listed no hint is better than one for its status.
+    pub(in super::super) fn hint(&self) -> Option<&'static str> {
+        hint(self.code.as_deref()?, &self.words)
+    }
+
+    /// Does the server not take checksums in headers?
+    pub(super) fn refuses_checksums(&self) -> bool {
+        let words = self.words.to_ascii_lowercase();
+        let refuses = ["unsupported", "not supported", "not implemented", "notimplemented", "not allowed", "unknown"];
+        words.contains("checksum") && refuses.iter().any(|refusal| words.contains(refusal))
+    }
+}
+
+/// Is the bucket itself what is not there?
+pub(super) fn is_about_bucket(text: &str) -> bool {
+    ["NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"].iter().any(|code| text.contains(code))
+}
+
+/// What to do, by the codes that the providers document.
+fn hint(code: &str, words: &str) -> Option<&'static str> {
+    const CLOCK: &str =
+        "set the clock of this computer: it differs from that of the store by more than the store allows";
+    const REGION: &str = "write the region of the bucket as region = \"...\" in this destination";
+    const TEMPORARY: &str = "these temporary credentials have expired: renew them, or use lasting ones";
+    // Azure has one code for a wrong signature and a wrong clock.
+    if code == "AuthenticationFailed" && words.contains("date header") {
+        return Some(CLOCK);
+    }
+    Some(match code {
+        "RequestTimeTooSkewed" | "RequestExpired" => CLOCK,
+        "AuthorizationHeaderMalformed" if !words.contains("region") => return None,
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => REGION,
+        "InvalidAccessKeyId" => {
+            "the store does not know this access key: check what access-key-env names, and that endpoint is the store it belongs to"
+        }
+        "SignatureDoesNotMatch" | "AuthenticationFailed" | "InvalidAuthenticationInfo" | "InvalidSecurity" => {
+            "check the access key and secret of this destination"
+        }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => TEMPORARY,
+        "AccessDenied" => {
+            "allow this access key to list the bucket (below the prefix in url), and to get, put and delete objects there; without the right to list, the store refuses objects that do not exist, too"
+        }
+        "AuthorizationPermissionMismatch" => {
+            "give this account the role Storage Blob Data Contributor on the container"
+        }
+        "AuthorizationFailure" => "look whether the firewall of the storage account lets this computer in",
+        "AccountIsDisabled" | "AllAccessDisabled" | "AccountProblem" | "NotSignedUp" | "UserProjectAccountProblem" => {
+            "ask the provider what is wrong with this account or its billing"
+        }
+        "NoSuchBucket" | "ContainerNotFound" => "create the bucket, or correct its name in url",
+        "InvalidBucketName" | "InvalidResourceName" => "correct the name of the bucket in url",
+        "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => COLD,
+        "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "StorageQuotaExceeded" => {
+            "free space there, or keep fewer archives with [retention]"
+        }
+        "KMS.DisabledException" | "KMS.KMSInvalidStateException" | "KMS.NotFoundException" | "KMSDisabledException" => {
+            "enable the key that this bucket encrypts its objects with"
+        }
+        _ => return None,
+    })
+}
+
+/// What to do about an object in cold storage.
+pub(in super::super) const COLD: &str = "restore the object from cold storage at the provider, and keep manifests (*.json) out of the rule that moves objects there";
 
 /// What it means, and its words.
 pub(super) fn judge(error: &object_store::Error) -> (ErrorKind, Reason) {
@@ -29,7 +108,7 @@ pub(super) fn judge(error: &object_store::Error) -> (ErrorKind, Reason) {
         .or_else(|| judge_variant(error))
         .or_else(|| text.contains("Wanted range starting at").then_some(ErrorKind::OutOfRange))
         .unwrap_or(ErrorKind::Other);
-    let reason = match (status, code) {
+    let mut words = match (status, code) {
         (Some(status), Some(code)) => match between(&text, "<Message>", "</Message>") {
             Some(message) if !message.is_empty() => format!("the server answered {status} {code}: {message}"),
             _ => format!("the server answered {status} {code}"),
@@ -37,7 +116,15 @@ pub(super) fn judge(error: &object_store::Error) -> (ErrorKind, Reason) {
         (Some(status), None) => format!("the server answered with status {status}"),
         _ => innermost(error),
     };
-    (kind, Reason(reason))
+    // Where the bucket is, when it was looked for elsewhere.
+    for (name, place) in
+        [("region", between(&text, "<Region>", "</Region>")), ("endpoint", between(&text, "<Endpoint>", "</Endpoint>"))]
+    {
+        if let Some(place) = place.filter(|place| !words.contains(place)) {
+            words = format!("{words} ({name} of the bucket: {place})");
+        }
+    }
+    (kind, Reason { words, code: code.map(str::to_owned) })
 }
 
 /// The server could not be talked to.
@@ -55,7 +142,7 @@ fn judge_transport(error: &object_store::Error, http: &HttpError) -> (ErrorKind,
     // The machine's own identity service, asked because no credentials are configured.
     if error.to_string().contains("//169.254.") {
         let text = format!("no credentials are configured, and this machine has none of its own ({text})");
-        return (ErrorKind::Unauthenticated, Reason(text));
+        return (ErrorKind::Unauthenticated, Reason::new(text));
     }
     // What does not become right by trying again: a certificate, a server that speaks something else.
     let permanent = ["certificate", "invalid HTTP", "builder error"].iter().any(|words| text.contains(words));
@@ -66,7 +153,7 @@ fn judge_transport(error: &object_store::Error, http: &HttpError) -> (ErrorKind,
         // ready"): rare, and fatal to an upload of an hour if they were taken for final.
         _ => ErrorKind::Unavailable,
     };
-    (kind, Reason(text))
+    (kind, Reason::new(text))
 }
 
 fn judge_code(code: Option<&str>, text: &str) -> Option<ErrorKind> {
@@ -92,7 +179,6 @@ fn judge_code(code: Option<&str>, text: &str) -> Option<ErrorKind> {
         | "TokenRefreshRequired"
         | "AuthenticationFailed"
         | "InvalidAuthenticationInfo"
-        | "AuthorizationHeaderMalformed"
         | "RequestTimeTooSkewed"
         | "InvalidSecurity"
         | "NotSignedUp" => ErrorKind::Unauthenticated,
@@ -105,6 +191,9 @@ fn judge_code(code: Option<&str>, text: &str) -> Option<ErrorKind> {
         "NoSuchBucket" | "NoSuchKey" | "NoSuchUpload" | "ContainerNotFound" | "BlobNotFound" => ErrorKind::NotFound,
         "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => ErrorKind::Full,
         "InvalidRange" => ErrorKind::OutOfRange,
+        "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => ErrorKind::Cold,
+        // The bucket is in another region: no key and no right is wrong.
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => ErrorKind::Other,
         "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "ServerBusy" | "OperationTimedOut"
         | "Throttling" | "TooManyRequests" | "OperationAborted" => ErrorKind::Unavailable,
         _ => return None,
@@ -220,6 +309,51 @@ mod tests {
     }
 
     #[test]
+    fn hints_follow_from_codes_and_there_is_none_where_none_fits() {
+        let hint = |status: &str, code: &str, message: &str| judge(&answered(status, &xml(code, message))).1.hint();
+        for (status, code, message, word) in [
+            ("403 Forbidden", "RequestTimeTooSkewed", "The difference is too large.", "clock"),
+            ("403 Forbidden", "AuthenticationFailed", "Request date header too old", "clock"),
+            ("403 Forbidden", "AuthenticationFailed", "", "access key and secret"),
+            ("403 Forbidden", "InvalidAccessKeyId", "", "does not know this access key"),
+            ("403 Forbidden", "AccessDenied", "", "objects that do not exist"),
+            ("403 Forbidden", "InvalidObjectState", "", "cold storage"),
+            ("409 Conflict", "BlobArchived", "", "cold storage"),
+            ("400 Bad Request", "AuthorizationHeaderMalformed", "the region 'a' is wrong; expecting 'b'", "region"),
+            ("301 Moved", "PermanentRedirect", "", "region"),
+            ("404 Not Found", "NoSuchBucket", "", "create the bucket"),
+            ("400 Bad Request", "ExpiredToken", "", "expired"),
+        ] {
+            let found = hint(status, code, message).unwrap_or_default();
+            assert!(found.contains(word), "{code}: {found}");
+            let of_keys = found.contains("access key") || found.contains("secret");
+            assert!(!of_keys || !matches!(word, "clock" | "region" | "cold storage"), "{code}: {found}");
+        }
+        for code in ["MalformedXML", "EntityTooLarge", "MethodNotAllowed", "SomethingNew", "NoSuchKey"] {
+            assert_eq!(hint("403 Forbidden", code, ""), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn region_of_the_bucket_is_named() {
+        let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>wrong</Message><Region>eu-west-1</Region></Error>";
+        let (kind, reason) = judge(&answered("400 Bad Request", body));
+        assert_eq!(kind, ErrorKind::Other);
+        assert!(reason.to_string().ends_with("(region of the bucket: eu-west-1)"), "{reason}");
+        assert!(reason.hint().is_some() || !reason.to_string().contains("region"));
+    }
+
+    #[test]
+    fn refused_checksums_are_told_from_wrong_ones() {
+        let refuses =
+            |code: &str, message: &str| judge(&answered("400 Bad Request", &xml(code, message))).1.refuses_checksums();
+        assert!(refuses("InvalidArgument", "Unsupported header 'x-amz-checksum-sha256' received for this API call."));
+        assert!(refuses("NotImplemented", "x-amz-checksum-algorithm is not implemented"));
+        assert!(!refuses("BadDigest", "The SHA256 you specified did not match the calculated checksum."));
+        assert!(!refuses("InvalidArgument", "Unsupported header 'x-amz-acl'"));
+    }
+
+    #[test]
     fn status_decides_where_there_is_no_code() {
         for (status, kind) in [
             ("401 Unauthorized", ErrorKind::Unauthenticated),
@@ -253,15 +387,15 @@ mod tests {
             (HttpErrorKind::Connect, "invalid peer certificate: UnknownIssuer", ErrorKind::Other),
             (HttpErrorKind::Unknown, "invalid HTTP version parsed", ErrorKind::Other),
         ] {
-            let source = Box::new(HttpError::new(kind, Reason(text.to_owned())));
+            let source = Box::new(HttpError::new(kind, Reason::new(text)));
             let (kind, reason) = judge(&object_store::Error::Generic { store: "S3", source });
-            assert_eq!((kind, reason.0.as_str()), (expected, text));
+            assert_eq!((kind, reason.words.as_str()), (expected, text));
         }
     }
 
     #[test]
     fn machine_without_identity_has_no_credentials() {
-        let source = HttpError::new(HttpErrorKind::Connect, Reason("no route to host".to_owned()));
+        let source = HttpError::new(HttpErrorKind::Connect, Reason::new("no route to host"));
         let source = std::io::Error::other(Named("http://169.254.169.254/latest/api/token", source));
         let (kind, _) = judge(&object_store::Error::Generic { store: "S3", source: Box::new(source) });
         assert_eq!(kind, ErrorKind::Unauthenticated);

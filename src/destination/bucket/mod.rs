@@ -21,6 +21,7 @@
 //! A store with versions keeps what is deleted as a version; Object Lock keeps it in any case, and only the deletion of
 //! a version, which we never ask for, would be refused.
 
+mod answers;
 mod core;
 mod fault;
 mod reader;
@@ -37,12 +38,13 @@ use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
-use self::core::{Core, entry, runtime};
+use self::core::{Core, Stores, entry, runtime};
+pub(super) use self::fault::Reason;
 use self::reader::Reader;
 pub(super) use self::settings::location;
 use self::upload::{BucketUpload, Journal};
 use super::retry::Schedule;
-use super::{Destination, Entry, Error, ErrorKind, Leftover, Upload, key};
+use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload, key};
 use crate::cancel::Cancel;
 use crate::config;
 
@@ -54,7 +56,7 @@ pub fn in_memory(name: &str) -> Box<dyn Destination> {
         name: name.to_owned(),
         location: format!("memory://{name}"),
         prefix: Path::default(),
-        store: Arc::new(InMemory::new()),
+        stores: Stores::one(Arc::new(InMemory::new())),
         schedule: Schedule::within(Duration::ZERO),
         cancel: Cancel::new(),
         runtime: runtime().expect("two threads can be started"),
@@ -72,14 +74,14 @@ impl Bucket {
         retry_for: Duration,
         cancel: &Cancel,
     ) -> Result<Self, Error> {
-        let (store, prefix) = settings::client(settings)?;
+        let (stores, prefix) = settings::client(settings)?;
         let location = settings::location(settings);
         let runtime = runtime().map_err(|error| Error::new(ErrorKind::Other, "set up", &location, error))?;
         Ok(Self(Arc::new(Core {
             name: name.to_owned(),
             location,
             prefix,
-            store,
+            stores,
             schedule: Schedule::within(retry_for),
             cancel: cancel.clone(),
             runtime,
@@ -147,6 +149,13 @@ impl Destination for Bucket {
         }))
     }
 
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        let (folder, name) = key::split("write", key)?;
+        let (name, sign) = self.0.block_on("write", upload::Sign::show(&self.0, folder, name))?;
+        let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        Ok(Claim::new(key, Box::new(sign)))
+    }
+
     fn upload(&self, key: &str, expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {
         let (folder, name) = key::split("write", key)?;
         let path = self.0.path("write", key)?;
@@ -167,9 +176,10 @@ impl Destination for Bucket {
         let (entries, _) = self.0.block_on("list", self.0.list(folder))?;
         let leftover = |entry: Entry| {
             let of = key::journal_of(&entry.name).filter(|of| key::is_ours(of))?.to_owned();
+            let abandoned = key::is_abandoned(&entry.name);
             let key = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
             // The size of the journal is not that of the parts, which no listing tells.
-            Some(Leftover { key, of, modified: entry.modified, bytes: 0 })
+            Some(Leftover { key, of, modified: entry.modified, bytes: 0, abandoned })
         };
         Ok(entries.into_iter().filter_map(leftover).collect())
     }
@@ -188,7 +198,7 @@ impl Destination for Bucket {
                 Err(error) => return Err(error),
             };
             // One that cannot be read names no upload to abort.
-            if let Some(id) = Journal::parse(&text) {
+            if let Some(id) = Journal::parse(&text).filter(|id| !id.is_empty()) {
                 upload::abort(&self.0, &target, &id).await?;
             }
             self.0.delete(&journal).await
@@ -229,13 +239,13 @@ mod tests {
             name: "m".to_owned(),
             location: "memory://m".to_owned(),
             prefix: Path::from("deep/prefix"),
-            store: Arc::new(store),
+            stores: Stores::one(Arc::new(store)),
             schedule: Schedule::within(Duration::ZERO),
             cancel: Cancel::new(),
             runtime: runtime().unwrap(),
         }));
         let put = |path: &str| {
-            runtime().unwrap().block_on(bucket.0.store.put(&Path::from(path), PutPayload::new())).unwrap();
+            runtime().unwrap().block_on(bucket.0.store().put(&Path::from(path), PutPayload::new())).unwrap();
         };
         put("deep/prefix/XYZ");
         put("deep/prefix/XYZ/a");

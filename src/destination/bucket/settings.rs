@@ -15,11 +15,12 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, HeaderValue, Retry
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::{CertificateError, Error, ErrorKind, secret};
-use super::core::Store;
+use super::answers::Connector;
+use super::core::{Store, Stores};
 use crate::config;
 
 /// A client and the prefix of all keys.
-pub(super) fn client(settings: &config::Bucket) -> Result<(Arc<dyn Store>, Path), Error> {
+pub(super) fn client(settings: &config::Bucket) -> Result<(Stores, Path), Error> {
     let fault = |source: Box<dyn std::error::Error + Send + Sync>| {
         Error::new(ErrorKind::Other, "set up", location(settings), source)
     };
@@ -33,13 +34,13 @@ pub(super) fn client(settings: &config::Bucket) -> Result<(Arc<dyn Store>, Path)
     }
     // Retries are ours: those of object_store give up after ten refused connections, that is seconds.
     let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO };
-    let store = match settings.url.scheme() {
-        "s3" => s3(settings, &secrets, client, retry),
-        "az" => azure(settings, &secrets, client, retry),
-        "gs" => google(settings, &secrets, client, retry),
+    let stores = match settings.url.scheme() {
+        "s3" => s3(settings, &secrets, &client, &retry),
+        "az" => azure(settings, &secrets, client, retry).map(Stores::one),
+        "gs" => google(settings, &secrets, client, retry).map(Stores::one),
         scheme => Err(format!("'{scheme}://' is none of s3://, az:// and gs://").into()),
     };
-    Ok((store.map_err(fault)?, prefix))
+    Ok((stores.map_err(fault)?, prefix))
 }
 
 /// The URL without what could be a secret.
@@ -57,31 +58,51 @@ type Built = Result<Arc<dyn Store>, Box<dyn std::error::Error + Send + Sync>>;
 /// Secrets by the option that takes each.
 type Secrets<'s> = Vec<(&'s str, SecretString)>;
 
-fn s3(settings: &config::Bucket, secrets: &Secrets<'_>, client: ClientOptions, retry: RetryConfig) -> Built {
-    let options = options::<AmazonS3ConfigKey>(settings, secrets)?;
-    // Half of a key from here and half from the environment would be a riddle.
+/// No checksum in headers.
+const NO_CHECKSUM: &str = "none";
+
+fn s3(
+    settings: &config::Bucket,
+    secrets: &Secrets<'_>,
+    client: &ClientOptions,
+    retry: &RetryConfig,
+) -> Result<Stores, Box<dyn std::error::Error + Send + Sync>> {
+    let mut options = options::<AmazonS3ConfigKey>(settings, secrets)?;
+    let count = options.len();
+    options.retain(|(key, value)| *key != AmazonS3ConfigKey::Checksum || !value.eq_ignore_ascii_case(NO_CHECKSUM));
+    // Half of a key from here and half from the environment would mix two accounts.
     let own_key = options.iter().any(|(key, _)| *key == AmazonS3ConfigKey::AccessKeyId);
-    let mut builder = if own_key { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
-    builder = builder
-        .with_client_options(client)
-        .with_retry(retry)
-        .with_bucket_name(host(settings)?)
-        // The server checks every part, and buckets with Object Lock insist on it.
-        .with_checksum_algorithm(Checksum::SHA256);
-    if let Some(endpoint) = &settings.endpoint {
-        builder =
-            builder.with_endpoint(endpoint.as_str().trim_end_matches('/')).with_virtual_hosted_style_request(false);
+    let build = |checksum: bool| {
+        let mut builder = if own_key { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
+        builder = builder
+            .with_client_options(client.clone())
+            .with_http_connector(Connector)
+            .with_retry(retry.clone())
+            .with_bucket_name(host(settings)?);
+        if checksum {
+            // The server checks every part, and buckets with Object Lock insist on it.
+            builder = builder.with_checksum_algorithm(Checksum::SHA256);
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            builder =
+                builder.with_endpoint(endpoint.as_str().trim_end_matches('/')).with_virtual_hosted_style_request(false);
+        }
+        for (key, value) in options.iter().filter(|(key, _)| checksum || *key != AmazonS3ConfigKey::Checksum) {
+            builder = builder.with_config(*key, *value);
+        }
+        Ok::<Arc<dyn Store>, Box<dyn std::error::Error + Send + Sync>>(Arc::new(builder.build()?))
+    };
+    if options.len() < count {
+        return Ok(Stores::one(build(false)?));
     }
-    for (key, value) in options {
-        builder = builder.with_config(key, value);
-    }
-    Ok(Arc::new(builder.build()?))
+    Ok(Stores { checked: build(true)?, plain: Some(build(false)?), refused: Arc::default() })
 }
 
 fn azure(settings: &config::Bucket, secrets: &Secrets<'_>, client: ClientOptions, retry: RetryConfig) -> Built {
     let options = options::<AzureConfigKey>(settings, secrets)?;
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_client_options(client)
+        .with_http_connector(Connector)
         .with_retry(retry)
         .with_container_name(host(settings)?);
     if let Some(endpoint) = &settings.endpoint {
@@ -97,6 +118,7 @@ fn google(settings: &config::Bucket, secrets: &Secrets<'_>, client: ClientOption
     let options = options::<GoogleConfigKey>(settings, secrets)?;
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_client_options(client)
+        .with_http_connector(Connector)
         .with_retry(retry)
         .with_bucket_name(host(settings)?);
     if let Some(endpoint) = &settings.endpoint {

@@ -65,9 +65,50 @@ impl Journal {
     }
 }
 
+/// Random, since two uploads of a process, and the processes of two containers, have the same id.
+fn journal_name(of: &str) -> String {
+    format!("{}.json", key::partial(of))
+}
+
+async fn put_journal(core: &Core, journal: &Path, of: &str, upload_id: String) -> Result<(), Error> {
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let text =
+        serde_json::to_vec(&Journal { of: of.to_owned(), upload_id, host }).expect("strings can be written as JSON");
+    let put = || core.store().put_opts(journal, PutPayload::from(text.clone()), object_store::PutOptions::default());
+    core.attempt("write", journal, REQUEST_TIMEOUT, put).await.result.map(|_| ())
+}
+
+/// A journal of no upload: the sign that something is being made.
+pub(super) struct Sign {
+    core: Arc<Core>,
+    journal: Path,
+}
+
+impl Sign {
+    /// Shows the sign. Also says under which name.
+    pub(super) async fn show(core: &Arc<Core>, folder: &str, of: &str) -> Result<(String, Self), Error> {
+        let name = journal_name(of);
+        let sign = Self { core: Arc::clone(core), journal: core.path_in("write", folder, &name)? };
+        put_journal(core, &sign.journal, of, String::new()).await?;
+        Ok((name, sign))
+    }
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        // Within a runtime no one can wait; the sign remains, and its process will be known to be gone.
+        if Handle::try_current().is_err() {
+            let core = self.core.regardless();
+            if let Err(error) = core.runtime.block_on(core.delete(&self.journal)) {
+                tracing::warn!(journal = %self.journal, reason = %error.source, "Could not delete the sign of an attempt");
+            }
+        }
+    }
+}
+
 /// Aborts an upload that may be gone already.
 pub(super) async fn abort(core: &Core, path: &Path, id: &String) -> Result<(), Error> {
-    let abort = || core.store.abort_multipart(path, id);
+    let abort = || core.store().abort_multipart(path, id);
     let aborted = core.attempt("abort", path, REQUEST_TIMEOUT, abort).await;
     match aborted.result {
         Ok(()) => Ok(()),
@@ -173,7 +214,7 @@ impl BucketUpload {
         self.filled = 0;
         let (core, path, id) = (Arc::clone(&self.core), self.path.clone(), multipart.id.clone());
         let put = async move {
-            let put = || core.store.put_part(&path, &id, index, payload.clone());
+            let put = || core.store().put_part(&path, &id, index, payload.clone());
             (index, core.attempt("write", &path, timeout, put).await.result)
         };
         self.in_flight.spawn_on(put, self.core.runtime.handle());
@@ -195,18 +236,12 @@ impl BucketUpload {
 
     async fn begin(&mut self) -> Result<(), Error> {
         let core = Arc::clone(&self.core);
-        let create = || core.store.create_multipart(&self.path);
+        let create = || core.store().create_multipart(&self.path);
         let id = core.attempt("write", &self.path, REQUEST_TIMEOUT, create).await.result?;
         crate::stop_point::reached("upload-begun");
-        // Random, since two uploads of a process, and the processes of two containers, have the same id.
-        let name = format!("{}.json", key::partial(&self.name));
-        let journal = core.path_in("write", &self.folder, &name)?;
-        let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let text = serde_json::to_vec(&Journal { of: self.name.clone(), upload_id: id.clone(), host })
-            .expect("strings can be written as JSON");
-        self.multipart = Some(Multipart { id, journal: journal.clone() });
-        let put = || core.store.put_opts(&journal, PutPayload::from(text.clone()), object_store::PutOptions::default());
-        core.attempt("write", &journal, REQUEST_TIMEOUT, put).await.result?;
+        let journal = core.path_in("write", &self.folder, &journal_name(&self.name))?;
+        self.multipart = Some(Multipart { id: id.clone(), journal: journal.clone() });
+        put_journal(&core, &journal, &self.name, id).await?;
         crate::stop_point::reached("journal-stored");
         Ok(())
     }
@@ -232,7 +267,7 @@ impl BucketUpload {
         let parts: Vec<PartId> = self.parts.iter().flatten().cloned().collect();
         assert_eq!(parts.len(), self.parts.len(), "every part that was sent was awaited");
         let id = self.multipart.as_ref().expect("checked above").id.clone();
-        let complete = || core.store.complete_multipart(&self.path, &id, parts.clone());
+        let complete = || core.store().complete_multipart(&self.path, &id, parts.clone());
         // Putting thousands of parts together takes some stores minutes.
         let timeout = LIST_TIMEOUT;
         let outcome = core.attempt("write", &self.path, timeout, complete).await;

@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, share_error, win32};
+use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, RootMissing, Upload, key, share_error, win32};
 use crate::config;
+use crate::name::StoredFile;
 use crate::platform::WINDOWS;
 use crate::platform::files::{persistently, rename_new};
 use crate::platform::open::{sync_folder, to_read as open_to_read};
@@ -95,12 +96,29 @@ impl Folder {
             let item = item.map_err(|error| failure("list", &path, error))?;
             // A name that is no text is none of ours.
             let Ok(name) = item.file_name().into_string() else { continue };
-            // It may have gone since, or be a link to nowhere.
-            let Some(metadata) = self.unless_missing("list", &item.path(), fs::metadata(item.path()))? else {
-                continue;
-            };
-            if metadata.is_file() {
-                entries.push(entry(name, &metadata).map_err(|error| failure("list", &item.path(), error))?);
+            // The presence of a pin counts, whatever it is.
+            let is_pin = matches!(StoredFile::parse(&name), Some(StoredFile::Pin(_)));
+            let is_ours = key::is_ours(&name) || key::partial_of(&name).is_some_and(key::is_ours);
+            match fs::metadata(item.path()) {
+                Ok(metadata) if metadata.is_file() => {
+                    entries.push(entry(name, &metadata).map_err(|error| failure("list", &item.path(), error))?);
+                }
+                Ok(_) | Err(_) if is_pin => {
+                    entries.push(Entry { name, bytes: 0, modified: Timestamp::UNIX_EPOCH });
+                }
+                Ok(_) => {}
+                // What others have put there never fails a listing.
+                Err(_) if !is_ours => {}
+                // It may have gone since, or be a link to nowhere; or the whole share has.
+                Err(error) if kind(&error) == ErrorKind::NotFound => self.check_root("list")?,
+                Err(error) => {
+                    let error = failure("list", &item.path(), error);
+                    if error.is_transient() {
+                        return Err(error);
+                    }
+                    // Of a bad sector or a missing right, only this file suffers: it is there, and cannot be used.
+                    entries.push(Entry { name, bytes: 0, modified: Timestamp::MAX });
+                }
             }
         }
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -174,10 +192,14 @@ impl Destination for Folder {
         let mut names = Vec::new();
         for item in items {
             let item = item.map_err(|error| failure("list", &self.root, error))?;
-            if let Ok(name) = item.file_name().into_string()
-                && fs::metadata(item.path()).is_ok_and(|metadata| metadata.is_dir())
-            {
-                names.push(name);
+            // A name that is no text is none of ours.
+            let Ok(name) = item.file_name().into_string() else { continue };
+            match fs::metadata(item.path()) {
+                Ok(metadata) if !metadata.is_dir() => {}
+                // It has gone, or is a link to nowhere.
+                Err(error) if kind(&error) == ErrorKind::NotFound => {}
+                // What cannot be looked at is not absent: listing it tells what is wrong.
+                Ok(_) | Err(_) => names.push(name),
             }
         }
         names.sort_unstable();
@@ -240,6 +262,13 @@ impl Destination for Folder {
         Ok(Box::new(Reader { file, at: 0, forgotten: 0 }))
     }
 
+    fn claim(&self, key: &str) -> Result<Claim, Error> {
+        let upload = self.create(key)?;
+        let name = upload.partial.file_name().unwrap_or_default().to_string_lossy();
+        let key = key.rsplit_once('/').map_or_else(|| name.to_string(), |(folder, _)| format!("{folder}/{name}"));
+        Ok(Claim::new(key, Box::new(upload)))
+    }
+
     fn upload(&self, key: &str, _expected_bytes: u64) -> Result<Box<dyn Upload>, Error> {
         Ok(Box::new(self.create(key)?))
     }
@@ -253,14 +282,21 @@ impl Destination for Folder {
     fn delete(&self, key: &str) -> Result<(), Error> {
         let path = self.path("delete", key)?;
         let removed = persistently(|| fs::remove_file(&path));
-        self.unless_missing("delete", &path, removed).map(|_| ())
+        if self.unless_missing("delete", &path, removed)?.is_some()
+            && let Some(parent) = path.parent()
+        {
+            // What is deleted next must not be gone after a power failure that brings this back.
+            sync_folder(parent).map_err(|error| failure("delete", &path, error))?;
+        }
+        Ok(())
     }
 
     fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, Error> {
         let leftover = |file: Entry| {
             let of = key::partial_of(&file.name).filter(|of| key::is_ours(of))?.to_owned();
+            let abandoned = key::is_abandoned(&file.name);
             let key = if folder.is_empty() { file.name } else { format!("{folder}/{}", file.name) };
-            Some(Leftover { key, of, modified: file.modified, bytes: file.bytes })
+            Some(Leftover { key, of, modified: file.modified, bytes: file.bytes, abandoned })
         };
         Ok(self.files(folder)?.into_iter().filter_map(leftover).collect())
     }

@@ -13,16 +13,20 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use sha2::{Digest, Sha256};
 
+use super::claim::{Stored, stored};
 use crate::archive::OutputClosed;
 use crate::archive::manifest::{MAX_BYTES, Manifest, Sha256Hex};
 use crate::cancel::Cancel;
 use crate::config::Verify;
-use crate::destination::{self, Destination, ErrorKind};
+use crate::destination::{self, Claim, Destination, ErrorKind};
+use crate::name::ArchiveId;
 
 /// Blocks that may wait for one destination; a block has at most 4 MiB.
 const QUEUE_BLOCKS: usize = 8;
 /// How long a destination may take to let go once somebody has asked to stop.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(30);
+/// How often a manifest that cannot be used is replaced before an attempt gives up.
+const MEETINGS: usize = 4;
 /// How often somebody who waits looks up.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -31,6 +35,10 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Lane {
     /// Where to.
     pub destination: Arc<dyn Destination>,
+    /// The file name of the archive there, if it may not have the plain one.
+    pub archive: Option<String>,
+    /// Held until the archive is visible, or will not be.
+    pub claim: Option<Arc<Claim>>,
     /// How to check what was pushed.
     pub verify: Verify,
     /// How long it may make no progress.
@@ -42,8 +50,17 @@ pub struct Lane {
 pub struct Pushed {
     /// Which.
     pub name: String,
-    /// Its archive is visible, or why not.
-    pub result: Result<(), PushError>,
+    /// The archive is visible there, or why not.
+    pub result: Result<Arrival, PushError>,
+}
+
+/// Whose archive is visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// This attempt's.
+    New,
+    /// That of another attempt, which came first.
+    Before,
 }
 
 /// Why an archive is not on a destination.
@@ -63,6 +80,9 @@ pub enum PushError {
     /// It took blocks no more.
     #[error("no progress for {} s", .0.as_secs())]
     Stalled(Duration),
+    /// Others keep replacing the manifest.
+    #[error("other hosts are archiving the same snapshot there, and keep replacing its manifest")]
+    Contended,
     /// Dropped before it was complete.
     #[error("the attempt was dropped")]
     Dropped,
@@ -83,7 +103,7 @@ impl PushError {
             Self::Stalled(_) => {
                 Some("look whether the server hangs; stall-timeout of the destination says how long to wait")
             }
-            Self::Dropped | Self::Panicked => None,
+            Self::Contended | Self::Dropped | Self::Panicked => None,
         }
     }
 }
@@ -97,7 +117,7 @@ struct Running {
     name: String,
     stall_timeout: Duration,
     queue: Option<Sender<Message>>,
-    outcome: Receiver<Result<(), PushError>>,
+    outcome: Receiver<Result<Arrival, PushError>>,
     progress: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
     stalled: bool,
@@ -193,7 +213,7 @@ impl Running {
         self.queue = None;
     }
 
-    fn wait(mut self, cancel: &Cancel) -> Result<(), PushError> {
+    fn wait(mut self, cancel: &Cancel) -> Result<Arrival, PushError> {
         if self.stalled {
             // The thread hangs in the operating system and cannot be ended; it holds nothing that others need.
             return Err(PushError::Stalled(self.stall_timeout));
@@ -258,12 +278,19 @@ fn start(lane: &Lane, key: String, expected_bytes: u64, stop: Stop) -> Running {
     let (queue, blocks) = bounded(QUEUE_BLOCKS);
     let (result, outcome) = bounded(1);
     let progress = Arc::new(AtomicU64::new(0));
-    let (destination, verify) = (Arc::clone(&lane.destination), lane.verify);
+    let (destination, verify, claim) = (Arc::clone(&lane.destination), lane.verify, lane.claim.clone());
+    let key = match (&lane.archive, key.rsplit_once('/')) {
+        (Some(archive), Some((folder, _))) => format!("{folder}/{archive}"),
+        (Some(archive), None) => archive.clone(),
+        (None, _) => key,
+    };
     let counted = Arc::clone(&progress);
     let thread = std::thread::spawn(move || {
         let push = Push { destination: &*destination, key: &key, verify, progress: &counted, stop };
         // Nobody waits for a destination that was given up.
-        drop(result.send(push.run(&blocks, expected_bytes)));
+        let pushed = push.run(&blocks, expected_bytes);
+        drop(claim);
+        drop(result.send(pushed));
     });
     Running {
         name: lane.destination.name().to_owned(),
@@ -276,6 +303,22 @@ fn start(lane: &Lane, key: String, expected_bytes: u64, stop: Stop) -> Running {
     }
 }
 
+/// One destination in this thread, for tests that decide about every step.
+#[cfg(test)]
+pub(super) fn push_alone(
+    destination: &dyn Destination,
+    key: &str,
+    bytes: Bytes,
+    manifest: Arc<Manifest>,
+) -> Result<Arrival, PushError> {
+    let (queue, blocks) = bounded(2);
+    queue.send(Message::Block(bytes)).ok();
+    queue.send(Message::Commit(manifest)).ok();
+    let stop = Stop { cancel: Cancel::new(), dropped: Cancel::new() };
+    let push = Push { destination, key, verify: Verify::Full, progress: &AtomicU64::new(0), stop };
+    push.run(&blocks, 0)
+}
+
 /// The thread of one destination.
 struct Push<'a> {
     destination: &'a dyn Destination,
@@ -286,7 +329,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    fn run(&self, blocks: &Receiver<Message>, expected_bytes: u64) -> Result<(), PushError> {
+    fn run(&self, blocks: &Receiver<Message>, expected_bytes: u64) -> Result<Arrival, PushError> {
         let mut upload = self.destination.upload(self.key, expected_bytes)?;
         for message in blocks {
             if self.stop.is_asked_for() {
@@ -303,7 +346,18 @@ impl Push<'_> {
                     self.progress.fetch_add(1, Ordering::Relaxed);
                 }
                 Message::Commit(manifest) => {
-                    upload.finish()?;
+                    let name = self.key.rsplit_once('/').map_or(self.key, |(_, name)| name);
+                    let manifest = Manifest { archive: name.to_owned(), ..(*manifest).clone() };
+                    match upload.finish() {
+                        // A listing that was behind, or an attempt whose claim was taken for dead. Nothing was written.
+                        Err(error) if error.kind == ErrorKind::AlreadyExists => {
+                            return match self.judge(&manifest.id) {
+                                Ok(Some(Stored::Whole(_) | Stored::Newer)) => Ok(Arrival::Before),
+                                _ => Err(error.into()),
+                            };
+                        }
+                        finished => finished?,
+                    }
                     crate::stop_point::reached("archive-stored");
                     return self.publish(&manifest);
                 }
@@ -313,7 +367,7 @@ impl Push<'_> {
         Err(PushError::Dropped)
     }
 
-    fn publish(&self, manifest: &Manifest) -> Result<(), PushError> {
+    fn publish(&self, manifest: &Manifest) -> Result<Arrival, PushError> {
         self.progress.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.read_back(manifest) {
             // Without a manifest it is no archive: leave nothing that looks like one.
@@ -323,35 +377,79 @@ impl Push<'_> {
         crate::stop_point::reached("archive-read-back");
         let key = manifest.id.key(&manifest.id.manifest_name());
         let json = manifest.to_json();
-        match self.destination.put_new(&key, &json) {
-            Ok(()) => self.confirm(manifest, &key),
-            // A lost answer and a second try look like this.
-            Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                let stored = self.destination.read(&key, MAX_BYTES)?;
-                if stored == json { Ok(()) } else { Err(error.into()) }
-            }
-            Err(error) => {
-                // It may have arrived all the same: the manifest has to go before the archive may.
-                if self.destination.delete(&key).is_ok() {
-                    drop(self.destination.delete(self.key));
+        // A manifest that is there and cannot be used is replaced; others may do the same meanwhile.
+        for _ in 0..MEETINGS {
+            let error = match self.destination.put_new(&key, &json) {
+                Ok(()) => return self.confirm(manifest, &key, &json),
+                Err(error) => error,
+            };
+            match self.judge(&manifest.id) {
+                // A lost answer and a second try look like this.
+                Ok(Some(Stored::Whole(there))) if *there == *manifest && error.kind == ErrorKind::AlreadyExists => {
+                    return Ok(Arrival::New);
                 }
-                Err(error.into())
+                // It may have arrived all the same: the manifest has to go before the archive may.
+                Ok(Some(Stored::Whole(there))) if *there == *manifest => {
+                    if self.destination.delete(&key).is_ok() {
+                        drop(self.destination.delete(self.key));
+                    }
+                    return Err(error.into());
+                }
+                // Another attempt came first. Its archive is another file.
+                Ok(Some(Stored::Whole(there))) => {
+                    if there.archive != manifest.archive {
+                        drop(self.destination.delete(self.key));
+                    }
+                    return Ok(Arrival::Before);
+                }
+                Ok(Some(Stored::Newer)) => {
+                    drop(self.destination.delete(self.key));
+                    return Ok(Arrival::Before);
+                }
+                Ok(Some(Stored::Broken(_))) if error.kind == ErrorKind::AlreadyExists => {
+                    self.destination.delete(&key)?;
+                }
+                // Removed between the two.
+                Ok(None) if error.kind == ErrorKind::AlreadyExists => {}
+                Ok(_) => {
+                    drop(self.destination.delete(self.key));
+                    return Err(error.into());
+                }
+                // Whether a manifest is there is not known: what it would need stays.
+                Err(_) => return Err(error.into()),
             }
+        }
+        drop(self.destination.delete(self.key));
+        Err(PushError::Contended)
+    }
+
+    /// What the manifest of this archive says, if there is one.
+    fn judge(&self, id: &ArchiveId) -> Result<Option<Stored>, destination::Error> {
+        let size_of = |name: &str| match self.destination.stat(&id.key(name)) {
+            Ok(stat) => Ok(Some(stat.bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        };
+        match stored(self.destination, id, size_of) {
+            Ok(stored) => Ok(Some(stored)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// Another host that archives the same snapshot takes an archive without manifest for a leftover and removes it. A
-    /// manifest must not stand alone then.
-    fn confirm(&self, manifest: &Manifest, manifest_key: &str) -> Result<(), PushError> {
+    /// Someone may have removed the archive before there was a manifest. A manifest must not stand alone then.
+    fn confirm(&self, manifest: &Manifest, manifest_key: &str, json: &[u8]) -> Result<Arrival, PushError> {
         let error = match self.destination.stat(self.key) {
-            Ok(stat) if stat.bytes == manifest.bytes || self.verify == Verify::None => return Ok(()),
+            Ok(stat) if stat.bytes == manifest.bytes || self.verify == Verify::None => return Ok(Arrival::New),
             Ok(stat) => PushError::Verify {
                 key: self.key.to_owned(),
                 what: format!("{} bytes instead of {}", stat.bytes, manifest.bytes),
             },
             Err(error) => error.into(),
         };
-        if self.destination.delete(manifest_key).is_ok() {
+        // Only one's own: another attempt may have put its manifest in the place of this one.
+        let is_own = self.destination.read(manifest_key, MAX_BYTES).map_or(true, |bytes| bytes == json);
+        if is_own && self.destination.delete(manifest_key).is_ok() {
             drop(self.destination.delete(self.key));
         }
         Err(error)
