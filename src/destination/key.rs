@@ -7,7 +7,8 @@
 //! that write to one share they are the same. Only such names (the random part may be missing) whose `<name>` is one of
 //! our own stored files are ever swept.
 
-use std::sync::LazyLock;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -58,7 +59,21 @@ fn is_name(name: &str) -> bool {
 /// derived from the name of the host.
 pub(super) fn partial(name: &str) -> String {
     let number = u64::from(this_host()) << 32 | u64::from(rand::random::<u32>());
-    format!(".{name}.partial-{}-{number}", std::process::id())
+    let partial = format!(".{name}.partial-{}-{number}", std::process::id());
+    in_use().insert(partial.clone());
+    partial
+}
+
+/// The partial names that this process is using. A resident process would otherwise take what its own failed uploads
+/// left for the work of a living one.
+fn in_use() -> MutexGuard<'static, HashSet<String>> {
+    static IN_USE: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The upload of this partial name, or of a journal of it, is over, whatever became of it.
+pub(super) fn release(partial: &str) {
+    in_use().remove(partial.strip_suffix(".json").filter(|name| partial_of(name).is_some()).unwrap_or(partial));
 }
 
 /// Four bytes of the SHA-256 of the host's name.
@@ -100,7 +115,12 @@ pub(super) fn journal_of(journal: &str) -> Option<&str> {
 
 /// Was it left by a process of this host that is no more? `false` where that cannot be told.
 pub(super) fn is_abandoned(partial: &str) -> bool {
-    made_here_by(partial).is_some_and(crate::platform::process_is_gone)
+    let name = partial.strip_suffix(".json").filter(|name| partial_of(name).is_some()).unwrap_or(partial);
+    match made_here_by(partial) {
+        Some(process) if process == std::process::id() => !in_use().contains(name),
+        Some(process) => crate::platform::process_is_gone(process),
+        None => false,
+    }
 }
 
 /// Is it a file of ours, so that its leftovers may be removed?

@@ -108,7 +108,8 @@ pub(super) fn prepare(
             warn(format!("what an unfinished run left on {} stays: {}", destination.name(), chain(&error)));
         }
     }
-    let archive = if live.is_empty() && files.is_empty() {
+    // A manifest that cannot be used may name the plain name: what it says must not fit what is written now.
+    let archive = if live.is_empty() && files.is_empty() && broken.is_none() {
         id.archive_name(encrypted)
     } else {
         id.attempt_name(encrypted, rand::random())

@@ -60,6 +60,7 @@ fn dry_run_says_what_prune_would_do_and_does_nothing() {
     ---
     time zone: UTC
     keeps 2 archives, SIZE; removes 2 archives, SIZE
+    Dry run: nothing was removed.
     ");
     assert_eq!(left(&scene, "vault"), [22, 23, 24, 25]);
     let json = scene.run(&["prune", "--dry-run", "--json"]).exits(0).json();

@@ -103,6 +103,7 @@ impl Drop for Sign {
                 tracing::warn!(journal = %self.journal, reason = %error.source, "Could not delete the sign of an attempt");
             }
         }
+        key::release(self.journal.filename().unwrap_or_default());
     }
 }
 
@@ -142,6 +143,8 @@ pub(super) struct BucketUpload {
     filled: u64,
     total: u64,
     multipart: Option<Multipart>,
+    /// The name of its journal, also after it has been deleted.
+    announced: Option<String>,
     in_flight: JoinSet<(usize, Result<PartId, Error>)>,
     parts: Vec<Option<PartId>>,
     /// Something failed: only its removal makes sense.
@@ -162,6 +165,7 @@ impl BucketUpload {
             filled: 0,
             total: 0,
             multipart: None,
+            announced: None,
             in_flight: JoinSet::new(),
             parts: Vec::new(),
             failed: None,
@@ -239,7 +243,9 @@ impl BucketUpload {
         let create = || core.store().create_multipart(&self.path);
         let id = core.attempt("write", &self.path, REQUEST_TIMEOUT, create).await.result?;
         crate::stop_point::reached("upload-begun");
-        let journal = core.path_in("write", &self.folder, &journal_name(&self.name))?;
+        let name = journal_name(&self.name);
+        let journal = core.path_in("write", &self.folder, &name)?;
+        self.announced = Some(name);
         self.multipart = Some(Multipart { id: id.clone(), journal: journal.clone() });
         put_journal(&core, &journal, &self.name, id).await?;
         crate::stop_point::reached("journal-stored");
@@ -373,6 +379,9 @@ impl Drop for BucketUpload {
         if !self.over && self.multipart.is_some() && Handle::try_current().is_err() {
             let runtime = self.core.runtime;
             runtime.block_on(self.discard_quietly());
+        }
+        if let Some(journal) = &self.announced {
+            key::release(journal);
         }
     }
 }

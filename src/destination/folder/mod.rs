@@ -383,12 +383,14 @@ impl Upload for FolderUpload {
 
 impl Drop for FolderUpload {
     fn drop(&mut self) {
+        let name = self.partial.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Best effort: what cannot be removed is found as a leftover.
         if !self.over
             && let Err(error) = self.remove()
         {
             tracing::warn!(%error, reason = %error.source, "Could not remove a partial file");
         }
+        key::release(&name);
     }
 }
 
