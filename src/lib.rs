@@ -35,6 +35,7 @@ pub mod name;
 pub mod notify;
 pub mod platform;
 pub mod program_log;
+pub mod recovery;
 pub mod retention;
 #[cfg(windows)]
 pub mod service;

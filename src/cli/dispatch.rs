@@ -10,7 +10,8 @@ use super::console::{Console, Style};
 use super::exit::{self, Exit};
 use super::records::Records;
 use super::{
-    Global, Program, check_db, fetch, generate, init, list, pin, prune, run, service, show, status, verify, watch,
+    Global, Program, check_db, fetch, generate, init, list, pin, prune, recover, run, service, show, status, verify,
+    watch,
 };
 use crate::cancel::Cancel;
 use crate::clock::SystemClock;
@@ -52,6 +53,8 @@ enum Command {
     Status(status::Args),
     /// Check the page checksums of SQL Server files: .mdf, .ndf, .ldf, .bak, .trn
     CheckDb(check_db::Args),
+    /// Recover a site: plan, script for Setup, check of a script, checklist, drill
+    Recover(recover::Args),
     /// Exempt an archive from pruning
     Pin(pin::PinArgs),
     /// Make an archive subject to pruning again
@@ -73,6 +76,7 @@ impl Command {
             Self::Prune(args) if !args.is_dry_run() => Some("prune"),
             Self::Verify(_) => Some("verify"),
             Self::Fetch(_) => Some("fetch"),
+            Self::Recover(args) => args.recorded(),
             Self::Pin(_) => Some("pin"),
             Self::Unpin(_) => Some("unpin"),
             Self::Service(args) if args.is_service() => Some("service"),
@@ -137,6 +141,7 @@ pub fn main() -> Exit {
         Command::Prune(args) => prune::prune(&program, args),
         Command::Status(args) => status::status(&program, args),
         Command::CheckDb(args) => check_db::check_db(&program, args),
+        Command::Recover(args) => recover::recover(&program, args),
         Command::Pin(args) => pin::pin(&program, args),
         Command::Unpin(args) => pin::unpin(&program, args),
         Command::Service(args) => service::service(&program, args),

@@ -68,7 +68,12 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn identities(&self) -> Result<Identities, Failure> {
-        let Some(path) = &self.identity else { return Ok(Identities::default()) };
+        self.identities_or(None)
+    }
+
+    /// From this file, where the command line names none.
+    pub(super) fn identities_or(&self, other: Option<&Path>) -> Result<Identities, Failure> {
+        let Some(path) = self.identity.as_deref().or(other) else { return Ok(Identities::default()) };
         Identities::from_file(path).map_err(|error| {
             Failure::words(Exit::Usage, format!("cannot use {} as a key: {error}", path.display()))
                 .hint(Some("it is the file that age-keygen wrote, with a line AGE-SECRET-KEY-1..."))

@@ -34,6 +34,7 @@ mod place;
 pub mod plan_table;
 mod prune;
 mod records;
+mod recover;
 mod run;
 mod service;
 mod show;

@@ -5,6 +5,7 @@ use std::path::Path;
 use url::Url;
 
 use super::sections::destination::{Destination, Location};
+use super::sections::drill::Drill;
 use super::sections::log::Log;
 use super::sections::report::Report;
 use super::sections::share::Share;
@@ -111,6 +112,17 @@ impl Reader<'_, '_> {
             let hint = "the backup task DELETES its folder before every run: put it elsewhere";
             let label = section.label("metrics-file");
             self.faults.add(Some(section.at("metrics-file")), label, "lies inside the snapshot's folder", hint);
+        }
+    }
+
+    /// The backup task deletes its folder before every run, and a copy of hours would be in its way.
+    pub(super) fn check_drill(&mut self, root: &Section<'_>, snapshot: &Snapshot, drill: &Drill) {
+        let Some(section) = root.section("drill") else { return };
+        for (key, folder) in [("scratch", drill.scratch.as_ref()), ("reports", Some(&drill.reports))] {
+            if section.has(key) && folder.is_some_and(|folder| snapshot.holds(folder)) {
+                let hint = "the backup task DELETES its folder before every run: put it elsewhere";
+                self.faults.add(Some(section.at(key)), section.label(key), "lies inside the snapshot's folder", hint);
+            }
         }
     }
 

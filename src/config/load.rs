@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::sections::archive::{self, Archive};
 use super::sections::destination::{self, Destination};
+use super::sections::drill::{self, Drill};
 use super::sections::hooks::{self, Hooks};
 use super::sections::log::{self, Log};
 use super::sections::report::{self, Report};
@@ -31,6 +32,7 @@ pub(super) const ROOT: &[Key] = &[
     key("log", Kind::Table(log::KEYS), ""),
     key("hooks", Kind::Table(hooks::KEYS), ""),
     key("report", Kind::Table(report::KEYS), ""),
+    key("drill", Kind::Table(drill::KEYS), ""),
 ];
 
 /// How long `run` waits for another command, unless configured.
@@ -55,6 +57,8 @@ pub struct Config {
     pub hooks: Hooks,
     /// How others learn how runs went, and that none did.
     pub report: Report,
+    /// When recovery is exercised, and where.
+    pub drill: Drill,
     /// The file whose OS lock keeps two runs of this configuration on this host apart; what is known of its runs lies
     /// beside it.
     ///
@@ -166,12 +170,14 @@ impl Reader<'_, '_> {
             None => Some(paths::default_lock_file(file, self.env)),
         };
         let wait = self.duration(root, "wait", WAIT);
+        let drill = self.drill(root, lock_file.as_deref().unwrap_or(file));
         let log = self.log(root);
         *read_log = Some(log.clone());
         if let (Some(snapshot), Some(lock)) = (&snapshot, &lock_file) {
             self.check_places(root, snapshot, lock, &supplemental, &sections, &destinations);
             self.check_log_place(root, snapshot, &log);
             self.check_metrics_file(root, snapshot, &report);
+            self.check_drill(root, snapshot, &drill);
         }
         Some(Config {
             file: file.to_owned(),
@@ -182,6 +188,7 @@ impl Reader<'_, '_> {
             destinations: destinations.into_iter().collect::<Option<_>>()?,
             hooks,
             report,
+            drill,
             lock_file: lock_file?,
             wait,
             log,

@@ -29,6 +29,7 @@ pub use self::locate::locate;
 pub use self::sections::archive::Archive;
 pub use self::sections::bucket::Bucket;
 pub use self::sections::destination::{Destination, Location, Verify};
+pub use self::sections::drill::{Drill, TIMEOUT as DRILL_TIMEOUT};
 pub use self::sections::hooks::{Hook, Hooks, OnFailure};
 pub use self::sections::log::{Log, LogFormat};
 pub use self::sections::report::{Heartbeat, Report};

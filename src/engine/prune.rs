@@ -477,6 +477,7 @@ mod tests {
                 destinations: names.iter().map(destination).collect(),
                 hooks: config::Hooks::default(),
                 report: config::Report::default(),
+                drill: config::Drill::default(),
                 lock_file: PathBuf::new(),
                 wait: std::time::Duration::ZERO,
                 log: crate::config::Log::default(),

@@ -96,11 +96,13 @@ kinds! {
     Unpinned "unpinned" Info 1012 Fact "an archive is subject to pruning again";
     Verified "verified" Info 1013 Fact "an archive was read back, and is whole";
     Fetched "fetched" Info 1014 Fact "files were fetched from an archive";
+    Drilled "drilled" Info 1015 Fact "a recovery was exercised with an archive, and passed";
     PushFailed "push-failed" Error 2000 State "partial: a destination has missed an archive";
     Skipped "skipped" Error 2001 Fact "partial: a file could not be archived";
     PruneFailed "prune-failed" Error 2002 Fact "a destination could not be pruned";
     PruneRefused "prune-refused" Warn 2003 Fact "a brake has stopped the pruning of a destination";
     Overdue "overdue" Error 2010 Fact "the newest archive is too old, or the backup task fails";
+    DrillPartial "drill-partial" Warn 2011 Fact "a recovery was exercised; something is missing or not proven";
     Missed "missed" Error 2020 Fact "a completed snapshot was gone before it could be archived";
     BackupFailed "backup-failed" Warn 2021 Fact "the backup task says that its run has failed";
     SourceUnreadable "source-unreadable" Error 2022 Fact "the snapshot or the log of the task cannot be read";
@@ -120,6 +122,7 @@ kinds! {
     VerifyDamaged "verify-damaged" Error 3012 Fact "an archive is damaged";
     VerifyFailed "verify-failed" Error 3013 Fact "an archive could not be verified";
     FetchDamaged "fetch-damaged" Error 3014 Fact "files could not be fetched, because they are damaged in the archive";
+    DrillFailed "drill-failed" Error 3015 Fact "a recovery drill failed, or found damage";
     AlreadyThere "already-there" Info - State "a destination had the archive before";
     BackupRunning "backup-running" Info - Fact "the backup task has begun";
     DoneByWatcher "done-by-watcher" Info - Fact "the watcher has archived the snapshot, and this run reports it";

@@ -10,11 +10,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::command::{CommandError, Shell};
 use crate::cancel::Cancel;
 use crate::config::{Config, Hook, OnFailure};
 use crate::error::chain;
 use crate::monitor::{Event, EventKind, Level, Monitor};
+use crate::platform::command::{CommandError, Shell};
 
 /// After a request to stop, a command that tidies up gets this long.
 const AFTER_CANCEL: Duration = Duration::from_secs(10);

@@ -10,7 +10,6 @@
 //! tells when they are overdue: at once, and again once a day, since who is told of the same failure every minute soon
 //! ignores it.
 
-mod command;
 mod heartbeat;
 mod hooks;
 mod metrics;

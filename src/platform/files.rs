@@ -133,6 +133,31 @@ pub(crate) fn remove_dressed(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a folder of our own with everything in it; that it is gone already is no error.
+pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
+    let removed = || match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    #[cfg(windows)]
+    if removed().is_err() {
+        // Before Windows Server 2019 read-only files stay.
+        set_all_writable(folder);
+    }
+    persistently(removed)
+}
+
+/// Clears the read-only attribute of everything below a folder, as far as that is possible.
+#[cfg(windows)]
+fn set_all_writable(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => set_all_writable(&entry.path()),
+            _ => drop(set_writable(&entry.path())),
+        }
+    }
+}
+
 /// Clears the read-only attribute.
 #[cfg(windows)]
 #[allow(clippy::permissions_set_readonly_false, reason = "on Windows this clears the attribute, nothing else")]

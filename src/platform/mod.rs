@@ -1,5 +1,6 @@
 //! What differs between systems, behind one function each.
 
+pub(crate) mod command;
 pub(crate) mod files;
 pub(crate) mod installed;
 pub mod lock;

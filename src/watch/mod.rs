@@ -12,6 +12,7 @@
 //! Time passes by what the caller says has elapsed, not by the wall clock, which may be set, and stands still in tests.
 
 pub mod alarm;
+mod drills;
 mod missed;
 mod repeat;
 mod site_memory;
@@ -331,6 +332,10 @@ pub fn watch(context: &Context<'_>, ready: impl FnOnce()) {
         scope.spawn(|| {
             let _guard = StopOnPanic(context.cancel);
             Reporter::new(*context, By::Watch).keep_checking();
+        });
+        scope.spawn(|| {
+            let _guard = StopOnPanic(context.cancel);
+            drills::keep_drilling(context);
         });
         let _guard = StopOnPanic(context.cancel);
         let mut before = Instant::now();

@@ -137,6 +137,7 @@ impl Host {
             destinations,
             hooks: config::Hooks::default(),
             report: config::Report::default(),
+            drill: config::Drill::default(),
             lock_file: PathBuf::new(),
             wait: std::time::Duration::ZERO,
             log: afterbackup::config::Log::default(),

@@ -19,6 +19,7 @@ use crate::health::overdue::Verdict;
 use crate::health::standing::{Health, Problem, SiteStanding, Standing};
 use crate::health::survey::{Holding, Newest};
 use crate::platform::lock::{self, Holder};
+use crate::recovery::drill::{DrillReport, Passed, last};
 use crate::source::LogEvidence;
 use crate::source::complete::State;
 use crate::source::task_log::Outcome;
@@ -33,7 +34,7 @@ const EXAMPLES: &str = r"Exit codes, of which the first that applies is taken:
   1  no destination can be read
   6  the newest archive is damaged, or verify found damage
   3  a destination lacks it or cannot be read, an archive is not whole, an unfinished run left
-     something, or the last run did not end with 0
+     something, the last run did not end with 0, or the last recovery drill failed
   0  all is well
 With --nagios: 0 OK, 1 WARNING (for 3), 2 CRITICAL (for 6 and 7), 3 UNKNOWN (for 1 and every error)
 
@@ -67,12 +68,18 @@ pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     let lock_file = &loaded.config.lock_file;
     let work = lock::holder(lock_file);
     let watched = lock::is_held(&lock::watcher_lock(lock_file));
+    let drill = last(&loaded.config.drill.reports);
     if program.console.is_json() {
-        program.console.document(&Document::new(&standing, &snapshots, work.as_ref(), watched));
+        let document = Document::new(&standing, &snapshots, work.as_ref(), watched);
+        program.console.document(&Document { last_drill: drill.as_ref(), ..document });
     } else {
-        program.console.result(&text(&standing, &snapshots, work.as_ref(), watched));
+        program.console.result(&text(&standing, &snapshots, work.as_ref(), watched, drill.as_ref()));
     }
-    Ok(exit(standing.health()))
+    Ok(match exit(standing.health()) {
+        // That a recovery would not work is no emergency, as long as backups are made.
+        Exit::Done if drill.is_some_and(|drill| drill.passed > Passed::Partly) => Exit::Partial,
+        exit => exit,
+    })
 }
 
 /// Waits less for destinations than a run does.
@@ -110,6 +117,7 @@ struct Document<'a> {
     work: Option<&'a Holder>,
     last_run: Option<&'a Ended>,
     verified: Option<Timestamp>,
+    last_drill: Option<&'a DrillReport>,
 }
 
 #[derive(Serialize)]
@@ -186,6 +194,7 @@ impl<'a> Document<'a> {
             work,
             last_run: standing.state.last_run.as_ref(),
             verified: standing.state.verified,
+            last_drill: None,
         }
     }
 }
@@ -232,9 +241,22 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
     units::format_age(then, now)
 }
 
-fn text(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched: bool) -> String {
+fn text(
+    standing: &Standing,
+    snapshots: &[Look],
+    work: Option<&Holder>,
+    watched: bool,
+    drill: Option<&DrillReport>,
+) -> String {
     let mut text = String::new();
-    for (name, value) in facts(standing, snapshots, work, watched) {
+    let mut facts = facts(standing, snapshots, work, watched);
+    if let Some(drill) = drill {
+        let first = drill.findings.first().map_or_else(String::new, |first| format!(": {first}"));
+        let age = ago(drill.finished, standing.at);
+        facts.push(("Last drill", format!("{}, {age}, {}{first}", drill.archive, drill.verdict())));
+        facts.push(("A fetch takes", drill.fetch_in_words()));
+    }
+    for (name, value) in facts {
         text.extend([&format!("{name:<16}{value}"), "\n"]);
     }
     text.push('\n');

@@ -22,20 +22,20 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const MAX_LINE_BYTES: u64 = 4096;
 
 /// A command line and how to run it.
-pub(super) struct Shell<'a> {
+pub(crate) struct Shell<'a> {
     /// What is run.
-    pub(super) line: &'a str,
+    pub(crate) line: &'a str,
     /// Where.
-    pub(super) folder: &'a Path,
+    pub(crate) folder: &'a Path,
     /// Added to the environment.
-    pub(super) variables: &'a [(&'static str, String)],
+    pub(crate) variables: &'a [(&'static str, String)],
     /// For how long.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CommandError {
+pub(crate) enum CommandError {
     /// It could not be started.
     #[error("cannot be started")]
     Start(#[source] io::Error),
@@ -52,7 +52,7 @@ pub(super) enum CommandError {
 
 impl Shell<'_> {
     /// Runs the command to its end and passes on what it prints.
-    pub(super) fn run(&self, cancel: Option<&Cancel>, output: &mut dyn FnMut(&str)) -> Result<(), CommandError> {
+    pub(crate) fn run(&self, cancel: Option<&Cancel>, output: &mut dyn FnMut(&str)) -> Result<(), CommandError> {
         let mut command = shell(self.line);
         command.current_dir(self.folder).envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
