@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{ArchiveFacts, DatabaseSource};
+use super::facts::{ArchiveFacts, DatabaseSource, Soundness};
 use crate::archive::Identities;
 use crate::archive::databases::{DatabaseCheck, Role, pair_all};
 use crate::archive::extract::{ExtractError, Options, extract};
@@ -368,6 +368,12 @@ impl Drill<'_> {
 
 /// What a site is recovered from, and what of it is not there.
 fn expect(facts: &ArchiveFacts, report: &mut DrillReport) {
+    // Sound files may be those of another site: what was judged when the archive was made counts, too.
+    match &facts.soundness {
+        Soundness::Damaged(why) => report.find(Passed::Damaged, format!("judged when it was archived: {why}")),
+        Soundness::Unproven(why) => report.find(Passed::Partly, format!("judged when it was archived: {why}")),
+        Soundness::Sound => {}
+    }
     match facts.database {
         DatabaseSource::None => report.find(Passed::Damaged, "the site database is not in the archive".into()),
         DatabaseSource::Files if !facts.has_site => {

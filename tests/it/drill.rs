@@ -72,6 +72,17 @@ fn drill_finds_a_damaged_database_and_a_database_of_another_day() {
 }
 
 #[test]
+fn a_sound_database_of_another_site_does_not_pass() {
+    let scene = site();
+    scene.file("SiteDBServer/CM_XYZ.mdf", &Data { name: "CM_ABC", ..Data::default() }.build());
+    scene.complete(COMPLETED);
+    let scene = archived(scene, 6);
+    let output = drill(&scene, &["--json"]).exits(6);
+    assert_eq!(output.json()["passed"], "damaged", "{output}");
+    assert_clean(&scene);
+}
+
+#[test]
 fn drill_of_a_damaged_archive_ends_with_6() {
     let scene = archived(site(), 0);
     let archive = scene.archive("vault");
