@@ -95,6 +95,7 @@ thread_local! {
 struct Shared {
     inner: Box<dyn Destination>,
     lie: Lie,
+    starts_broken: bool,
     turnstile: Turnstile,
     /// What each process has seen.
     seen: Mutex<Vec<String>>,
@@ -176,6 +177,10 @@ impl Shared {
             let bytes = self.inner.read(&id.key(&entry.name), 1 << 20).map_err(|error| error.to_string())?;
             let manifest = Manifest::parse(&entry.name, &bytes).map_err(|error| error.to_string())?;
             let archive = self.inner.read(&id.key(&manifest.archive), 1 << 20);
+            // Broken from the start: that is what the processes find.
+            if archive.is_err() && manifest.host == "host 9" && self.starts_broken {
+                continue;
+            }
             let archive = archive.map_err(|_| format!("{id} is visible without its archive"))?;
             if Sha256Hex(Sha256::digest(&archive).into()) != manifest.sha256 {
                 return Err(format!("{id} is visible with the archive of another attempt"));
@@ -585,6 +590,7 @@ impl Explorer<'_> {
         let shared = Arc::new(Shared {
             inner,
             lie: self.lie,
+            starts_broken: self.scenario.name.ends_with("missing"),
             turnstile,
             seen: Mutex::new(vec![String::new(); count]),
             names: Mutex::default(),
@@ -719,17 +725,37 @@ fn folder() -> (Box<dyn Destination>, Option<tempfile::TempDir>) {
     (destination::folder_at("shared", folder.path()), Some(folder))
 }
 
+/// Tries every order and prints how many there are.
+fn check(kind: &str, make: fn() -> (Box<dyn Destination>, Option<tempfile::TempDir>), scenarios: &[Scenario]) {
+    for scenario in scenarios {
+        let tried = explore(scenario, Lie::None, &make);
+        println!("{kind}: {}: {} interleavings, {} states", scenario.name, tried.interleavings, tried.states);
+        assert_eq!(tried.violation, None, "{kind}: {}", scenario.name);
+        assert!(tried.interleavings > 10, "{kind}: {}", scenario.name);
+    }
+}
+
 #[test]
 #[ignore = "takes minutes: every order of two pushes; run it with --run-ignored all"]
-fn no_interleaving_of_two_processes_breaks_what_is_visible() {
-    for (kind, make) in [("memory", memory as fn() -> _), ("folder", folder)] {
-        for scenario in &SCENARIOS {
-            let tried = explore(scenario, Lie::None, &make);
-            println!("{kind}: {}: {} interleavings, {} states", scenario.name, tried.interleavings, tried.states);
-            assert_eq!(tried.violation, None, "{kind}: {}", scenario.name);
-            assert!(tried.interleavings > 10, "{kind}: {}", scenario.name);
-        }
-    }
+fn no_interleaving_of_two_pushes_breaks_what_is_visible() {
+    check("memory", memory, &SCENARIOS[..2]);
+}
+
+#[test]
+#[ignore = "takes minutes: every order of two pushes; run it with --run-ignored all"]
+fn no_interleaving_of_two_pushes_in_a_folder_breaks_what_is_visible() {
+    check("folder", folder, &SCENARIOS[..2]);
+}
+
+#[test]
+fn no_interleaving_of_a_push_and_a_prune_breaks_what_is_visible() {
+    check("memory", memory, &SCENARIOS[2..3]);
+    check("folder", folder, &SCENARIOS[2..3]);
+}
+
+#[test]
+fn no_interleaving_with_a_prune_in_a_folder_breaks_what_is_visible() {
+    check("folder", folder, &SCENARIOS[3..]);
 }
 
 #[test]
