@@ -121,9 +121,10 @@ pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &S
         let hint = hint.as_deref().unwrap_or("'afterbackup list' shows which archives there are");
         Failure::new(Exit::Failed, &error).hint(Some(hint))
     })?;
-    for id in &chosen.passed_over {
+    if !chosen.passed_over.is_empty() {
+        let archives = crate::units::count(chosen.passed_over.len(), "archive");
         program.console.warn(&format!(
-            "{id} is dated in the future (a clock is or was wrong) and was not considered for '{selector}'"
+            "{archives} dated in the future (a clock is or was wrong), not considered for '{selector}': see 'afterbackup list'"
         ));
     }
     Ok(chosen.id)

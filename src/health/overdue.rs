@@ -284,7 +284,7 @@ mod tests {
         let log = log(&[(5055, day(0)), (5035, day(0)), (5055, day(1)), (5043, day(1))]);
         assert_eq!(
             words(&[day(0)], &log, day(2)),
-            "site XYZ: the last backup failed at 2026-11-02T01:00:00Z with status message 5043"
+            "site XYZ: the last backup failed at 2026-11-02 01:00:00+00:00 with status message 5043"
         );
         // A log that ends before the newest archive is not that of its backup.
         assert!(!decide(&[day(2)], &log, day(2)).is_bad());

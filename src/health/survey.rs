@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::manifest::Database;
+use crate::archive::verdict::Why;
 use crate::catalog::{self, ProblemKind};
 use crate::destination::{self, Destination, Target};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
@@ -104,7 +105,16 @@ impl Newest {
     /// Is it known to be damaged?
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        self.content.as_ref().is_some_and(|content| !content.good)
+        !self.is_stand_in() && self.content.as_ref().is_some_and(|content| !content.good)
+    }
+
+    /// Does it have stand-ins in the place of databases, as trials have, and nothing that is damaged?
+    #[must_use]
+    pub fn is_stand_in(&self) -> bool {
+        self.content.as_ref().is_some_and(|content| {
+            let stand_in = |one: &Database| one.why == Some(Why::StandIn);
+            content.databases.iter().any(stand_in) && !content.databases.iter().any(|one| one.verdict.is_damaged())
+        })
     }
 }
 

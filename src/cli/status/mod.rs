@@ -278,7 +278,14 @@ fn text(
         }
     }
     if standing.health() == Health::Fine {
-        text.push_str("All is well.\n");
+        let stand_in = standing.sites.iter().filter_map(|site| site.newest.as_ref()).find(|newest| newest.is_stand_in());
+        match stand_in {
+            Some(newest) => {
+                text.extend(["Nothing failed, but ", newest.id.to_string().as_str(), " cannot recover a site: "]);
+                text.push_str("its database files are stand-ins and not databases.\n");
+            }
+            None => text.push_str("All is well.\n"),
+        }
     }
     text
 }
