@@ -6,7 +6,7 @@ use std::path::Path;
 use windows_registry::LOCAL_MACHINE;
 
 use super::{Kind, SOURCE, entry};
-use crate::monitor::{Event, EventKind, Monitor, Task};
+use crate::monitor::{Event, Monitor, Task};
 use crate::windows::event_log::{self, EventSource};
 
 const APPLICATION: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
@@ -111,7 +111,7 @@ impl Task for Nothing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::Level;
+    use crate::monitor::EventKind;
 
     #[test]
     fn source_is_registered_and_removed_and_takes_events() {

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use crate::name::{ArchiveId, SiteCode};
 use crate::source::task_log::{Outcome, Run, Runs};
 
@@ -57,6 +59,29 @@ impl Missed {
     }
 }
 
+/// How long a run can go on whose clock was set back, so that its end tells nothing of that.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
+
+/// Does the archive of this run bear the time of the metadata? It does where the log could not be trusted: a clock that
+/// was set during the run makes the two contradict each other. Such an archive lies within the run, and no run of the
+/// log was completed at its time.
+pub(super) fn has_other_name(id: &ArchiveId, runs: &Runs, archives: &BTreeSet<ArchiveId>) -> bool {
+    let ended = |run: &Run| match run.outcome {
+        Outcome::Completed { at } => at,
+        _ => None,
+    };
+    let is_named_after_it = |run: &Run, at| ArchiveId::new(id.site(), at) == *id && run.started.is_some();
+    let Some((run, at)) = runs.iter().find_map(|run| Some((run, ended(run).filter(|&at| is_named_after_it(run, at))?)))
+    else {
+        return false;
+    };
+    let Some(began) = run.started.and_then(|seen| seen.at) else { return false };
+    let end = if at >= began { at } else { began + LONGEST_RUN };
+    let of_a_run =
+        |archive: &ArchiveId| runs.iter().filter_map(ended).any(|other| ArchiveId::new(id.site(), other) == *archive);
+    archives.iter().any(|archive| (began..=end).contains(&archive.stamp()) && !of_a_run(archive))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +129,26 @@ mod tests {
         assert_eq!(new(&all, &[2]).find(&all), [id(3), id(4)]);
         assert_eq!(new(&all, &[1, 4]).find(&all), []);
         assert_eq!(new(&all, &[5]).find(&all), []);
+    }
+
+    #[test]
+    fn archive_that_is_named_after_the_metadata_is_no_miss() {
+        let archive = |minute: u32| format!("P01-20261122T08{minute:02}30Z").parse().unwrap();
+        let all = runs(&[5, 9, 10, 0]);
+        // The run of 9 o'clock began at 8:30.
+        for (archives, is_there) in [(vec![archive(45)], true), (vec![archive(29)], false), (vec![id(10)], false)] {
+            assert_eq!(has_other_name(&id(9), &all, &archives.into_iter().collect()), is_there);
+        }
+        // Its clock was set back: it began at 8:30 and ended at 3:00.
+        let mut set_back = runs(&[5]);
+        for (id, time) in [(5055, "08:30"), (5035, "03:00"), (5055, "04:30")] {
+            set_back.line(&format!(
+                "STATMSG: ID={id} COMP=\"SMS_SITE_BACKUP\" SITE=P01 GMTDATE=Sun Nov 22 {time}:00.000 2026 NUMATTRS=0"
+            ));
+        }
+        assert!(has_other_name(&id(3), &set_back, &[archive(45)].into()));
+        assert!(!has_other_name(&id(3), &set_back, &[archive(15)].into()));
+        assert!(!has_other_name(&id(3), &set_back, &[id(5)].into()));
     }
 
     #[test]

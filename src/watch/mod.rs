@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use self::alarm::Alarm;
-use self::missed::Missed;
+use self::missed::{Missed, has_other_name};
 use self::repeat::Calm;
 use self::site_memory::{Attempted, Memory, Next, Sight};
 use crate::cancel::Cancel;
@@ -241,7 +241,7 @@ impl<'a> Watcher<'a> {
             && let Some(archives) = self.archives(code)
         {
             // A one-shot may have archived it meanwhile.
-            missed.retain(|id| !archives.contains(id));
+            missed.retain(|id| !archives.contains(id) && !runs.is_some_and(|runs| has_other_name(id, runs, &archives)));
         }
         for id in missed {
             let message = format!("{id} will never be: the next backup began before its snapshot was archived");

@@ -125,7 +125,7 @@ fn first_configuration_works_as_written() {
     }
     let mut again = program();
     again.arg("init").arg(&file);
-    Output::of(again).exits(1).says("init never replaces one");
+    Output::of(again).exits(2).says("init never replaces one");
     let mut elsewhere = program();
     elsewhere.arg("init").arg(scene.path("second.toml")).arg("--bat");
     Output::of(elsewhere).exits(2).says("Configuration Manager is not installed here").says("smsbkup.box");

@@ -100,7 +100,7 @@ fn archives_are_read_without_configuration_from_a_folder_by_its_name() {
     }
     let output =
         afterbackup(site.path(), &["fetch", "latest", "XYZBackup/SiteServer", "typo", "--to", "x", "-d", "vault"]);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("nothing in the archive matches 'typo'"), "{}", stderr(&output));
     assert_eq!(fs::read(site.path().join("x/XYZBackup/SiteServer/a.ini")).unwrap(), b"a");
     let output = afterbackup(site.path(), &["show", "latest", "-d", "vault/XYZ"]);

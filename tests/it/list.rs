@@ -14,7 +14,7 @@ fn archives_are_listed_for_people() {
     let listed = scene.run(&["list"]).exits(3);
     insta::assert_snapshot!(scene.normalised(&listed.stdout), @"
     Archive Completed Age Size Databases On
-    XYZ-20211122T235900Z 22 Nov 2021 AGE y SIZE ok 106 pages vault, offsite (INCOMPLETE) pinned
+    XYZ-20211122T235900Z 22 Nov 2021 AGE y SIZE ok vault, offsite (INCOMPLETE) pinned
     1 archive, SIZE on vault, SIZE on offsite
     ");
     let wide = scene.run(&["ls", "--wide"]).exits(3);

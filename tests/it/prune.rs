@@ -99,8 +99,9 @@ fn pinned_archive_stays_until_it_is_unpinned() {
         .says("Pinned")
         .says("for the auditors");
     scene.run(&["show", "XYZ@2021-11-22"]).exits(0).says("for the auditors").says_not("2503");
-    scene.run(&["list"]).exits(0).says("before the upgrade to 2503");
-    scene.run(&["prune", "--dry-run"]).exits(0).says("before the upgrade to 2503");
+    scene.run(&["list"]).exits(0).says("pinned");
+    scene.run(&["list", "--wide"]).exits(0).says("for the auditors");
+    scene.run(&["prune", "--dry-run"]).exits(0).says("for the auditors");
     scene.run(&["prune"]).exits(0);
     assert_eq!(left(&scene, "vault"), [22, 24, 25]);
     scene.run(&["unpin", "XYZ@2021-11-22"]).exits(0).says("Unpinned");

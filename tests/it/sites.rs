@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::SignedDuration;
 
 use crate::harness::{COMPLETED, ID, Scene, at, copy_tree, names, touch};
+use crate::synthetic::Data;
 
 /// The snapshots of ABC and XYZ side by side.
 fn two_sites() -> Scene {
@@ -14,6 +15,10 @@ fn two_sites() -> Scene {
     copy_tree(&xyz, &abc);
     let log = fs::read_to_string(xyz.join("smsbkup.log")).unwrap().replace("SITE=XYZ", "SITE=ABC");
     fs::write(abc.join("smsbkup.log"), log).unwrap();
+    let databases = abc.join("SiteDBServer");
+    fs::remove_file(databases.join("CM_XYZ.mdf")).unwrap();
+    fs::write(databases.join("CM_ABC.mdf"), Data { name: "CM_ABC", ..Data::default() }.build()).unwrap();
+    fs::rename(databases.join("CM_XYZ_log.ldf"), databases.join("CM_ABC_log.ldf")).unwrap();
     settle(&abc);
     scene
 }

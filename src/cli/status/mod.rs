@@ -278,7 +278,8 @@ fn text(
         }
     }
     if standing.health() == Health::Fine {
-        let stand_in = standing.sites.iter().filter_map(|site| site.newest.as_ref()).find(|newest| newest.is_stand_in());
+        let stand_in =
+            standing.sites.iter().filter_map(|site| site.newest.as_ref()).find(|newest| newest.is_stand_in());
         match stand_in {
             Some(newest) => {
                 text.extend(["Nothing failed, but ", newest.id.to_string().as_str(), " cannot recover a site: "]);
