@@ -1,5 +1,7 @@
 //! Which archive a command means: an id, `latest`, a day.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -18,6 +20,10 @@ pub enum Selector {
     LatestGood,
     /// `XYZ@2026-11-20`: the newest of the site that is not after the day (UTC).
     NotAfter(SiteCode, Date),
+    /// `XYZ`: the newest of the site.
+    LatestOf(SiteCode),
+    /// `XYZ-2026112`: the beginning of one id, in any case.
+    Beginning(String),
 }
 
 impl std::str::FromStr for Selector {
@@ -25,23 +31,45 @@ impl std::str::FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         let fault = || SelectorError::Form(text.to_owned());
-        match text {
+        let lower = text.to_ascii_lowercase();
+        match lower.as_str() {
             "latest" => return Ok(Self::Latest(0)),
             "latest-good" => return Ok(Self::LatestGood),
             _ => {}
         }
-        if let Some(back) = text.strip_prefix("latest~") {
+        if let Some(back) = lower.strip_prefix("latest~") {
             return back.parse().map(Self::Latest).map_err(|_| fault());
         }
         if let Some((site, day)) = text.split_once('@') {
             let site = site.parse().map_err(|_| fault())?;
+            if day.eq_ignore_ascii_case("latest") {
+                return Ok(Self::LatestOf(site));
+            }
             return day.parse().map(|day| Self::NotAfter(site, day)).map_err(|_| fault());
         }
-        text.parse().map(Self::Id).map_err(|_| fault())
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        // An id begins with its site, and goes on with its time or the name of its series.
+        let (site, rest) = text.split_at_checked(3).ok_or_else(fault)?;
+        let site: SiteCode = site.parse().map_err(|_| fault())?;
+        match rest.chars().next() {
+            None => Ok(Self::LatestOf(site)),
+            Some('-' | '.') if rest.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) => {
+                Ok(Self::Beginning(text.to_owned()))
+            }
+            Some(_) => Err(fault()),
+        }
     }
 }
 
 impl Selector {
+    /// Does it name an archive by its id, whatever kind of source made it?
+    #[must_use]
+    pub fn is_by_id(&self) -> bool {
+        matches!(self, Self::Id(_) | Self::Beginning(_))
+    }
+
     /// The archive that is meant.
     ///
     /// What is dated in the future was made while a clock was wrong, and is never the newest of anything: only its id
@@ -54,31 +82,51 @@ impl Selector {
             let found = known.contains_key(id).then(|| Chosen { id: id.clone(), passed_over: vec![] });
             return found.ok_or_else(|| SelectorError::Missing(id.to_string()));
         }
+        if let Self::Beginning(text) = self {
+            let text = text.to_ascii_lowercase();
+            let begins = |id: &&&ArchiveId| id.to_string().to_ascii_lowercase().starts_with(&text);
+            let found: Vec<&&ArchiveId> = known.keys().filter(begins).collect();
+            return match found.as_slice() {
+                [] => Err(SelectorError::Missing(self.to_string())),
+                [one] => Ok(Chosen { id: (***one).clone(), passed_over: vec![] }),
+                several => Err(SelectorError::Several {
+                    beginning: self.to_string(),
+                    count: several.len(),
+                    first: several.iter().take(3).map(|id| (***id).clone()).collect(),
+                }),
+            };
+        }
         // Relative selectors refer to the site's own archives, and to a separate series where there is nothing else.
         let series = known.keys().map(|id| id.series()).min().flatten();
         let own = known.iter().filter(|(id, _)| id.series() == series).map(|(id, good)| (*id, *good));
         let (future, own): (Vec<_>, Vec<_>) = own.partition(|(id, _)| is_future(id.stamp(), now));
         let site = match self {
-            Self::NotAfter(site, _) => Some(*site),
+            Self::NotAfter(site, _) | Self::LatestOf(site) => Some(*site),
             _ => own.first().or(future.first()).map(|(id, _)| id.site()),
         };
-        let is_named = matches!(self, Self::NotAfter(..));
-        if !is_named && own.iter().chain(&future).any(|(id, _)| Some(id.site()) != site) {
-            return Err(SelectorError::SeveralSites);
+        let is_named = matches!(self, Self::NotAfter(..) | Self::LatestOf(_));
+        let sites: BTreeSet<SiteCode> = own.iter().chain(&future).map(|(id, _)| id.site()).collect();
+        if !is_named && sites.len() > 1 {
+            return Err(SelectorError::SeveralSites(sites.into_iter().collect()));
         }
         let newest_first = own.iter().rev().filter(|(id, _)| Some(id.site()) == site);
         let chosen = match self {
             Self::Latest(back) => newest_first.map(|(id, _)| id).nth(*back),
+            Self::LatestOf(_) => newest_first.map(|(id, _)| id).next(),
             Self::LatestGood => newest_first.filter(|(_, good)| *good).map(|(id, _)| id).next(),
             Self::NotAfter(_, day) => {
                 newest_first.map(|(id, _)| id).find(|id| jiff::tz::TimeZone::UTC.to_datetime(id.stamp()).date() <= *day)
             }
-            Self::Id(_) => None,
+            Self::Id(_) | Self::Beginning(_) => None,
         };
+        let count = own.iter().filter(|(id, _)| Some(id.site()) == site).count();
         let of_site = future.iter().filter(|(id, _)| Some(id.site()) == site);
         let passed_over: Vec<ArchiveId> = of_site.map(|(id, _)| (*id).clone()).collect();
         match chosen {
             Some(&id) => Ok(Chosen { id: id.clone(), passed_over }),
+            None if matches!(self, Self::Latest(back) if *back > 0) && count > 0 => {
+                Err(SelectorError::TooFew { selector: self.to_string(), count })
+            }
             None if passed_over.is_empty() => Err(SelectorError::Missing(self.to_string())),
             None => Err(SelectorError::OnlyFuture { selector: self.to_string(), future: passed_over }),
         }
@@ -93,6 +141,8 @@ impl std::fmt::Display for Selector {
             Self::Latest(back) => write!(f, "latest~{back}"),
             Self::LatestGood => f.write_str("latest-good"),
             Self::NotAfter(site, day) => write!(f, "{site}@{day}"),
+            Self::LatestOf(site) => write!(f, "{site}"),
+            Self::Beginning(text) => f.write_str(text),
         }
     }
 }
@@ -129,8 +179,30 @@ pub enum SelectorError {
         future: Vec<ArchiveId>,
     },
     /// Which site?
-    #[error("there are archives of several sites: say which with --site, or give an id")]
-    SeveralSites,
+    #[error("there are archives of several sites, {}: add --site {}, or give an id", codes(_0), _0.first().map_or_else(String::new, ToString::to_string))]
+    SeveralSites(Vec<SiteCode>),
+    /// Which of these?
+    #[error("{count} archives begin with '{beginning}': {}{}", join(first), if *count > first.len() { ", …" } else { "" })]
+    Several {
+        /// What was given.
+        beginning: String,
+        /// How many there are.
+        count: usize,
+        /// The first of them.
+        first: Vec<ArchiveId>,
+    },
+    /// So many there are not.
+    #[error("there is no archive '{selector}': there {} only {count}", if *count == 1 { "is" } else { "are" })]
+    TooFew {
+        /// What was asked for.
+        selector: String,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+fn codes(sites: &[SiteCode]) -> String {
+    sites.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn join(ids: &[ArchiveId]) -> String {
@@ -194,15 +266,53 @@ mod tests {
     }
 
     #[test]
+    fn names_are_taken_in_any_case_and_by_a_unique_beginning() {
+        let archives =
+            ids(&["ABC-20261120T235900Z", "XYZ-20261120T235900Z", "XYZ-20261121T235900Z", "XYZ.Lib-20261121T235900Z"]);
+        for (selector, expected) in [
+            ("xyz-20261121t235900z", 2),
+            ("XYZ-20261120T235900", 1),
+            ("XYZ-20261121", 2),
+            ("xyz.lib-", 3),
+            ("abc-", 0),
+            ("XYZ", 2),
+            ("abc", 0),
+            ("xyz@latest", 2),
+        ] {
+            assert_eq!(choose(selector, &archives, &[]).unwrap(), archives[expected].to_string(), "{selector}");
+        }
+        assert_eq!(choose("LATEST", &archives[1..3], &[]).unwrap(), archives[2].to_string());
+        let error = choose("XYZ-2026", &archives, &[]).unwrap_err();
+        let words = "2 archives begin with 'XYZ-2026': XYZ-20261120T235900Z, XYZ-20261121T235900Z";
+        assert_eq!(error.to_string(), words);
+        assert!(matches!(choose("XYZ-2027", &archives, &[]), Err(SelectorError::Missing(_))));
+    }
+
+    #[test]
     fn what_is_not_there_is_said() {
         let archives = ids(&["XYZ-20261120T235900Z"]);
-        assert!(matches!(choose("latest~1", &archives, &[]), Err(SelectorError::Missing(_))));
+        let error = choose("latest~1", &archives, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "there is no archive 'latest~1': there is only 1");
         assert!(matches!(choose("latest-good", &archives, &[0]), Err(SelectorError::Missing(_))));
         assert!(matches!(choose("XYZ@2026-11-19", &archives, &[]), Err(SelectorError::Missing(_))));
         let two = ids(&["ABC-20261120T235900Z", "XYZ-20261120T235900Z"]);
-        assert_eq!(choose("latest", &two, &[]), Err(SelectorError::SeveralSites));
+        let error = choose("latest", &two, &[]).unwrap_err();
+        let words = "there are archives of several sites, ABC and XYZ: add --site ABC, or give an id";
+        assert_eq!(error.to_string(), words);
         assert_eq!(choose("ABC@2026-11-20", &two, &[]).unwrap(), "ABC-20261120T235900Z");
-        for text in ["", "newest", "latest~", "latest~x", "XYZ@", "XYZ@yesterday", "@2026-11-20"] {
+        for text in [
+            "",
+            "newest",
+            "XY",
+            "XYZZ",
+            "XYZ-ä",
+            "XYZ/20261120T235900Z",
+            "latest~",
+            "latest~x",
+            "XYZ@",
+            "XYZ@yesterday",
+            "@2026-11-20",
+        ] {
             assert!(text.parse::<Selector>().is_err(), "{text:?}");
         }
     }

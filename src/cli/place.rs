@@ -103,7 +103,7 @@ impl Place {
 pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &Selector) -> Result<ArchiveId, Failure> {
     let mut known = catalog::known(held);
     // 'latest' is of the kind of source that is configured; only an id names an archive of another one.
-    if let Some(kind) = program.configured_kind().filter(|_| !matches!(selector, Selector::Id(_))) {
+    if let Some(kind) = program.configured_kind().filter(|_| !selector.is_by_id()) {
         known.retain(|id, _| kind.owns(id.series()));
     }
     let chosen = selector.choose(&known, program.clock.now());

@@ -226,11 +226,17 @@ fn run_that_is_interrupted_while_it_waits_for_quiet_says_so() {
     use std::io::{BufRead, BufReader};
     let mut scene = Scene::new();
     fs::remove_file(scene.snapshot().join("smsbkup.log")).unwrap();
+    touch(&scene.snapshot(), at(COMPLETED));
     // Quiet cannot be told from the times: it takes a hundred years.
     scene.snapshot_key("quiet = '100 years'");
     let mut child = scene.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().starts_with("Checking for")));
+    let mut said = String::new();
+    let waits = lines.any(|line| {
+        said = line.unwrap();
+        said.starts_with("Checking for")
+    });
+    assert!(waits, "the last line is: {said}");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
     crate::harness::until("it ends", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(130));

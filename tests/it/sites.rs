@@ -144,7 +144,7 @@ fn snapshot_whose_database_may_not_be_read_is_not_archived_and_any_other_file_is
 #[test]
 fn site_that_cannot_be_read_does_not_keep_the_others_from_being_archived() {
     let scene = two_sites();
-    forbid(&scene.path("E/ABCBackup/SiteDBServer/CM_XYZ.mdf"));
+    forbid(&scene.path("E/ABCBackup/SiteDBServer/CM_ABC.mdf"));
     as_nobody(&scene, &["run"]).exits(1).says("ABC is not archived").says(&format!("Archived {ID}"));
     assert_eq!(scene.held("vault").len(), 2);
     assert!(names(&scene.path("vault/ABC")).is_empty());
