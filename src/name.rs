@@ -113,7 +113,8 @@ impl ArchiveId {
         format!("{self}{}", if encrypted { ".tar.zst.age" } else { ".tar.zst" })
     }
 
-    /// Name of the archive file of an attempt that may not have the plain name, because another attempt may be using it.
+    /// Name of the archive file of an attempt that may not have the plain name, because another attempt may be using
+    /// it.
     #[must_use]
     pub fn attempt_name(&self, encrypted: bool, attempt: u32) -> String {
         format!("{self}.{attempt:08x}{}", if encrypted { ".tar.zst.age" } else { ".tar.zst" })

@@ -47,7 +47,8 @@ pub(super) fn pin(program: &Program<'_>, args: &PinArgs) -> Result<Exit, Failure
     let pin = Pin { reason: args.reason.clone(), by, when: Some(program.clock.now()) };
     change(program, &args.place, &args.archive, Some(&pin), |destination, id, before| {
         if keeps(before, &pin) {
-            // The same again, or no word why: what it says stays. That the archive is still there is looked at all the same.
+            // The same again, or no word why: what it says stays. That the archive is still there is looked at all the
+            // same.
             let kept = before.cloned().unwrap_or_else(|| pin.clone());
             return pins::pin(destination, id, &kept).map(drop);
         }

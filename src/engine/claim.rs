@@ -1,9 +1,11 @@
-//! What comes before writing to a destination: is the archive there already, and under which name may this attempt write?
+//! What comes before writing to a destination: is the archive there already, and under which name may this attempt
+//! write?
 //!
 //! Two hosts may archive the same snapshot to the same destination at the same time; no lock is needed for that. Each
 //! attempt shows a claim first and looks at the others' claims afterwards, so of two attempts at least one sees the
 //! other. One that sees no other may use the plain name; one that does writes under a name of its own, and the manifest
-//! says which file it is about. So no attempt ever touches the file of another, and whichever manifest comes first counts.
+//! says which file it is about. So no attempt ever touches the file of another, and whichever manifest comes first
+//! counts.
 //!
 //! What a dead attempt left goes when it is known to be dead: its process is no more, or its claim is older than
 //! `sweep-after`. An archive file without manifest *and* without such a trace lost its manifest; it is left alone.
@@ -64,8 +66,8 @@ pub(super) fn stored(
     })
 }
 
-/// Looks for the archive and claims a name for it where it is missing. `warn` is told what cannot be tidied up, and that
-/// a manifest without its archive is about to be replaced.
+/// Looks for the archive and claims a name for it where it is missing. `warn` is told what cannot be tidied up, and
+/// that a manifest without its archive is about to be replaced.
 pub(super) fn prepare(
     destination: &dyn Destination,
     id: &ArchiveId,

@@ -1,13 +1,13 @@
 //! Every interleaving of two processes on one destination.
 //!
-//! Each call of [`Destination`] is one step. A scheduler lets one process make one step at a time and tries every order:
-//! it replays a prefix of choices and goes on from there, until every choice in every state has been tried. A state is
-//! what the destination holds and what each process has seen; where two orders lead to the same state, what follows is
-//! the same and is tried once. After every step, what is visible must be whole, and at the end each process must have been
-//! told the truth.
+//! Each call of [`Destination`] is one step. A scheduler lets one process make one step at a time and tries every
+//! order: it replays a prefix of choices and goes on from there, until every choice in every state has been tried. A
+//! state is what the destination holds and what each process has seen; where two orders lead to the same state, what
+//! follows is the same and is tried once. After every step, what is visible must be whole, and at the end each process
+//! must have been told the truth.
 //!
-//! Lies of the destination stand for faults of the protocol: one that hides the claims of others is a protocol that does
-//! not look at them. Each of them must be found.
+//! Lies of the destination stand for faults of the protocol: one that hides the claims of others is a protocol that
+//! does not look at them. Each of them must be found.
 
 #![allow(
     clippy::case_sensitive_file_extension_comparisons,

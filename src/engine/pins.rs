@@ -1,7 +1,7 @@
 //! Pins, and what keeps a pin and a removal of the same archive from missing each other.
 //!
-//! Neither locks anything. A removal notes that it begins and looks for a pin afterwards; a pin is put first and looks for
-//! the note afterwards. So at least one of them sees the other: the removal then leaves the archive, or the pin is
+//! Neither locks anything. A removal notes that it begins and looks for a pin afterwards; a pin is put first and looks
+//! for the note afterwards. So at least one of them sees the other: the removal then leaves the archive, or the pin is
 //! reported as failed.
 
 use serde::{Deserialize, Serialize};

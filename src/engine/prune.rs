@@ -279,7 +279,8 @@ fn try_to_remove(
     Ok(true)
 }
 
-/// Removes what killed runs have left: what is known to be abandoned, and what is so old that no one can be at work on it.
+/// Removes what killed runs have left: what is known to be abandoned, and what is so old that no one can be at work on
+/// it.
 fn sweep(
     context: &Context<'_>,
     one: &Inventory<'_>,

@@ -29,7 +29,8 @@ pub(crate) fn process_is_gone(id: u32) -> bool {
     // SAFETY: no pointer is passed; the handle is closed below.
     let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, id) };
     if process.is_null() {
-        // SAFETY: it only reads what the call before has left for this thread. That is how Windows says "no such process".
+        // SAFETY: it only reads what the call before has left for this thread. That is how Windows says "no such
+        // process".
         return unsafe { GetLastError() } == ERROR_INVALID_PARAMETER;
     }
     // SAFETY: the handle was opened above and is used nowhere else.

@@ -1,8 +1,9 @@
 //! Answers of stores, before `object_store` reads them.
 //!
-//! A bucket holds whatever others put there, under every key that the store allows; `object_store` cannot represent some
-//! of them (`a//b`, `..`, control characters) and fails the whole listing then. Such a key is none of ours, so it is
-//! taken out of the listing here. And a listing or an error that does not end is cut off: neither may fill the memory.
+//! A bucket holds whatever others put there, under every key that the store allows; `object_store` cannot represent
+//! some of them (`a//b`, `..`, control characters) and fails the whole listing then. Such a key is none of ours, so it
+//! is taken out of the listing here. And a listing or an error that does not end is cut off: neither may fill the
+//! memory.
 
 use std::pin::Pin;
 
