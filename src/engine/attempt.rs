@@ -116,6 +116,17 @@ impl Attempt<'_> {
         }
     }
 
+    fn tell_start(&self, destinations: usize, bytes: u64) {
+        let message = format!("Archiving {} to {destinations} destination(s)", self.id);
+        self.context.tell(
+            &Event::new(EventKind::Started, message)
+                .with("archive", self.id.to_string())
+                .with("snapshot_bytes", bytes)
+                .with("evidence", self.completion.reasons.clone()),
+        );
+        self.tell_oddities();
+    }
+
     fn try_to_write(
         &self,
         gathered: &Gathered,
@@ -134,14 +145,7 @@ impl Attempt<'_> {
         outcome.shortcomings.extend(extra::faults(self.context, &extra));
         outcome.shortcomings.extend(missing(gathered).into_iter().map(linked_folder));
         if left_out.is_empty() {
-            let message = format!("Archiving {} to {} destination(s)", self.id, lanes.len());
-            self.context.tell(
-                &Event::new(EventKind::Started, message)
-                    .with("archive", self.id.to_string())
-                    .with("snapshot_bytes", bytes)
-                    .with("evidence", self.completion.reasons.clone()),
-            );
-            self.tell_oddities();
+            self.tell_start(lanes.len(), bytes);
         }
         let encrypted = !config.archive.recipients.is_empty();
         let options = writer::Options {

@@ -92,7 +92,7 @@ impl BatFindings {
 /// `E:\ConfigMgr_Backup\XYZBackup` for `E:\ConfigMgr_Backup`.
 fn is_snapshot_of(place: &str, folder: &str) -> bool {
     is_below(place, folder)
-        && place.rsplit('\\').next().is_some_and(|name| is_site_folder(name))
+        && place.rsplit('\\').next().is_some_and(is_site_folder)
         && place.trim_end_matches('\\').matches('\\').count() == folder.trim_end_matches('\\').matches('\\').count() + 1
 }
 

@@ -246,7 +246,7 @@ fn prune_looks_after_the_sites_of_its_configuration() {
     for name in scene.held("vault") {
         let there = scene.path("vault/ABC").join(name.replace("XYZ", "ABC"));
         fs::copy(scene.path("vault/XYZ").join(&name), &there).unwrap();
-        if name.ends_with(".json") {
+        if name.rsplit('.').next() == Some("json") {
             fs::write(&there, fs::read_to_string(&there).unwrap().replace("XYZ", "ABC")).unwrap();
         }
     }

@@ -56,8 +56,7 @@ fn without_garbage(text: &str) -> Cow<'_, str> {
 /// May there be something that counts in these bytes?
 fn mentions(bytes: &[u8]) -> bool {
     static WORDS: LazyLock<[Finder<'_>; 9]> = LazyLock::new(|| {
-        ["STATMSG", "GMTDATE", "NUMATTRS", "COMP=", "5055", "ackup ", "LOG[", "LOG]", "$$<"]
-            .map(|word| Finder::new(word))
+        ["STATMSG", "GMTDATE", "NUMATTRS", "COMP=", "5055", "ackup ", "LOG[", "LOG]", "$$<"].map(Finder::new)
     });
     WORDS.iter().any(|word| word.find(bytes).is_some())
 }
@@ -188,7 +187,7 @@ impl Run {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "four things that were seen or not")]
 pub struct Runs {
-    runs: VecDeque<Run>,
+    list: VecDeque<Run>,
     /// Starts and ends so far.
     events: u64,
     /// The last damage, and how many starts and ends are in front of it.
@@ -213,13 +212,13 @@ impl Runs {
     /// Oldest first.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Run> {
-        self.runs.iter()
+        self.list.iter()
     }
 
     /// The last run of a site. A run whose site the log does not tell may be of any site, and counts.
     #[must_use]
     pub fn last(&self, site: SiteCode) -> Option<&Run> {
-        self.runs.iter().rev().find(|run| run.concerns(Some(site)))
+        self.list.iter().rev().find(|run| run.concerns(Some(site)))
     }
 
     /// What is damaged behind the last start or end of a run of the site: it may have been the next start.
@@ -233,7 +232,7 @@ impl Runs {
     /// Is there anything in it, and nothing of the backup task? Then it is another program's log, or no log.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
-        self.lines && !self.of_task && self.runs.is_empty()
+        self.lines && !self.of_task && self.list.is_empty()
     }
 
     /// Takes the next whole line of the log.
@@ -447,37 +446,37 @@ impl Runs {
     }
 
     fn existing(&mut self, site: Option<SiteCode>) -> Option<&mut Run> {
-        self.runs.iter_mut().rev().find(|run| run.concerns(site))
+        self.list.iter_mut().rev().find(|run| run.concerns(site))
     }
 
     /// The last run of the site, or a new one if the log does not reach back to any.
     fn current(&mut self, site: Option<SiteCode>) -> &mut Run {
-        let at = self.runs.iter().rposition(|run| run.concerns(site)).unwrap_or_else(|| {
+        let at = self.list.iter().rposition(|run| run.concerns(site)).unwrap_or_else(|| {
             self.push(Run::new(site));
-            self.runs.len() - 1
+            self.list.len() - 1
         });
-        &mut self.runs[at]
+        &mut self.list[at]
     }
 
     fn push(&mut self, mut run: Run) {
         self.events += 1;
         run.event = self.events;
-        if self.runs.len() == MAX_RUNS {
-            self.runs.pop_front();
+        if self.list.len() == MAX_RUNS {
+            self.list.pop_front();
         }
-        self.runs.push_back(run);
+        self.list.push_back(run);
     }
 
     /// Takes over the last runs of what was known before the log was read anew, where the log no longer tells of them.
     pub(super) fn keep_newer_of(&mut self, known: &Self) {
         let mut sites: Vec<Option<SiteCode>> = Vec::new();
         let mut kept = Vec::new();
-        for run in known.runs.iter().rev() {
+        for run in known.list.iter().rev() {
             if sites.contains(&run.site) {
                 continue;
             }
             sites.push(run.site);
-            let told = self.runs.iter().any(|other| other.concerns(run.site) && other.latest() >= run.latest());
+            let told = self.list.iter().any(|other| other.concerns(run.site) && other.latest() >= run.latest());
             if !told {
                 kept.push(run.clone());
             }
