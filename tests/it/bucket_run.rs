@@ -115,6 +115,10 @@ impl Host {
         for (file, _) in files {
             filetime::set_file_mtime(folder.join(file), FileTime::from_unix_time(time.as_second(), 0)).unwrap();
         }
+        // Not every system keeps when a file came, so that this could not be told from a copy.
+        for name in ["SiteDBServer", "SiteServer/inboxes", "SiteServer", ""] {
+            filetime::set_file_mtime(folder.join(name), FileTime::from_unix_time(time.as_second(), 0)).unwrap();
+        }
     }
 
     fn folder(&self) -> config::Destination {
