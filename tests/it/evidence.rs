@@ -83,7 +83,7 @@ fn damage_behind_the_completion_asks_the_folder_and_says_so() {
     watched.configure();
     watched.run(&["run"]).exits(0).says("Checking for 1 s that nothing changes");
     let half = scene(&damaged);
-    fs::remove_file(half.snapshot().join("CD.Latest/skpswi.dat")).unwrap();
+    fs::remove_file(half.snapshot().join("SiteServer/SMSServer/Logs/log7.log")).unwrap();
     half.run(&["run"]).exits(4);
 }
 
