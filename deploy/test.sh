@@ -113,7 +113,7 @@ step_lint() {
 }
 
 step_docs() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 }
 
 # Runs tests and keeps the closing lines for `results`.

@@ -17,7 +17,7 @@
 //! succeed. Names are unique by construction, and the manifest is read back after it was put, so that the loser
 //! notices; see `bucket`.
 //!
-//! [`open`] builds what the configuration names. `share` reaches a folder with another account, `throttle` limits the
+//! [`open()`] builds what the configuration names. `share` reaches a folder with another account, `throttle` limits the
 //! rate of uploads, `faulty` fails on order and counts calls for tests; all of them wrap the same trait.
 
 mod bucket;

@@ -110,7 +110,7 @@ kinds! {
     NotComplete "not-complete" Warn 2024 State "there was no completed snapshot";
     NoEvents "no-events" Warn 2025 Fact "there are no file events: the watcher only polls";
     Warning "warning" Warn 2030 Fact "something should be looked at";
-    HookFailed "hook-failed" Error 2031 Fact "a command of [hooks] has failed";
+    HookFailed "hook-failed" Error 2031 Fact "a command of the section hooks has failed";
     HeartbeatFailed "heartbeat-failed" Warn 2032 Fact "the heartbeat did not get through";
     MetricsFailed "metrics-failed" Warn 2033 Fact "the file with metrics could not be written";
     LogFailed "log-failed" Warn 2034 Fact "the log file could not be written";
@@ -128,7 +128,7 @@ kinds! {
     DoneByWatcher "done-by-watcher" Info - Fact "the watcher has archived the snapshot, and this run reports it";
     Finished "finished" Info - Fact "the run has ended, with its exit code";
     HandedOver "handed-over" Info - Fact "the watcher was asked to archive the snapshot";
-    HookOutput "hook-output" Info - Fact "a line that a command of [hooks] has printed";
+    HookOutput "hook-output" Info - Fact "a line that a command of the section hooks has printed";
     Locked "locked" Info - Fact "the storage itself keeps an archive that retention would remove";
     Note "note" Info - Fact "something that is not in the archive for a good reason";
     Pushed "pushed" Info - Fact "an archive is on a destination, and checked as configured";

@@ -19,7 +19,7 @@ use crate::name::SiteCode;
 /// A folder that holds two of these is a snapshot.
 const MARKS: [&str; 4] = ["SiteServer", DATABASE_FOLDER, "CD.Latest", METADATA];
 
-/// What [`discover`] found.
+/// What [`discover()`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     /// Sorted by site. At least one.

@@ -1,6 +1,6 @@
 //! Where we read: the snapshot that the backup task or SQL Server wrote, and what else belongs to the site.
 //!
-//! 1. [`discover`] finds the snapshots and their parts, of the configured kind: nothing after it asks for the kind
+//! 1. [`discover()`] finds the snapshots and their parts, of the configured kind: nothing after it asks for the kind
 //!    again,
 //! 2. [`gather`] looks at the log, the metadata files and every file of the parts: all input and output is here,
 //! 3. [`complete::decide`] says, from that evidence alone, whether the snapshot is complete,

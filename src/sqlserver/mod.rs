@@ -14,7 +14,7 @@
 //!
 //! What a file is follows from its content, never from its name. Memory is bounded whatever a file holds: one page,
 //! block or extent is carried between chunks, the first findings are kept, and for comparing a data file with its log
-//! ([`pair`]) two bounded extracts.
+//! ([`pair()`]) two bounded extracts.
 //!
 //! A false alarm is as bad as a miss. Hence: space that was never formatted is no damage whatever it holds; unknown
 //! versions and page types are no damage; pages missing after an unclean shutdown are no damage, because recovery makes
