@@ -41,13 +41,10 @@ fn every_help_text_begins_with_a_capital_and_has_no_full_stop() {
 
 /// Runs the program in a folder, without any configuration of this machine.
 fn afterbackup(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(crate::harness::program_file())
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("AFTERBACKUP_CONFIG")
-        .env("ProgramData", folder.join("ProgramData"))
-        .output()
-        .unwrap()
+    let mut command = Command::new(crate::harness::program_file());
+    command.args(arguments).current_dir(folder).env_remove("AFTERBACKUP_CONFIG");
+    command.env("ProgramData", folder.join("ProgramData"));
+    crate::harness::started(|| command.output())
 }
 
 /// A folder with a snapshot, a configuration with two destinations, and only the first of their folders.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use afterbackup::source::task_log::{Line, Lines};
 
-use crate::harness::{ID, Scene};
+use crate::harness::{ID, Scene, started};
 use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 
 /// A scene that writes a log. Further keys of `[log]` may follow.
@@ -140,7 +140,7 @@ fn several_processes_lose_and_tear_no_record_when_the_log_rolls_over() {
     let number = (65_536 - 3000) / filler.len();
     fs::create_dir(scene.path("logs")).unwrap();
     fs::write(log(&scene), filler.repeat(number)).unwrap();
-    scene.command(&["run"]).env("TZ", "UTC").output().unwrap();
+    started(|| scene.command(&["run"]).env("TZ", "UTC").output());
     let children: Vec<_> = (0..PROCESSES).map(|_| scene.spawn(&["verify"])).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
@@ -167,8 +167,9 @@ fn secrets_of_buckets_never_reach_the_log() {
         server.endpoint()
     ));
     for secret in [SECRET_KEY, "the-wrong-secret"] {
-        let output = scene.command(&["run"]).env("LOG_ACCESS_KEY", ACCESS_KEY).env("LOG_SECRET_KEY", secret).output();
-        let output = output.unwrap();
+        let mut command = scene.command(&["run"]);
+        command.env("LOG_ACCESS_KEY", ACCESS_KEY).env("LOG_SECRET_KEY", secret);
+        let output = started(|| command.output());
         assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
     }
     let raw = fs::read_to_string(log(&scene)).unwrap();

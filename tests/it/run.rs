@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 
-use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, names, status_message, touch, tree};
+use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, names, started, status_message, touch, tree};
 #[cfg(unix)]
 use crate::harness::{assert_same_tree, noise, text};
 
@@ -400,7 +400,7 @@ fn run_that_meets_another_command_waits_and_then_archives() {
     let scene = Scene::new();
     let holder = afterbackup::platform::lock::Holder::this_process("prune", at(COMPLETED));
     let lock = afterbackup::platform::lock::RunLock::take_as(&scene.path("lock"), &holder).unwrap();
-    let mut child = scene.command(&["--json", "run"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = started(|| scene.command(&["--json", "run"]).stdout(std::process::Stdio::piped()).spawn());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(first["event"], "waiting");

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::harness::{
-    COMPLETED, ID, Scene, at, log_of_completed_run, noise, remove_tree, status_message, touch, until,
+    COMPLETED, ID, Scene, at, log_of_completed_run, noise, remove_tree, started, status_message, touch, until,
 };
 
 /// The day after.
@@ -32,7 +32,7 @@ struct Resident {
 impl Resident {
     fn start(scene: &Scene) -> Self {
         let mut child =
-            scene.command(&["--json", "watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            started(|| scene.command(&["--json", "watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn());
         let events = Arc::new(Mutex::new(Vec::new()));
         let (lines, told) = (BufReader::new(child.stdout.take().unwrap()).lines(), Arc::clone(&events));
         std::thread::spawn(move || {
@@ -263,7 +263,8 @@ fn handles(watcher: &Resident, scene: &Scene) -> Vec<std::path::PathBuf> {
 fn idle_watcher_holds_nothing_of_the_snapshot_not_even_its_working_directory() {
     let scene = scene("");
     let mut command = scene.command(&["--json", "watch"]);
-    let child = command.current_dir(scene.snapshot()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    command.current_dir(scene.snapshot()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = started(|| command.spawn());
     let watcher = Resident { child, events: Arc::default() };
     until("the archive", || archives(&scene) == [ID]);
     until("nothing is open", || handles(&watcher, &scene).is_empty());
@@ -375,7 +376,7 @@ fn one_shot_waits_for_the_watcher_also_while_commands_run_before_and_after() {
     until("it is known who is at work", || {
         lock::holder(&scene.path("lock")).is_some_and(|holder| holder.command == "watch")
     });
-    let mut one_shot = scene.command(&["--json", "run"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut one_shot = started(|| scene.command(&["--json", "run"]).stdout(Stdio::piped()).spawn());
     let mut lines = BufReader::new(one_shot.stdout.take().unwrap()).lines();
     let waiting: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(waiting["event"], "waiting");

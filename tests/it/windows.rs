@@ -143,11 +143,14 @@ fn attributes_come_back() {
 #[test]
 fn file_that_another_program_has_for_itself_is_named() {
     let scene = Scene::new();
-    let file = scene.snapshot().join("SiteServer/SMSServer/data/hman.ini");
-    let _held = exclusively(&file);
-    let output = scene.run(&["run"]).exits(1);
-    output.says("hman.ini: another program has it open for itself alone");
+    let database = exclusively(&scene.snapshot().join("SiteDBServer/CM_XYZ.mdf"));
+    scene.run(&["run"]).exits(1).says("CM_XYZ.mdf: another program has it open for itself alone");
     assert_eq!(scene.held("vault"), Vec::<String>::new());
+    drop(database);
+    // Any other file is left out.
+    let _held = exclusively(&scene.snapshot().join("SiteServer/SMSServer/data/hman.ini"));
+    let output = scene.run(&["run"]).exits(3);
+    output.says("hman.ini is not in the archive: cannot be read: another program has it open for itself alone");
 }
 
 #[test]

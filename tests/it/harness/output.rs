@@ -1,5 +1,6 @@
 //! The program's runs and what they print.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -56,6 +57,19 @@ pub fn program() -> Command {
     command
 }
 
+/// What came of starting a program. Wine cannot start one now and then while the machine is busy (its "internal error",
+/// 1359): the process has died before anything of the program ran, and is started once more.
+pub fn started<T>(mut start: impl FnMut() -> io::Result<T>) -> T {
+    const WINE_INTERNAL_ERROR: i32 = 1359;
+    for _ in 0..10 {
+        match start() {
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(WINE_INTERNAL_ERROR) => {}
+            result => return result.unwrap(),
+        }
+    }
+    start().unwrap()
+}
+
 /// What a run of the program said.
 #[derive(Debug)]
 pub struct Output {
@@ -68,7 +82,7 @@ impl Output {
     /// Runs a command to its end. Whatever it does, it does not panic.
     #[must_use = "check how the run ended"]
     pub fn of(mut command: Command) -> Self {
-        let output = command.output().unwrap();
+        let output = started(|| command.output());
         let output = Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -13,7 +13,7 @@ use filetime::FileTime;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
-use super::output::{Output, normalised_line, program};
+use super::output::{Output, normalised_line, program, started};
 use super::tree::{names, read_only, settle, touch};
 use crate::synthetic::{Data, log};
 
@@ -187,7 +187,7 @@ impl Scene {
     /// Starts the program, for those who do not wait for its end.
     #[must_use = "wait for its end"]
     pub fn spawn(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        started(|| self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn())
     }
 
     /// What was printed, without what differs from machine to machine.
