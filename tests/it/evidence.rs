@@ -4,7 +4,7 @@ use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, status_message, touch};
+use crate::harness::{COMPLETED, Scene, at, log_of_completed_run, status_message, touch};
 
 /// A completed snapshot, with the task's log outside it.
 fn scene(log: &[u8]) -> Scene {
@@ -163,8 +163,8 @@ mod unix {
         let output = scene.run(&["run"]).exits(3);
         let output = output.says("XYZBackup/SiteServer/link is not in the archive: a link is not followed");
         output.says("XYZBackup/SiteServer/socket is not in the archive: neither file nor folder").exits(3);
-        scene.run(&["show", ID]).exits(0).says("Skipped");
-        scene.run(&["show", ID, "--files"]).exits(0).says("SiteServer/link is not in the archive");
+        scene.run(&["show", crate::harness::ID]).exits(0).says("Skipped");
+        scene.run(&["show", crate::harness::ID, "--files"]).exits(0).says("SiteServer/link is not in the archive");
         scene.run(&["run"]).exits(3).says("already archived");
     }
 
@@ -178,7 +178,7 @@ mod unix {
             scene.settle(at(COMPLETED) - SignedDuration::from_secs(1));
             let output = scene.run(&["run"]).exits(code).says(&format!("{name} is a link or junction"));
             output.says("write a real folder").exits(code);
-            scene.run(&["show", ID]).exits(0).says(&format!("{name}: it was a link"));
+            scene.run(&["show", crate::harness::ID]).exits(0).says(&format!("{name}: it was a link"));
             let list = scene.run(&["--json", "list"]);
             assert_eq!(list.json()["archives"][0]["good"], false, "{name}");
         }

@@ -42,7 +42,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.0.run(&["service", "uninstall"]);
+        drop(self.0.run(&["service", "uninstall"]));
     }
 }
 

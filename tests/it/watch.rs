@@ -10,7 +10,6 @@ use afterbackup::clock::Clock;
 use afterbackup::engine::context::Context;
 use afterbackup::engine::state::StateFile;
 use afterbackup::monitor::Collector;
-use afterbackup::platform::lock;
 use afterbackup::watch;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -374,7 +373,7 @@ fn one_shot_waits_for_the_watcher_also_while_commands_run_before_and_after() {
     scene.section(&format!("[hooks]\nrun-before = [\"{wait}\"]"));
     let _watcher = Resident::start(&scene);
     until("it is known who is at work", || {
-        lock::holder(&scene.path("lock")).is_some_and(|holder| holder.command == "watch")
+        afterbackup::platform::lock::holder(&scene.path("lock")).is_some_and(|holder| holder.command == "watch")
     });
     let mut one_shot = started(|| scene.command(&["--json", "run"]).stdout(Stdio::piped()).spawn());
     let mut lines = BufReader::new(one_shot.stdout.take().unwrap()).lines();
