@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Catalog;
 use crate::destination::{self, Target};
 use crate::name::{ArchiveId, SiteCode};
+use crate::retention::plan::Condition;
 
 /// A destination with what it holds, or why that is not known.
 #[derive(Debug)]
@@ -15,8 +16,8 @@ pub struct Inventory<'a> {
     pub catalog: Result<Catalog, destination::Error>,
 }
 
-/// The archives of all destinations that could be read. `true`: a destination holds it whole and good.
-pub type Known<'a> = BTreeMap<&'a ArchiveId, bool>;
+/// The archives of all destinations that could be read, in the best condition in which one of them holds each.
+pub type Known<'a> = BTreeMap<&'a ArchiveId, Condition>;
 
 /// Reads every destination, of one site or of all. A destination that cannot be opened is one that cannot be read.
 ///
@@ -45,12 +46,13 @@ pub fn read_sites<'t>(targets: &'t [Target], sites: Option<&BTreeSet<SiteCode>>)
     })
 }
 
-/// What is known together. An archive is good when any destination holds it so.
+/// What is known together.
 #[must_use]
 pub fn known<'a>(inventories: &'a [Inventory<'_>]) -> Known<'a> {
     let mut known = Known::new();
     for (id, stored) in inventories.iter().filter_map(|one| one.catalog.as_ref().ok()).flat_map(|one| &one.archives) {
-        *known.entry(id).or_default() |= stored.is_good();
+        let best = known.entry(id).or_insert(Condition::Damaged);
+        *best = best.better(stored.condition());
     }
     known
 }

@@ -17,6 +17,7 @@ use crate::archive::manifest::{MAX_BYTES, Manifest};
 use crate::destination::{self, Destination, Entry};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
+use crate::retention::plan::Condition;
 
 pub use self::inventory::{Inventory, Known, known, read_all, read_sites as read_all_of};
 pub use self::selector::{Chosen, Selector, SelectorError};
@@ -43,6 +44,16 @@ impl Stored {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.whole && self.manifest.is_good()
+    }
+
+    /// What is known of its databases. One that is not whole counts as damaged.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match (self.is_good(), self.manifest.is_proven()) {
+            (false, _) => Condition::Damaged,
+            (true, true) => Condition::Good,
+            (true, false) => Condition::Unknown,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::Known;
 use crate::name::{ArchiveId, SiteCode};
-use crate::retention::plan::is_future;
+use crate::retention::plan::{Condition, is_future};
 
 /// Which archive somebody means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Selector {
     /// When there is none, or several sites are there and the selector does not say which.
     pub fn choose(&self, known: &Known<'_>, now: Timestamp) -> Result<Chosen, SelectorError> {
         if let Self::Id(id) = self {
-            let found = known.contains_key(id).then(|| Chosen { id: id.clone(), passed_over: vec![] });
+            let found = known.contains_key(id).then(|| Chosen::of(id));
             return found.ok_or_else(|| SelectorError::Missing(id.to_string()));
         }
         if let Self::Beginning(text) = self {
@@ -88,7 +88,7 @@ impl Selector {
             let found: Vec<&&ArchiveId> = known.keys().filter(begins).collect();
             return match found.as_slice() {
                 [] => Err(SelectorError::Missing(self.to_string())),
-                [one] => Ok(Chosen { id: (***one).clone(), passed_over: vec![] }),
+                [one] => Ok(Chosen::of(one)),
                 several => Err(SelectorError::Several {
                     beginning: self.to_string(),
                     count: several.len(),
@@ -98,7 +98,7 @@ impl Selector {
         }
         // Relative selectors refer to the site's own archives, and to a separate series where there is nothing else.
         let series = known.keys().map(|id| id.series()).min().flatten();
-        let own = known.iter().filter(|(id, _)| id.series() == series).map(|(id, good)| (*id, *good));
+        let own = known.iter().filter(|(id, _)| id.series() == series).map(|(id, condition)| (*id, *condition));
         let (future, own): (Vec<_>, Vec<_>) = own.partition(|(id, _)| is_future(id.stamp(), now));
         let site = match self {
             Self::NotAfter(site, _) | Self::LatestOf(site) => Some(*site),
@@ -110,10 +110,16 @@ impl Selector {
             return Err(SelectorError::SeveralSites(sites.into_iter().collect()));
         }
         let newest_first = own.iter().rev().filter(|(id, _)| Some(id.site()) == site);
+        let mut unproven = None;
         let chosen = match self {
             Self::Latest(back) => newest_first.map(|(id, _)| id).nth(*back),
             Self::LatestOf(_) => newest_first.map(|(id, _)| id).next(),
-            Self::LatestGood => newest_first.filter(|(_, good)| *good).map(|(id, _)| id).next(),
+            Self::LatestGood => {
+                let of = |wanted| newest_first.clone().find(|(_, condition)| *condition == wanted).map(|(id, _)| id);
+                let (good, unknown) = (of(Condition::Good), of(Condition::Unknown));
+                unproven = unknown.filter(|unknown| good.is_none_or(|good| good < *unknown)).map(|id| (*id).clone());
+                good.or(unknown)
+            }
             Self::NotAfter(_, day) => {
                 newest_first.map(|(id, _)| id).find(|id| jiff::tz::TimeZone::UTC.to_datetime(id.stamp()).date() <= *day)
             }
@@ -123,7 +129,7 @@ impl Selector {
         let of_site = future.iter().filter(|(id, _)| Some(id.site()) == site);
         let passed_over: Vec<ArchiveId> = of_site.map(|(id, _)| (*id).clone()).collect();
         match chosen {
-            Some(&id) => Ok(Chosen { id: id.clone(), passed_over }),
+            Some(&id) => Ok(Chosen { id: id.clone(), passed_over, unproven }),
             None if matches!(self, Self::Latest(back) if *back > 0) && count > 0 => {
                 Err(SelectorError::TooFew { selector: self.to_string(), count })
             }
@@ -154,6 +160,15 @@ pub struct Chosen {
     pub id: ArchiveId,
     /// Archives of the site that are dated in the future and were not considered.
     pub passed_over: Vec<ArchiveId>,
+    /// The newest archive of which nothing can be proven, where the selector asks for a good one and that is newer than
+    /// the newest proven one, or the one that was taken for want of any.
+    pub unproven: Option<ArchiveId>,
+}
+
+impl Chosen {
+    fn of(id: &ArchiveId) -> Self {
+        Self { id: id.clone(), passed_over: vec![], unproven: None }
+    }
 }
 
 /// Why no archive could be chosen.
@@ -224,7 +239,8 @@ mod tests {
         damaged: &[usize],
     ) -> Result<Chosen, SelectorError> {
         let selector: Selector = selector.parse().unwrap();
-        let known = archives.iter().enumerate().map(|(number, id)| (id, !damaged.contains(&number))).collect();
+        let condition = |number| if damaged.contains(&number) { Condition::Damaged } else { Condition::Good };
+        let known = archives.iter().enumerate().map(|(number, id)| (id, condition(number))).collect();
         selector.choose(&known, now.parse().unwrap())
     }
 
@@ -286,6 +302,22 @@ mod tests {
         let words = "2 archives begin with 'XYZ-2026': XYZ-20261120T235900Z, XYZ-20261121T235900Z";
         assert_eq!(error.to_string(), words);
         assert!(matches!(choose("XYZ-2027", &archives, &[]), Err(SelectorError::Missing(_))));
+    }
+
+    #[test]
+    fn proven_archive_is_better_than_a_newer_one_of_which_nothing_can_be_proven() {
+        use Condition::{Damaged, Good, Unknown};
+        let archives = ids(&["XYZ-20261120T235900Z", "XYZ-20261121T235900Z", "XYZ-20261122T235900Z"]);
+        let good = |conditions: [Condition; 3]| {
+            let known = archives.iter().zip(conditions).collect();
+            let chosen = Selector::LatestGood.choose(&known, "2026-11-30T00:00:00Z".parse().unwrap()).unwrap();
+            let number = |id: &ArchiveId| archives.iter().position(|other| other == id).unwrap();
+            (number(&chosen.id), chosen.unproven.as_ref().map(number))
+        };
+        assert_eq!(good([Good, Good, Unknown]), (1, Some(2)));
+        assert_eq!(good([Good, Unknown, Damaged]), (0, Some(1)));
+        assert_eq!(good([Unknown, Good, Damaged]), (1, None));
+        assert_eq!(good([Unknown, Unknown, Damaged]), (1, Some(1)), "there is nothing better");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::list::shortcomings;
 use super::place::Place;
 use super::{Program, threads};
 use crate::archive::extract::{ExtractError, Fetched, Options, extract};
@@ -86,6 +87,8 @@ struct Report<'a> {
     archive: &'a ArchiveId,
     destination: &'a str,
     to: String,
+    /// Does nothing speak against the archive and its databases?
+    good: bool,
     #[serde(flatten)]
     fetched: &'a Fetched,
 }
@@ -144,19 +147,36 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     let Some((from, fetched)) = fetch else {
         return Err(failure.unwrap_or_else(|| Failure::words(Exit::Failed, "no copy can be read")));
     };
-    let id = &copies[0].1.id;
+    let manifest = &copies[0].1;
+    let id = &manifest.id;
     program.records.event(&told(id, &from, &fetched, &args.to));
     if program.console.is_json() {
         let to = args.to.display().to_string();
-        program.console.document(&Report { archive: id, destination: &from, to, fetched: &fetched });
+        program.console.document(&Report {
+            archive: id,
+            destination: &from,
+            to,
+            good: manifest.is_good(),
+            fetched: &fetched,
+        });
     } else {
         report(program, &fetched, &args.to);
     }
+    warn_of_content(program, manifest);
     Ok(match (fetched.damaged.is_empty(), lonely.is_empty()) {
         (false, _) => Exit::Damage,
         (true, false) => Exit::Failed,
         (true, true) => Exit::Done,
     })
+}
+
+/// The files are what was archived, and that was not sound.
+fn warn_of_content(program: &Program<'_>, manifest: &Manifest) {
+    if let Some(words) = shortcomings(manifest) {
+        let id = &manifest.id;
+        program.console.warn(&format!("the files are as they were archived, but {id} is not proven sound: {words}"));
+        program.console.hint(Some("'afterbackup fetch latest-good' takes the newest archive with proven databases"));
+    }
 }
 
 fn are(files: usize) -> String {

@@ -23,7 +23,7 @@ pub(super) struct Expanded {
 pub(super) fn expand(argument: &Path, wanted: impl Fn(&Path) -> bool + Copy) -> Result<Expanded, String> {
     if argument.is_dir() {
         let mut files = Vec::new();
-        below(argument, DEPTH, &mut files)?;
+        below(argument, DEPTH, &wanted, &mut files)?;
         files.retain(|file| wanted(file));
         files.sort();
         let none = "there is no database, log or backup file in this folder".to_owned();
@@ -47,7 +47,7 @@ pub(super) fn expand(argument: &Path, wanted: impl Fn(&Path) -> bool + Copy) -> 
     let matcher = glob.map_err(|error| error.to_string())?.compile_matcher();
     let folder = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
     let mut files = Vec::new();
-    below(folder, pattern.len(), &mut files)?;
+    below(folder, pattern.len(), &|_: &Path| false, &mut files)?;
     files.retain(|file| file.strip_prefix(folder).is_ok_and(|rest| matcher.is_match(rest)));
     if base.as_os_str().is_empty() {
         files = files.into_iter().map(|file| file.strip_prefix(".").map(Path::to_owned).unwrap_or(file)).collect();
@@ -66,16 +66,17 @@ fn escaped(text: &str) -> String {
     text.chars().map(|c| if special(c) { format!("[{c}]") } else { c.to_string() }).collect()
 }
 
-/// The files below a folder, so many levels deep. Links to folders are not followed.
-fn below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
+/// The files below a folder, so many levels deep. Links to folders are not followed. A folder with a name that is
+/// wanted of files is taken for one: reading it says what it is.
+fn below(folder: &Path, depth: usize, wanted: &impl Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let fault = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let entry = entry.map_err(fault)?;
         let kind = entry.file_type().map_err(fault)?;
-        if !kind.is_dir() {
+        if !kind.is_dir() || wanted(&entry.path()) {
             files.push(entry.path());
         } else if depth > 1 {
-            below(&entry.path(), depth - 1, files)?;
+            below(&entry.path(), depth - 1, wanted, files)?;
         }
     }
     Ok(())

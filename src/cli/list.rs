@@ -16,6 +16,8 @@ use crate::archive::manifest::{Database, Manifest};
 use crate::catalog::{Inventory, Pin, Problem};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode};
+use crate::retention::plan::is_future;
+use crate::source::KnownFolder;
 use crate::units;
 
 /// SQL Server keeps changes for so many days by default; a newer archive can catch up with its hierarchy.
@@ -66,6 +68,9 @@ struct Row {
     incomplete_on: Vec<String>,
     missing_on: Vec<String>,
     databases: Vec<Database>,
+    /// Folders of the task that were links, or were not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
     good: bool,
     within_change_tracking: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +106,13 @@ pub(super) fn list(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         program.console.note(&format!("No archives{site}{since} in {}.", places.join(", ")));
         program.console.hint(misplaced(&held).as_deref());
     } else {
+        for row in listing.archives.iter().filter(|row| is_future(row.id.stamp(), now)) {
+            let on = [&row.destinations[..], &row.incomplete_on[..]].concat().join(", ");
+            program.console.warn(&format!(
+                "{} on {on} is dated in the future: a clock is or was wrong; it is no 'latest', and nothing prunes it",
+                row.id
+            ));
+        }
         let table = if args.wide { wide(&listing.archives, now, &zone) } else { table(&listing.archives, now, &zone) };
         program.console.result(&format!("{table}{}\n", totals(&listing)));
     }
@@ -148,6 +160,7 @@ fn row(manifest: &Manifest, now: Timestamp) -> Row {
         incomplete_on: vec![],
         missing_on: vec![],
         databases: manifest.databases.clone(),
+        missing: missing(manifest),
         good: false,
         within_change_tracking: age.as_secs() <= CHANGE_TRACKING_DAYS * 86_400,
         pin: None,
@@ -216,7 +229,7 @@ fn table(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
             short_time(row.completed, now, zone),
             units::format_age_short(row.completed, now),
             units::format_bytes(row.bytes),
-            brief(&databases).to_owned(),
+            brief(&databases).to_owned() + &without(row),
             destinations(row),
             (if row.pin.is_some() { "pinned" } else { "" }).to_owned(),
         ]
@@ -250,7 +263,7 @@ fn wide(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
             units::format_bytes(row.bytes),
             units::format_bytes(row.uncompressed_bytes),
             (if row.encrypted { "yes" } else { "no" }).to_owned(),
-            databases(&row.databases),
+            databases(&row.databases) + &without(row),
             if row.within_change_tracking { "within" } else { "outside" }.to_owned(),
             destinations(row),
             row.pin.as_ref().map_or_else(String::new, pin),
@@ -276,10 +289,32 @@ fn totals(listing: &Listing) -> String {
     words.join(", ")
 }
 
+fn without(row: &Row) -> String {
+    if row.missing.is_empty() { String::new() } else { format!(", without {}", row.missing.join(", ")) }
+}
+
 /// The verdict without its numbers and details.
 fn brief(databases: &str) -> &str {
     let end = databases.find(|c: char| c == ':' || c.is_ascii_digit()).unwrap_or(databases.len());
     databases.get(..end).unwrap_or(databases).trim_end()
+}
+
+/// What was wrong with a snapshot when it was archived, in a few words. Nothing, where all databases are proven and
+/// everything is there.
+pub(super) fn shortcomings(manifest: &Manifest) -> Option<String> {
+    let proven = manifest.databases.iter().all(|database| database.verdict.is_proven());
+    let databases = (!proven).then(|| format!("databases: {}", databases(&manifest.databases)));
+    let missing = missing(manifest);
+    let missing = (!missing.is_empty()).then(|| format!("not in it: {}", missing.join(", ")));
+    let words: Vec<String> = databases.into_iter().chain(missing).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// The folders of the task that are not in an archive, by name.
+fn missing(manifest: &Manifest) -> Vec<String> {
+    let name =
+        |code: &String| KnownFolder::of_code(code).map_or_else(|| code.clone(), |folder| folder.name().to_owned());
+    manifest.missing.iter().map(name).collect()
 }
 
 /// The worst of the databases, in a few words.
@@ -336,6 +371,7 @@ mod tests {
             destinations: destinations.iter().map(|name| (*name).to_owned()).collect(),
             incomplete_on: vec![],
             missing_on: vec![],
+            missing: vec![],
             databases: vec![],
             good: true,
             within_change_tracking: true,

@@ -127,6 +127,16 @@ pub(super) fn choose(program: &Program<'_>, held: &[Inventory<'_>], selector: &S
             "{archives} dated in the future (a clock is or was wrong), not considered for '{selector}': see 'afterbackup list'"
         ));
     }
+    match &chosen.unproven {
+        Some(other) if *other == chosen.id => program.console.warn(&format!(
+            "no archive has databases that are proven to be sound; {other} is the newest of those without damage"
+        )),
+        Some(other) => program.console.warn(&format!(
+            "{} is the newest archive with proven databases; {other} is newer, and nothing is known to be wrong with it, but its databases are not proven",
+            chosen.id
+        )),
+        None => {}
+    }
     Ok(chosen.id)
 }
 

@@ -78,6 +78,11 @@ pub(super) fn prune(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     if program.console.is_json() {
         program.console.document(&Report { dry_run: args.dry_run, destinations: pruned });
     } else {
+        for one in &pruned {
+            for note in &one.notes {
+                program.console.warn(&format!("{}: {note}", one.destination));
+            }
+        }
         let tables: Vec<String> = pruned.iter().filter_map(|one| describe(one, args.dry_run)).collect();
         program.console.result(&tables.join("\n"));
     }

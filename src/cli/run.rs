@@ -41,9 +41,12 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let turn = if args.no_wait { handover::take_now(&context) } else { handover::take(&context) };
     let turn = turn.inspect_err(|error| {
         // Nothing archives tonight's snapshot if this run does not: status says so until a run ends well.
-        if let TurnError::Lock(LockError::Busy { .. }) = error {
-            handover::note_end(&context, By::Run, Exit::Busy as u8, vec![chain(error)]);
-        }
+        let exit = match error {
+            TurnError::Lock(LockError::Busy { .. }) => Exit::Busy,
+            TurnError::Lock(LockError::Open { .. }) | TurnError::HandOver(_) => Exit::Failed,
+            TurnError::Cancelled => return,
+        };
+        handover::note_end(&context, By::Run, exit as u8, vec![chain(error)]);
     });
     let lock = match turn? {
         Turn::Ours(lock) => lock,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fetch::{Key, read_failure};
+use super::list::shortcomings;
 use super::place::{Place, choose, misplaced, warn_of_problems};
 use super::{Program, threads};
 use crate::archive::verify::{self, Verified};
@@ -75,6 +76,9 @@ struct One {
     verified: Option<Verified>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What was wrong with the snapshot when it was archived: the archive is whole all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archived_with: Option<String>,
     seconds: f64,
 }
 
@@ -149,7 +153,8 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
             };
             let seconds = begun.elapsed().as_secs_f64();
             let words = error.as_ref().map(|error| error.message.clone());
-            let found = One { archive: id.clone(), destination, verified, error: words, seconds };
+            let archived_with = shortcomings(&stored.manifest);
+            let found = One { archive: id.clone(), destination, verified, error: words, archived_with, seconds };
             let is_damaged = found.verified.as_ref().is_some_and(|verified| verified.damages > 0);
             exit = match (exit, is_damaged, &error) {
                 (Exit::Damage, ..) | (_, true, _) => Exit::Damage,
@@ -238,16 +243,20 @@ fn unreadable(held: &[Inventory<'_>]) -> Vec<Problem> {
 
 fn print(program: &Program<'_>, one: &One) {
     let head = format!("{} on {}", one.archive, one.destination);
+    let with = one.archived_with.as_ref();
+    let with = with.map_or_else(String::new, |words| format!("; as when it was archived, {words}"));
     match (&one.verified, &one.error) {
         (Some(verified), _) if verified.damages == 0 && verified.as_stored => {
             let bytes = units::format_bytes(verified.read_bytes);
             program.console.result(&format!(
-                "{head}: ok as stored ({bytes} have the SHA-256 of the manifest); contents not checked, which needs --identity\n"
+                "{head}: ok as stored ({bytes} have the SHA-256 of the manifest); contents not checked, which needs --identity{with}\n"
             ));
         }
         (Some(verified), _) if verified.damages == 0 => {
             let what = if verified.files > 0 { format!("{} files, ", verified.files) } else { "a sample, ".to_owned() };
-            program.console.result(&format!("{head}: ok ({what}{})\n", units::format_bytes(verified.plain_bytes)));
+            program
+                .console
+                .result(&format!("{head}: ok ({what}{}){with}\n", units::format_bytes(verified.plain_bytes)));
         }
         (Some(verified), _) => {
             program.console.result(&format!("{head}: DAMAGED ({} findings)\n", verified.damages));

@@ -21,7 +21,7 @@ use crate::name::ArchiveId;
 use crate::source::complete::{self, By, Completion};
 use crate::source::supplemental::Expansion;
 use crate::source::walk::{compare, suspects};
-use crate::source::{self, Gathered, KnownFolder, PartKind, Snapshot};
+use crate::source::{self, Gathered, KnownFolder, PartEvidence, PartKind, Snapshot};
 
 /// Files that may turn out not to be readable when a part of them is in the archive; each costs a new try.
 const MOST_LEFT_OUT: usize = 20;
@@ -143,7 +143,7 @@ impl Attempt<'_> {
         outcome.skipped.clone_from(&skipped);
         outcome.shortcomings.clone_from(&self.completion.faults);
         outcome.shortcomings.extend(extra::faults(self.context, &extra));
-        outcome.shortcomings.extend(missing(gathered).into_iter().map(linked_folder));
+        outcome.shortcomings.extend(linked(gathered).into_iter().map(linked_folder));
         if left_out.is_empty() {
             self.tell_start(lanes.len(), bytes);
         }
@@ -394,9 +394,16 @@ fn folders(gathered: &Gathered) -> BTreeSet<KnownFolder> {
 }
 
 /// Those that it should have, and are links.
-fn missing(gathered: &Gathered) -> BTreeSet<KnownFolder> {
+fn linked(gathered: &Gathered) -> BTreeSet<KnownFolder> {
     let linked = gathered.evidence.parts.iter().flat_map(|part| part.linked.iter().copied());
     linked.filter(|folder| !folders(gathered).contains(folder)).collect()
+}
+
+/// Those that it should have and does not: a configured CD.Latest may be empty or not be there, too.
+fn missing(gathered: &Gathered) -> BTreeSet<KnownFolder> {
+    let empty = |part: &PartEvidence| part.kind == PartKind::CdLatest && part.data_files == 0;
+    let setup = gathered.evidence.parts.iter().any(empty).then_some(KnownFolder::CdLatest);
+    linked(gathered).into_iter().chain(setup).collect()
 }
 
 fn linked_folder(folder: KnownFolder) -> String {

@@ -121,6 +121,8 @@ pub struct Pruned {
     pub swept: Vec<String>,
     /// Archives that cannot be judged, and why. They stay.
     pub problems: Vec<String>,
+    /// Archives that are not whole, and archive files without a manifest.
+    pub notes: Vec<String>,
     /// Why nothing, or not everything, was done.
     pub refused: Option<String>,
     /// What failed.
@@ -137,6 +139,7 @@ impl Pruned {
             locked: vec![],
             swept: vec![],
             problems: vec![],
+            notes: vec![],
             refused: None,
             failures: vec![],
         }

@@ -18,7 +18,7 @@ use crate::error::chain;
 use crate::monitor::{Event, EventKind};
 use crate::name::{ArchiveId, SiteCode};
 use crate::retention::brakes::{self, Push};
-use crate::retention::plan::{Candidate, Condition, plan};
+use crate::retention::plan::{Candidate, plan};
 use crate::units;
 
 /// Prunes after a run: only where this run's archive is.
@@ -108,6 +108,7 @@ fn decide(
     let unusable = |problem: &&Problem| matches!(problem.kind, ProblemKind::Manifest | ProblemKind::Unreadable);
     let words = |problem: &Problem| format!("{}: {}", problem.key, problem.problem);
     pruned.problems = catalog.problems.iter().filter(unusable).map(words).collect();
+    pruned.notes = catalog.problems.iter().filter(|problem| !unusable(problem)).map(words).collect();
     sweep(context, one, destination, catalog, dry_run, pruned);
 }
 
@@ -167,16 +168,9 @@ fn sound_copies(catalog: &Catalog, now: Timestamp) -> BTreeMap<&ArchiveId, Strin
 }
 
 fn candidate(stored: &Stored) -> Candidate {
-    let condition = if !stored.is_good() {
-        Condition::Damaged
-    } else if stored.manifest.is_proven() {
-        Condition::Good
-    } else {
-        Condition::Unknown
-    };
     Candidate {
         id: stored.manifest.id.clone(),
-        condition,
+        condition: stored.condition(),
         pin: stored.pin.as_ref().map(|pin| pin.reason.clone()),
         needed_elsewhere: false,
         sound_copy_of: None,

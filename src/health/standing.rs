@@ -22,6 +22,7 @@ use crate::engine::state::{LastRun, State, StateFile};
 use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode};
 use crate::platform::lock;
+use crate::retention::plan::is_future;
 use crate::severity::Severity;
 use crate::source::task_log::Outcome;
 use crate::source::{self, LogEvidence};
@@ -163,11 +164,29 @@ impl Standing {
         if named.is_empty() {
             named.push(None);
         }
-        let view =
-            View { destinations: &destinations, log: &log, state: &state, completed: &completed, series, at_work, at };
+        let view = View {
+            destinations: &destinations,
+            log: &log,
+            state: &state,
+            completed: &completed,
+            own_sites: &own_sites(config, &state, at),
+            series,
+            at_work,
+            at,
+        };
         let sites: Vec<SiteStanding> = named.into_iter().map(|site| SiteStanding::judge(site, &view, limit)).collect();
         let mut general = view.general();
         general.extend(view.last_run(&sites));
+        if let Some(error) = source::unreachable(&config.snapshot) {
+            let problem = format!("the next snapshot cannot be archived: {}", chain(&error));
+            let hint = "[snapshot] path is the folder that the backup task writes to: is it right, and its disk there?";
+            general.push(Problem { health: Health::Partial, problem, hint: Some(hint.to_owned()) });
+        }
+        if lock::is_impossible(&config.lock_file) {
+            let problem = format!("no run can begin: the lock file {} is no file", config.lock_file.display());
+            let hint = "remove what is there, or set lock-file to another path".to_owned();
+            general.push(Problem { health: Health::Partial, problem, hint: Some(hint) });
+        }
         if let Some(error) = state_fault {
             let path = StateFile::of(config).path().display().to_string();
             let problem = format!("what the last runs did is not known: cannot read {path}: {error}");
@@ -242,7 +261,7 @@ impl SiteStanding {
                     "'afterbackup show {}' says more; keep the last sound archive (afterbackup pin)",
                     newest.id
                 );
-                add(Health::Damage, format!("a database in {} is damaged", newest.id), hint);
+                add(Health::Damage, format!("{}{}", newest.id, newest.damage()), hint);
             }
             // One that has nothing of the site lacks it, too.
             let site = self.verdict.site;
@@ -302,6 +321,8 @@ struct View<'a> {
     log: &'a LogEvidence,
     state: &'a State,
     completed: &'a [Completed],
+    /// The sites of the configuration, its snapshots and its former runs.
+    own_sites: &'a BTreeSet<SiteCode>,
     /// Of which series the backups are.
     series: Option<&'a str>,
     /// Is a run at work that may be about to put things right?
@@ -314,8 +335,9 @@ impl View<'_> {
     fn unarchived(&self, site: SiteCode) -> Option<(Health, String)> {
         let completed = self.completed.iter().find(|one| one.site == site)?;
         let readable: Vec<&Surveyed> = self.destinations.iter().filter(|one| one.holdings.is_ok()).collect();
+        // One that is newer says that the log is behind: that of a copied, stopped or damaged log is no news.
         let is_it = |id: &ArchiveId| {
-            id.series() == self.series && completed.from <= id.stamp() && id.stamp() <= completed.at + GRACE
+            id.series() == self.series && completed.from <= id.stamp() && !is_future(id.stamp(), self.at)
         };
         let archived = readable.iter().filter_map(|one| one.of(site)).any(|holding| holding.ids.iter().any(is_it));
         if archived || readable.is_empty() || self.at_work {
@@ -348,7 +370,8 @@ impl View<'_> {
             let runs = sites.iter().filter_map(|site| site.last_run.as_ref());
             runs.filter(|run| is_failure(run.exit_code)).any(|run| run.problems.contains(problem))
         };
-        if !last.problems.is_empty() && last.problems.iter().all(known) {
+        let told = sites.iter().filter_map(|site| site.last_run.as_ref()).any(|run| run.exit_code == last.exit_code);
+        if last.problems.iter().all(known) && (told || !last.problems.is_empty()) {
             return None;
         }
         let problem = last_run_words(last.finished, last.exit_code, &last.problems);
@@ -367,7 +390,7 @@ impl View<'_> {
                 hint: error.hint().map(str::to_owned),
             })
             .collect();
-        if let Some(problem) = self.log.fault() {
+        if let Some(problem) = self.log.fault(self.own_sites) {
             let hint = Some("correct [snapshot] log, or give this account the right to read it".to_owned());
             found.push(Problem { health: Health::Partial, problem, hint });
         }
@@ -453,13 +476,19 @@ pub fn expected_sites(context: &Context<'_>) -> BTreeSet<SiteCode> {
 
 /// The sites whose archives must be there.
 fn expected(config: &Config, log: &LogEvidence, state: &State, now: Timestamp) -> BTreeSet<SiteCode> {
+    let mut sites = own_sites(config, state, now);
+    if let (None, LogEvidence::Read { runs, .. }) = (config.snapshot.site, log) {
+        sites.extend(runs.iter().filter_map(|run| run.site));
+    }
+    sites
+}
+
+/// Those of which the log need not tell.
+fn own_sites(config: &Config, state: &State, now: Timestamp) -> BTreeSet<SiteCode> {
     if let Some(site) = config.snapshot.site {
         return BTreeSet::from([site]);
     }
     let mut sites = source::named_sites(&config.snapshot, now);
-    if let LogEvidence::Read { runs, .. } = log {
-        sites.extend(runs.iter().filter_map(|run| run.site));
-    }
     sites.extend(state.sites.keys());
     sites
 }

@@ -15,6 +15,7 @@ use crate::catalog::{self, ProblemKind};
 use crate::destination::{self, Destination, Target};
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::plan::is_future;
+use crate::source::KnownFolder;
 
 /// A destination and what it holds of each site, or why that is not known.
 #[derive(Debug)]
@@ -90,6 +91,9 @@ pub struct Content {
     pub good: bool,
     /// The verdicts.
     pub databases: Vec<Database>,
+    /// Folders of the task that are not in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// An archive that is visible and not whole.
@@ -108,6 +112,22 @@ impl Newest {
         !self.is_stand_in() && self.content.as_ref().is_some_and(|content| !content.good)
     }
 
+    /// What is wrong with it, as the end of a sentence.
+    #[must_use]
+    pub fn damage(&self) -> String {
+        let missing: Vec<&str> =
+            self.content.iter().flat_map(|content| &content.missing).map(|code| folder_name(code)).collect();
+        let databases = self.content.iter().flat_map(|content| &content.databases);
+        let mut damaged: Vec<&str> =
+            databases.filter(|one| one.verdict.is_damaged()).map(|one| one.name.as_str()).collect();
+        damaged.dedup();
+        match (damaged.is_empty(), missing.is_empty()) {
+            (false, _) => format!(": the database {} is damaged or missing", damaged.join(", ")),
+            (true, false) => format!(" lacks {}", missing.join(", ")),
+            (true, true) => " is not good".to_owned(),
+        }
+    }
+
     /// Does it have stand-ins in the place of databases, as trials have, and nothing that is damaged?
     #[must_use]
     pub fn is_stand_in(&self) -> bool {
@@ -116,6 +136,10 @@ impl Newest {
             content.databases.iter().any(stand_in) && !content.databases.iter().any(|one| one.verdict.is_damaged())
         })
     }
+}
+
+fn folder_name(code: &str) -> &str {
+    KnownFolder::of_code(code).map_or(code, |folder| folder.name())
 }
 
 /// Looks at all destinations: at the archives of this series of these sites, or of all that are there.
@@ -196,6 +220,7 @@ fn look_at_site(
             uncompressed_bytes: stored.manifest.uncompressed_bytes,
             good: stored.manifest.is_good(),
             databases: stored.manifest.databases.clone(),
+            missing: stored.manifest.missing.clone(),
         };
         Newest { id, bytes: stored.manifest.bytes, content: Some(content) }
     });

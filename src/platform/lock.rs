@@ -133,6 +133,13 @@ pub fn is_held(path: &Path) -> bool {
     private::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// Is there something in its place that can be no lock file, a folder or a link? Asks without opening it: who looks how
+/// things stand need not have the right to begin runs.
+#[must_use]
+pub fn is_impossible(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {

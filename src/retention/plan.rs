@@ -59,6 +59,18 @@ pub enum Condition {
     Unknown,
 }
 
+impl Condition {
+    /// The better of two.
+    #[must_use]
+    pub fn better(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Good, _) | (_, Self::Good) => Self::Good,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Damaged, Self::Damaged) => Self::Damaged,
+        }
+    }
+}
+
 /// An archive to decide about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {

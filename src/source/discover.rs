@@ -106,6 +106,17 @@ pub fn named_sites(config: &config::Snapshot, now: Timestamp) -> BTreeSet<SiteCo
     }
 }
 
+/// Why the folder that snapshots are written to cannot be read, if it cannot. That the task has deleted the snapshot in
+/// it, and writes the next, is nothing of that kind.
+#[must_use]
+pub fn unreachable(config: &config::Snapshot) -> Option<Error> {
+    let folders = std::iter::once(&config.path).chain(&config.sql_path);
+    folders.map(|folder| list_configured(folder)).find_map(|listed| match listed {
+        Ok(_) | Err(Error::Unfinished { .. }) => None,
+        Err(error) => Some(error),
+    })
+}
+
 /// The task may delete the folder of a snapshot itself and make it again: that is no wrong configuration.
 fn list_configured(path: &Path) -> Result<Vec<String>, Error> {
     list(path).map_err(|error| {

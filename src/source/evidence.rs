@@ -3,6 +3,7 @@
 //! All input and output for the decision in [`super::complete`] is here.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,9 +80,10 @@ impl LogEvidence {
 }
 
 impl LogEvidence {
-    /// What is wrong with the configured log: it cannot be read, or it is not that of the backup task.
+    /// What is wrong with the configured log: it cannot be read, is not that of the backup task, or tells of no backup
+    /// of any of these sites.
     #[must_use]
-    pub fn fault(&self) -> Option<String> {
+    pub fn fault(&self, sites: &BTreeSet<SiteCode>) -> Option<String> {
         match self {
             Self::Unreadable { path, reason } => {
                 Some(format!("the backup task's log {} cannot be read: {reason}", path.display()))
@@ -90,6 +92,16 @@ impl LogEvidence {
                 "{} is not the log of the backup task: there is no message of SMS_SITE_BACKUP in it",
                 path.display()
             )),
+            Self::Read { path, copy: false, runs }
+                if !sites.is_empty() && sites.iter().all(|site| runs.last(*site).is_none()) =>
+            {
+                let sites: Vec<&str> = sites.iter().map(SiteCode::as_str).collect();
+                Some(format!(
+                    "{} tells of no backup of site {}: is it the log of the server whose backup task writes the snapshot?",
+                    path.display(),
+                    sites.join(", ")
+                ))
+            }
             Self::Absent | Self::Read { .. } => None,
         }
     }
@@ -116,6 +128,8 @@ pub struct PartEvidence {
     pub metadata: Option<Timestamp>,
     /// When the metadata file came to this disk, if that is known: later than its own time where it was copied here.
     pub metadata_arrived: Option<Timestamp>,
+    /// Why the metadata file is none, if it is not.
+    pub metadata_fault: Option<String>,
     /// When the last file came to this disk.
     pub last_arrival: Option<Timestamp>,
     /// The newest file of what was backed up: neither metadata nor logs.
@@ -267,7 +281,7 @@ fn read_log_file(path: &Path, copy: bool) -> LogEvidence {
 pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<Gathered, Error> {
     let mut walks = Vec::with_capacity(snapshot.parts.len());
     let mut parts: Vec<PartEvidence> = Vec::with_capacity(snapshot.parts.len());
-    let log_fault = log.fault();
+    let log_fault = log.fault(&neighbours(snapshot));
     let mut site_log = log;
     let mut elsewhere = None;
     for part in &snapshot.parts {
@@ -298,6 +312,16 @@ pub fn gather(snapshot: &Snapshot, log: LogEvidence, cancel: &Cancel) -> Result<
     }
     let evidence = Evidence { site: snapshot.site, log: site_log, log_fault, parts, unchanged_for: None };
     Ok(Gathered { evidence, walks })
+}
+
+/// The site of a snapshot, and those whose snapshots lie beside it: one log may tell of some of them only.
+fn neighbours(snapshot: &Snapshot) -> BTreeSet<SiteCode> {
+    let place = snapshot.parts.first().and_then(|part| part.path.parent());
+    let beside = place.and_then(|place| std::fs::read_dir(place).ok()).into_iter().flatten().flatten();
+    let mut sites: BTreeSet<SiteCode> =
+        beside.filter_map(|entry| super::site_of_folder(entry.file_name().to_str()?)).collect();
+    sites.insert(snapshot.site);
+    sites
 }
 
 /// What there is of a part.
@@ -350,6 +374,7 @@ fn summed_up(part: &Part, walk: &Walk, elsewhere: Option<Timestamp>) -> PartEvid
         path: part.path.clone(),
         metadata: metadata.map(|item| item.modified).or(elsewhere),
         metadata_arrived: metadata.and_then(|item| item.identity.arrived()),
+        metadata_fault: metadata.and_then(|item| metadata_fault(&item.path(&walk.root))),
         last_arrival: walk.items.iter().filter_map(|item| item.identity.arrived()).max(),
         newest_data: None,
         newer_data: Vec::new(),
@@ -394,6 +419,19 @@ fn summed_up(part: &Part, walk: &Walk, elsewhere: Option<Timestamp>) -> PartEvid
         evidence.newer_folders.sort_by_key(|folder| folder.modified);
     }
     evidence
+}
+
+/// Why a metadata file is none: it is XML, in UTF-8 or UTF-16, which begins with `<` behind blanks and a byte order
+/// mark. What cannot be opened now is reported when it is read for the archive.
+fn metadata_fault(path: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    crate::platform::open::shared(path).ok()?.take(64).read_to_end(&mut head).ok()?;
+    if head.is_empty() {
+        return Some("is empty".to_owned());
+    }
+    let marks = [0xef, 0xbb, 0xbf, 0xff, 0xfe, 0];
+    let first = head.iter().find(|byte| !marks.contains(*byte) && !byte.is_ascii_whitespace());
+    (first != Some(&b'<')).then(|| "is not XML".to_owned())
 }
 
 impl PartEvidence {
@@ -498,7 +536,7 @@ mod tests {
                 let config = config::Snapshot { sql_path: Some(disk.path(path)), ..alone.clone() };
                 let metadata = format!("{place}/SQLBackupDocument.xml");
                 assert_eq!(decided(&disk, &config, "09:00:00"), State::Incomplete);
-                disk.write(&metadata, "x", "01:00:00");
+                disk.write(&metadata, "<x/>", "01:00:00");
                 assert!(matches!(decided(&disk, &config, "09:00:00"), State::Complete { .. }), "{place} {path}");
                 fs::remove_file(disk.path(&metadata)).unwrap();
             }
@@ -550,15 +588,15 @@ mod tests {
             ("folder.log", "cannot be read"),
             ("other.log", "is not the log of the backup task"),
             ("binary.log", "is not the log of the backup task"),
-            ("empty.log", ""),
+            ("empty.log", "tells of no backup of site P01"),
         ] {
             let config = config::Snapshot { log: Some(disk.path(name)), ..disk.config("") };
             let found = discover(&config, Timestamp::MIN).unwrap();
             let gathered = gather(&found.snapshots[0], read_log(&config), &Cancel::new()).unwrap();
             let completion = decide(&gathered.evidence, QUIET, time("09:00:00"));
             assert_eq!(completion.state, State::Complete { completed: time("01:00:30"), by: By::Log }, "{name}");
-            assert_eq!(completion.faults.is_empty(), words.is_empty(), "{name}: {:?}", completion.faults);
-            assert!(completion.faults.concat().contains(words), "{name}: {:?}", completion.faults);
+            let [fault] = completion.faults.as_slice() else { panic!("{name}: {:?}", completion.faults) };
+            assert!(fault.contains(words), "{name}: {fault}");
         }
     }
 

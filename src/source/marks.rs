@@ -158,13 +158,13 @@ mod tests {
             let before = of(&disk, &config);
             assert!(before.may_be_complete() && before.change().is_none());
             assert_eq!(before, of(&disk, &config));
-            disk.write("P01Backup/BackupDocument.xml", "y", "02:00:00");
+            disk.write("P01Backup/BackupDocument.xml", "<y/>", "02:00:00");
             assert!(before.change().unwrap().ends_with("changed"));
             fs::remove_file(disk.path("P01Backup/BackupDocument.xml")).unwrap();
             let cleaned = of(&disk, &config);
             assert!(!cleaned.may_be_complete() && cleaned != before);
             assert!(before.change().is_some());
-            disk.write("P01Backup/BackupDocument.xml", "x", "01:00:00");
+            disk.write("P01Backup/BackupDocument.xml", "<x/>", "01:00:00");
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let disk = Disk::new(&["site/P01Backup/x", "sql/P01Backup/SiteDBServer/CM_P01.mdf", "sql/P02Backup/x"]);
         let config = config::Snapshot { sql_path: Some(disk.path("sql")), ..disk.config("site") };
         let before = of(&disk, &config);
-        disk.write("sql/P01Backup/SiteDBServer/SQLBackupDocument.xml", "x", "01:00:00");
+        disk.write("sql/P01Backup/SiteDBServer/SQLBackupDocument.xml", "<x/>", "01:00:00");
         assert_ne!(before, of(&disk, &config));
         let before = of(&disk, &config);
         disk.write("sql/P02Backup/y", "x", "01:00:00");

@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use discover::is_itself_a_snapshot;
-pub use discover::{Found, Unfinished, discover, named_sites};
+pub use discover::{Found, Unfinished, discover, named_sites, unreachable};
 pub use evidence::{
     BackupsEvidence, Evidence, Gathered, KnownFolder, LogEvidence, NewestFile, PartEvidence, gather, part_evidence,
     read_log,
@@ -197,7 +197,7 @@ mod testing {
         pub(super) fn new(files: &[&str]) -> Self {
             let disk = Self(tempfile::tempdir().unwrap());
             for file in files {
-                disk.write(file, "x", "01:00:00");
+                disk.write(file, "<x/>", "01:00:00");
             }
             disk
         }

@@ -76,7 +76,7 @@ fn damage_behind_the_completion_asks_the_folder_and_says_so() {
     let whole = scene(&damaged);
     let events = whole.run(&["--json", "run"]).exits(0).events();
     let started = events.iter().find(|event| event["event"] == "started").unwrap();
-    assert!(started["evidence"].to_string().contains("damaged behind that"), "{started}");
+    assert!(started["evidence"].to_string().contains("damaged behind its last message"), "{started}");
     // With a quiet period it is watched for as long.
     let mut watched = scene(&damaged);
     watched.snapshot_keys = watched.snapshot_keys.replace("0s", "1s");

@@ -59,3 +59,5 @@ mod watch;
 mod watch_simulated;
 #[cfg(windows)]
 mod windows;
+#[cfg(unix)]
+mod wrong_success;

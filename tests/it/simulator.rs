@@ -365,7 +365,9 @@ impl Task {
             Step::Copy(path) => {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 let filler = usize::try_from(self.random.below(3000)).unwrap();
-                fs::write(path, format!("run {}\n{}", self.run, "x".repeat(filler))).unwrap();
+                // What is written down of a backup is XML.
+                let mark = if path.extension().is_some_and(|extension| extension == "xml") { "<!-- -->" } else { "" };
+                fs::write(path, format!("{mark}run {}\n{}", self.run, "x".repeat(filler))).unwrap();
                 let data = path.components().any(|part| part.as_os_str() == "SiteServer");
                 let future = self.layout.trouble && data && self.troubles.one_in(8);
                 touch(path, if future { self.now + SignedDuration::from_hours(24 * 3000) } else { self.now });
@@ -445,7 +447,8 @@ pub fn runs_in(tar: &[u8]) -> BTreeMap<String, u32> {
         let path = entry.path().unwrap().to_string_lossy().into_owned();
         let mut text = String::new();
         std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
-        let run = text.strip_prefix("run ").and_then(|text| text.lines().next()?.parse().ok());
+        let run =
+            text.trim_start_matches("<!-- -->").strip_prefix("run ").and_then(|text| text.lines().next()?.parse().ok());
         if let Some(run) = run {
             found.insert(path, run);
         }

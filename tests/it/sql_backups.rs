@@ -57,13 +57,13 @@ fn content(name: &str, headers: Headers) -> Vec<u8> {
 }
 
 /// Backups of site XYZ on disk.
-struct Backups {
-    scene: Scene,
+pub(crate) struct Backups {
+    pub(crate) scene: Scene,
 }
 
 impl Backups {
     /// Nothing yet.
-    fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let mut scene = Scene::bare();
         scene.snapshot_key("kind = 'sql-backups'\ncd-latest = 'CM01/cd.latest'");
         let setup = scene.path("CM01/cd.latest/SMSSETUP/BIN/X64/setup.exe");
@@ -95,21 +95,21 @@ impl Backups {
         backups
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         file_in(&self.scene.path(&format!("E/{SERVER}/CM_XYZ")), name)
     }
 
-    fn add(&self, name: &str) {
+    pub(crate) fn add(&self, name: &str) {
         self.add_as(name, self.headers(name));
     }
 
     /// A backup with these headers.
-    fn add_as(&self, name: &str, headers: Headers) {
+    pub(crate) fn add_as(&self, name: &str, headers: Headers) {
         self.write(name, &content(name, headers));
     }
 
     /// What the headers of a backup say that was made at this time, after those that are there.
-    fn headers(&self, name: &str) -> Headers {
+    pub(crate) fn headers(&self, name: &str) -> Headers {
         let (kind, clock) = name.split_once(' ').unwrap();
         let folder = self.file(name).parent().unwrap().parent().unwrap().to_owned();
         let before = |kind: &str| {
@@ -134,7 +134,7 @@ impl Backups {
         }
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         let path = self.file(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();

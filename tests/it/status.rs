@@ -101,11 +101,11 @@ fn damaged_newest_archive_is_told_but_overdue_counts_more() {
     scene.file("SiteDBServer/CM_XYZ.mdf", &data);
     scene.complete(crate::harness::COMPLETED);
     scene.run(&["run"]).exits(6);
-    scene.run(&["status"]).exits(6).says(&format!("DAMAGED: a database in {ID} is damaged"));
-    scene.run(&["status", "--nagios"]).exits(2).says("AFTERBACKUP CRITICAL - a database in");
+    scene.run(&["status"]).exits(6).says(&format!("DAMAGED: {ID}: the database CM_XYZ is damaged or missing"));
+    scene.run(&["status", "--nagios"]).exits(2).says(&format!("AFTERBACKUP CRITICAL - {ID}: the database CM_XYZ"));
     scene.sections.clear();
     scene.configure();
-    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ").says("DAMAGED: a database");
+    scene.run(&["status"]).exits(7).says("OVERDUE: site XYZ").says("DAMAGED: XYZ-");
 }
 
 #[test]

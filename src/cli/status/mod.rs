@@ -306,7 +306,12 @@ fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched
         }
     }
     // Where it did not come to a site, nothing above tells of it.
-    if let Some(last) = standing.state.last_run.as_ref().filter(|last| last.exit_code != 0) {
+    let shown = |last: &&Ended| {
+        let same = |run: &LastRun| run.exit_code == last.exit_code && run.problems == last.problems;
+        standing.sites.iter().filter_map(|site| site.last_run.as_ref()).any(same)
+    };
+    let last = standing.state.last_run.as_ref().filter(|last| last.exit_code != 0);
+    if let Some(last) = last.filter(|last| !shown(last)) {
         let words = if last.problems.is_empty() { String::new() } else { format!(": {}", last.problems.join("; ")) };
         facts.push(("Last exit code", format!("{}, {}{words}", last.exit_code, units::format_time(last.finished))));
     }

@@ -49,12 +49,20 @@ const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(12);
 const HALVES_APART: SignedDuration = SignedDuration::from_hours(3);
 
 pub(super) fn decide(look: Look<'_>) -> Completion {
-    let mut decision =
-        Decision { look, evidence: look.evidence, reasons: Vec::new(), odd: Vec::new(), watch: None, run: None };
+    let mut decision = Decision {
+        look,
+        evidence: look.evidence,
+        reasons: Vec::new(),
+        odd: Vec::new(),
+        doubts: Vec::new(),
+        faults: look.evidence.log_fault.iter().cloned().collect(),
+        watch: None,
+        run: None,
+    };
     let state = decision.state().unwrap_or_else(|state| state);
     let warnings = decision.dated_in_the_future();
-    let faults = look.evidence.log_fault.iter().cloned().collect();
-    Completion { state, reasons: decision.reasons, warnings, faults, run: decision.run }
+    let warnings = decision.doubts.into_iter().chain(warnings).collect();
+    Completion { state, reasons: decision.reasons, warnings, faults: decision.faults, run: decision.run }
 }
 
 struct Decision<'a> {
@@ -63,6 +71,10 @@ struct Decision<'a> {
     reasons: Vec<String>,
     /// Files and folders that are dated in the future.
     odd: Vec<NewestFile>,
+    /// What somebody should know although the snapshot is complete.
+    doubts: Vec<String>,
+    /// What is not as it must be, and costs the exit code.
+    faults: Vec<String>,
     /// Why times alone are not enough: nothing may change while it is watched.
     watch: Option<String>,
     run: Option<String>,
@@ -104,6 +116,7 @@ impl<'a> Decision<'a> {
         self.parts()?;
         let metadata = self.metadata_time(site)?;
         let told = self.told(site, metadata)?;
+        self.metadata_is_whole(&told)?;
         if let Some(sql) = evidence.part(PartKind::Sql) {
             self.same_run(sql, metadata, &told)?;
         }
@@ -215,6 +228,20 @@ impl<'a> Decision<'a> {
         })
     }
 
+    /// An empty file may be one that is about to be written. Where the log says that the backup was completed, it is
+    /// worth archiving all the same.
+    fn metadata_is_whole(&mut self, told: &Told) -> Result<(), State> {
+        for part in &self.evidence.parts {
+            let Some(fault) = &part.metadata_fault else { continue };
+            let reason = format!("{} in {} {fault}", part.metadata_name(), part.path.display());
+            match told {
+                Told::Enough(_) | Told::Doubtful(_) => self.faults.push(reason),
+                Told::Completed(_) | Told::Nothing => return Err(self.no(State::Incomplete, reason)),
+            }
+        }
+        Ok(())
+    }
+
     /// What the log says about this very snapshot.
     fn told(&mut self, site: &PartEvidence, metadata: Timestamp) -> Result<Told, State> {
         let Some((run, copy)) = self.logged() else {
@@ -237,9 +264,9 @@ impl<'a> Decision<'a> {
             return Ok(Told::Nothing);
         };
         let which = if copy { "the log in the snapshot" } else { "the log" };
-        let damage = self
-            .damage()
-            .map(|damage| format!("{which} is damaged behind that ({damage}): another backup may have begun"));
+        let damage = self.damage().map(|damage| {
+            format!("{which} is damaged behind its last message ({damage}): another backup may have begun")
+        });
         self.watch = self.watch.take().or_else(|| damage.clone());
         let Outcome::Completed { at } = run.outcome else {
             self.say(format!("{which} was copied before the backup ended"));
@@ -250,10 +277,14 @@ impl<'a> Decision<'a> {
             return Ok(Told::Completed(None));
         };
         if metadata.duration_since(completed) > SKEW {
-            self.say(format!(
+            let reason = format!(
                 "{which} ends with a backup completed at {completed}, but BackupDocument.xml is of {metadata}: \
                  it does not tell of this snapshot"
-            ));
+            );
+            if !copy {
+                self.faults.push(reason.clone());
+            }
+            self.say(reason);
             return Ok(Told::Nothing);
         }
         // A run that ended before it began had its clock set back: its beginning cannot be compared with anything.
@@ -271,6 +302,7 @@ impl<'a> Decision<'a> {
         }
         self.say(format!("{which} says that the backup was completed at {completed} (status message 5035)"));
         if let Some(reason) = damage {
+            self.doubts.push(reason.clone());
             self.say(reason);
             return Ok(Told::Doubtful(completed));
         }

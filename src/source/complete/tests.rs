@@ -31,6 +31,7 @@ fn part(kind: PartKind, data: &str, metadata: &str) -> PartEvidence {
         path: "P01Backup".into(),
         metadata: (!metadata.is_empty()).then(|| time(metadata)),
         metadata_arrived: None,
+        metadata_fault: None,
         last_arrival: None,
         newest_data: Some(named("SiteServer/x", data)),
         newer_data: vec![],
@@ -168,7 +169,10 @@ fn log_that_is_damaged_behind_the_completion_needs_the_folder_and_a_watch() {
         let mut evidence = evidence(LogEvidence::Read { path: "smsbkup.log".into(), copy, runs: runs.clone() });
         let (first, reasons) = check(&evidence, "12:00:00");
         assert_eq!(first, State::Incomplete);
-        assert!(reasons.contains("is damaged behind that") && reasons.contains("must be watched"), "{reasons}");
+        assert!(
+            reasons.contains("is damaged behind its last message") && reasons.contains("must be watched"),
+            "{reasons}"
+        );
         evidence.unchanged_for = Some(QUIET);
         assert_eq!(state(&evidence, "12:00:00"), by_metadata("02:00:00"));
         newer(&mut evidence, 0, "01:59:01");
