@@ -12,6 +12,7 @@ pub mod manifest;
 mod outlet;
 pub mod paths;
 pub mod reader;
+mod salvage;
 pub mod seek_table;
 mod tar_header;
 pub mod verdict;

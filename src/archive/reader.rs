@@ -8,12 +8,13 @@ use super::access::{Access, AccessError, Identities};
 use super::decode::{Frame, decode, unpack};
 use super::index::{Entry, Index, IndexError};
 use super::manifest::{Manifest, Sha256Hex};
+use super::salvage;
 use super::seek_table::{SeekTable, SeekTableError};
 use crate::cancel::Cancel;
 use crate::destination::{self, Destination};
 
 /// An index of more than this is refused: that would be millions of files.
-const MAX_INDEX_BYTES: u64 = 1 << 30;
+pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
 /// The same for index and seek table as they are stored. The manifest says how much memory they take, and may lie.
 const MAX_TAIL_BYTES: u64 = 1 << 30;
 /// Frames that lie together are read together, up to this size.
@@ -62,6 +63,40 @@ impl<'a> Reader<'a> {
         let json = read_index(&tail, &table, first, location.offset, location.size)?;
         let index = Index::parse(&json, &manifest.id, manifest.uncompressed_bytes)?;
         Ok(Self { access, manifest, table, index })
+    }
+
+    /// Opens an archive whose seek table or index is damaged, by reading it from its first frame on: slow, and what is
+    /// left is found. Says what the files can be compared with.
+    ///
+    /// # Errors
+    /// When it cannot be read or decrypted, or has no frame and no member that can be told.
+    pub fn open_in_order(
+        destination: &'a dyn Destination,
+        manifest: Manifest,
+        identities: &'a Identities,
+        cancel: &Cancel,
+    ) -> Result<(Self, Proof), ReadError> {
+        let access = Access::new(destination, &manifest, identities);
+        let from = manifest.index.frame_offset.min(manifest.compressed_bytes);
+        let stored = match access.range(from..manifest.compressed_bytes).map_err(ReadError::from) {
+            Ok(tail) => SeekTable::parse(&tail, manifest.compressed_bytes).unwrap_or_default(),
+            Err(error) if error.is_damage() => SeekTable::default(),
+            Err(error) => return Err(error),
+        };
+        let found = salvage::find_frames(&mut *access.stream()?.reader, cancel)?;
+        for table in [&stored, &found] {
+            if let Ok(index) = index_of(&access, &manifest, table) {
+                return Ok((Self { access, manifest, table: table.clone(), index }, Proof::Index));
+            }
+        }
+        // A frame that is damaged may hide where the next begins, which a seek table that fits still says.
+        let fits = stored.total().1 == manifest.uncompressed_bytes;
+        let table = if fits && stored.len() > found.len() { stored } else { found };
+        let (index, proof) = salvage::index_of_tar(&access, &table, &manifest, cancel)?;
+        if index.entries.is_empty() {
+            return Err(ReadError::Contradiction("everything: nothing of it can be read"));
+        }
+        Ok((Self { access, manifest, table, index }, proof))
     }
 
     /// What is known of the archive.
@@ -213,6 +248,28 @@ impl<'a> Reader<'a> {
         }
         Ok(stream.seen())
     }
+}
+
+/// What the files of an archive that was [read in order](Reader::open_in_order) are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// With the SHA-256 in its index.
+    Index,
+    /// With the checksums of its frames alone: the index is lost, and whether files are missing is not known.
+    Frames,
+}
+
+/// The index, where the frames lead to it.
+fn index_of(access: &Access<'_>, manifest: &Manifest, table: &SeekTable) -> Result<Index, ReadError> {
+    let location = manifest.index;
+    let wrong = || ReadError::Contradiction("the place of the index");
+    let first = usize::try_from(location.frame).ok().filter(|&frame| frame < table.len()).ok_or_else(wrong)?;
+    let (start, end) = (table.compressed(first).start, table.total().0);
+    if end - start > MAX_TAIL_BYTES || table.total().1 != manifest.uncompressed_bytes {
+        return Err(wrong());
+    }
+    let json = read_index(&access.range(start..end)?, table, first, location.offset, location.size)?;
+    Ok(Index::parse(&json, &manifest.id, manifest.uncompressed_bytes)?)
 }
 
 fn is_damage(error: std::io::Error) -> Result<bool, ReadError> {

@@ -18,7 +18,7 @@ use super::{Program, threads};
 use crate::archive::extract::{ExtractError, Fetched, Options, extract};
 use crate::archive::index::{Entry, Index};
 use crate::archive::manifest::{MAX_BYTES, Manifest, Sha256Hex};
-use crate::archive::reader::{ReadError, Reader};
+use crate::archive::reader::{Proof, ReadError, Reader};
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
 use crate::destination::Destination;
@@ -112,6 +112,7 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     let mut fetch: Option<(String, Fetched)> = None;
     let mut lonely: Vec<String> = Vec::new();
     let mut failure = None;
+    let mut proof = Proof::Index;
     for (number, (destination, manifest)) in copies.iter().enumerate() {
         // Copies of one archive are the same bytes; of another, nothing fits.
         if manifest.sha256 != copies[0].1.sha256 {
@@ -125,8 +126,8 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
             program.console.warn(&format!("{message}; trying {name}"));
         }
         let last = number + 1 == copies.len();
-        let attempt =
-            fetch_from(program, &**destination, manifest, &identities, args, &options, fetch.as_ref().map(|(_, f)| f));
+        let reader = Reader::open(&**destination, manifest.clone(), &identities);
+        let attempt = fetch_from(program, reader, args, &options, fetch.as_ref().map(|(_, f)| f));
         match attempt {
             Ok((fetched, without)) => {
                 lonely = without;
@@ -140,8 +141,24 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
             }
             Err(error) if fetch.is_some() => program.console.warn(&error.message),
             // Damage, or a destination that fails: another copy may do.
-            Err(error) if !last && error.other_copy => failure = Some(error.failure),
+            Err(error) if error.other_copy && (!last || error.failure.exit == Exit::Damage) => {
+                failure = Some(error.failure);
+            }
             Err(error) => return Err(error.failure),
+        }
+    }
+    if fetch.is_none() && failure.as_ref().is_some_and(|failure| failure.exit == Exit::Damage) {
+        for (destination, manifest) in &copies {
+            let name = destination.name();
+            let Ok((reader, by)) = Reader::open_in_order(&**destination, manifest.clone(), &identities, program.cancel)
+            else {
+                continue;
+            };
+            program.console.warn(&in_order(&manifest.id, name, by));
+            let (fetched, without) =
+                fetch_from(program, Ok(reader), args, &options, None).map_err(|error| error.failure)?;
+            (fetch, lonely, proof) = (Some((name.to_owned(), fetched)), without, by);
+            break;
         }
     }
     let Some((from, fetched)) = fetch else {
@@ -163,7 +180,7 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
         report(program, &fetched, &args.to);
     }
     warn_of_content(program, manifest);
-    Ok(match (fetched.damaged.is_empty(), lonely.is_empty()) {
+    Ok(match (fetched.damaged.is_empty() && proof == Proof::Index, lonely.is_empty()) {
         (false, _) => Exit::Damage,
         (true, false) => Exit::Failed,
         (true, true) => Exit::Done,
@@ -176,6 +193,20 @@ fn warn_of_content(program: &Program<'_>, manifest: &Manifest) {
         let id = &manifest.id;
         program.console.warn(&format!("the files are as they were archived, but {id} is not proven sound: {words}"));
         program.console.hint(Some("'afterbackup fetch latest-good' takes the newest archive with proven databases"));
+    }
+}
+
+/// Why an archive is read from its beginning on, and what its files are compared with.
+fn in_order(id: &ArchiveId, destination: &str, proof: Proof) -> String {
+    match proof {
+        Proof::Index => format!(
+            "the seek table of {id} on {destination} is damaged: it is read from its beginning on, and each file is \
+             compared with the SHA-256 in its index"
+        ),
+        Proof::Frames => format!(
+            "the index of {id} on {destination} is damaged: it is read from its beginning on, and what is found in it is \
+             compared with the checksums of its frames alone; whether files are missing is not known"
+        ),
     }
 }
 
@@ -201,9 +232,7 @@ impl Attempt {
 /// without a match.
 fn fetch_from(
     program: &Program<'_>,
-    destination: &dyn Destination,
-    manifest: &Manifest,
-    identities: &Identities,
+    reader: Result<Reader<'_>, ReadError>,
     args: &Args,
     options: &Options,
     before: Option<&Fetched>,
@@ -213,7 +242,7 @@ fn fetch_from(
         let key = matches!(error, ReadError::Access(AccessError::NoIdentity | AccessError::WrongIdentity));
         Attempt::new(read_failure(error), !key && !program.cancel.is_cancelled())
     };
-    let reader = Reader::open(destination, manifest.clone(), identities).map_err(|error| of_copy(&error))?;
+    let reader = reader.map_err(|error| of_copy(&error))?;
     let lonely: Vec<String> =
         without_match(reader.index(), &args.patterns).map_err(own)?.into_iter().map(str::to_owned).collect();
     let mut entries = select(reader.index(), &args.patterns).map_err(own)?;
