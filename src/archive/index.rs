@@ -13,6 +13,9 @@ use crate::name::ArchiveId;
 /// Path of the index in the archive.
 pub const INDEX_PATH: &str = ".afterbackup/index.json";
 
+/// An index of more than this is refused: that would be millions of files.
+pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
+
 /// A list of everything in an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {

@@ -6,15 +6,14 @@ use zstd::bulk::Decompressor;
 
 use super::access::{Access, AccessError, Identities};
 use super::decode::{Frame, decode, unpack};
-use super::index::{Entry, Index, IndexError};
+use super::index::{Entry, Index, MAX_INDEX_BYTES};
 use super::manifest::{Manifest, Sha256Hex};
-use super::salvage;
-use super::seek_table::{SeekTable, SeekTableError};
+pub use super::read_error::ReadError;
+use super::salvage::{self, Proof};
+use super::seek_table::SeekTable;
 use crate::cancel::Cancel;
-use crate::destination::{self, Destination};
+use crate::destination::Destination;
 
-/// An index of more than this is refused: that would be millions of files.
-pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
 /// The same for index and seek table as they are stored. The manifest says how much memory they take, and may lie.
 const MAX_TAIL_BYTES: u64 = 1 << 30;
 /// Frames that lie together are read together, up to this size.
@@ -250,15 +249,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What the files of an archive that was [read in order](Reader::open_in_order) are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// With the SHA-256 in its index.
-    Index,
-    /// With the checksums of its frames alone: the index is lost, and whether files are missing is not known.
-    Frames,
-}
-
 /// The index, where the frames lead to it.
 fn index_of(access: &Access<'_>, manifest: &Manifest, table: &SeekTable) -> Result<Index, ReadError> {
     let location = manifest.index;
@@ -331,54 +321,4 @@ fn group(frames: &[usize], table: &SeekTable) -> Vec<Vec<usize>> {
         }
     }
     requests
-}
-
-/// Why an archive cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Not reachable, or not to be decrypted.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// No seek table, or a damaged one.
-    #[error("the archive is damaged")]
-    SeekTable(#[from] SeekTableError),
-    /// A frame of the index.
-    #[error("the archive is damaged: frame {0}, which holds its index, cannot be decompressed")]
-    FrameOfIndex(usize),
-    /// A damaged index.
-    #[error("the archive is damaged")]
-    Index(#[from] IndexError),
-    /// Manifest and archive disagree.
-    #[error("the archive is damaged or not the one of its manifest: they disagree about {0}")]
-    Contradiction(&'static str),
-    /// The disk that is unpacked to failed.
-    #[error("cannot write {path}", path = path.display())]
-    Write {
-        /// Which file.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Asked to stop.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl ReadError {
-    /// Is the archive at fault, and not the way to it?
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Access(AccessError::Damaged(_))
-            | Self::SeekTable(_)
-            | Self::FrameOfIndex(_)
-            | Self::Index(_)
-            | Self::Contradiction(_) => true,
-            // Shorter than its manifest says, or gone although its manifest is there.
-            Self::Access(AccessError::Destination(error)) => {
-                matches!(error.kind, destination::ErrorKind::OutOfRange | destination::ErrorKind::NotFound)
-            }
-            Self::Access(_) | Self::Write { .. } | Self::Cancelled => false,
-        }
-    }
 }

@@ -13,9 +13,9 @@ use zstd::zstd_safe;
 
 use super::access::Access;
 use super::decode::unpack;
-use super::index::{Attributes, Entry, INDEX_PATH, Index, IndexError};
+use super::index::{Attributes, Entry, INDEX_PATH, Index, IndexError, MAX_INDEX_BYTES};
 use super::manifest::{FORMAT, Manifest, Sha256Hex};
-use super::reader::{MAX_INDEX_BYTES, Proof, ReadError};
+use super::read_error::ReadError;
 use super::seek_table::{MAX_FRAME_BYTES, SeekTable};
 use crate::cancel::Cancel;
 
@@ -23,6 +23,15 @@ const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// A frame that does not end within this many bytes is none of ours.
 const MAX_STORED_FRAME: usize = 2 * MAX_FRAME_BYTES as usize;
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// What the files of an archive that was [read in order](super::reader::Reader::open_in_order) are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// With the SHA-256 in its index.
+    Index,
+    /// With the checksums of its frames alone: the index is lost, and whether files are missing is not known.
+    Frames,
+}
 
 /// Finds the frames of an archive, from its first byte on. Ends at whatever is no frame: the seek table, or damage.
 pub(super) fn find_frames(stream: &mut dyn Read, cancel: &Cancel) -> Result<SeekTable, ReadError> {

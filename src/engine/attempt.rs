@@ -69,7 +69,7 @@ impl Attempt<'_> {
                     });
                     DestinationResult::Pending
                 }
-                Err(error) => DestinationResult::failed(&error, error.hint()),
+                Err(error) => DestinationResult::failed(&error.into()),
             };
             outcome.destinations.push(DestinationOutcome::new(target.name(), result));
         }
@@ -213,7 +213,7 @@ impl Attempt<'_> {
             let result = match &one.result {
                 Ok(Arrival::New) => DestinationResult::Pushed { bytes: manifest.bytes },
                 Ok(Arrival::Before) => DestinationResult::AlreadyThere,
-                Err(error) => DestinationResult::failed(error, error.hint()),
+                Err(error) => DestinationResult::failed(error),
             };
             outcome.set(&one.name, result);
         }
@@ -258,7 +258,7 @@ impl Attempt<'_> {
             WriteError::Output(OutputClosed) => {
                 for one in pushed {
                     if let Err(error) = &one.result {
-                        outcome.set(&one.name, DestinationResult::failed(error, error.hint()));
+                        outcome.set(&one.name, DestinationResult::failed(error));
                     }
                 }
                 // One that has it from an earlier run keeps it safe.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::lanes::PushError;
 use crate::archive::index::Skipped;
 use crate::archive::manifest::Manifest;
 use crate::destination::{self, ErrorKind};
@@ -101,6 +102,8 @@ pub enum DestinationResult {
         reason: String,
         /// What to do.
         hint: Option<String>,
+        /// Was it for want of space?
+        full: bool,
     },
 }
 
@@ -167,8 +170,15 @@ impl DestinationOutcome {
 }
 
 impl DestinationResult {
-    pub(super) fn failed(error: &dyn std::error::Error, hint: Option<&str>) -> Self {
-        Self::Failed { reason: chain(error), hint: hint.map(str::to_owned) }
+    pub(super) fn failed(error: &PushError) -> Self {
+        let full = matches!(error, PushError::Destination(error) if error.kind == ErrorKind::Full);
+        Self::Failed { reason: chain(error), hint: error.hint().map(str::to_owned), full }
+    }
+
+    /// Was there no space for it?
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Failed { full: true, .. })
     }
 
     /// Does the destination have the archive?
@@ -208,6 +218,20 @@ impl SiteOutcome {
         if let Some(one) = self.destinations.iter_mut().find(|one| one.name == name) {
             one.result = result;
         }
+    }
+
+    /// Where a run tried twice: what was done the first time was done by the run.
+    pub(super) fn after(mut self, first: &Self) -> Self {
+        for one in &mut self.destinations {
+            let before = first.destinations.iter().find(|other| other.name == one.name);
+            if let (DestinationResult::AlreadyThere, Some(before)) = (&one.result, before) {
+                one.result = before.result.clone();
+            }
+        }
+        if matches!((&first.result, &self.result), (SiteResult::Archived, SiteResult::AlreadyArchived)) {
+            self.result = SiteResult::Archived;
+        }
+        self
     }
 
     /// The attempt was dropped: destinations that were under way have nothing.
@@ -281,7 +305,7 @@ impl SiteOutcome {
                 DestinationResult::AlreadyThere => {
                     events.push(at(event(EventKind::AlreadyThere, format!("{name} was already on {}", one.name))));
                 }
-                DestinationResult::Failed { reason, hint } => {
+                DestinationResult::Failed { reason, hint, .. } => {
                     let message = format!("{name} is not on {}: {reason}", one.name);
                     let failed = event(EventKind::PushFailed, message).with("reason", reason.clone());
                     events.push(at(failed.with("hint", hint.clone())));

@@ -12,7 +12,7 @@ use super::claim;
 use super::context::Context;
 use super::outcome::{Pruned, SiteOutcome};
 use crate::archive::manifest::{MAX_BYTES, Manifest};
-use crate::catalog::{Catalog, Inventory, Orphan, Problem, ProblemKind, Stored, read_all_of};
+use crate::catalog::{Catalog, Inventory, Orphan, Problem, ProblemKind, Stored, read_all, read_all_of};
 use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, EventKind};
@@ -31,6 +31,23 @@ pub(super) fn after_run(context: &Context<'_>, held: &[Inventory<'_>], outcome: 
             outcome.pruned.push(prune_one(context, one, held, Some(&archive), false));
         }
     }
+}
+
+/// Prunes the destinations that had no space for the archive of a run, by their policy. Was anything removed?
+pub(super) fn make_room(context: &Context<'_>, outcome: &SiteOutcome) -> bool {
+    let full: Vec<&str> =
+        outcome.destinations.iter().filter(|one| one.result.is_full()).map(|one| one.name.as_str()).collect();
+    if full.is_empty() || context.cancel.is_cancelled() {
+        return false;
+    }
+    let held = read_all(context.targets, outcome.site);
+    let mut any = false;
+    for one in held.iter().filter(|one| full.contains(&one.target.name())) {
+        let message = format!("{} has no space left: it is pruned first, and tried again", one.target.name());
+        context.tell(&Event::new(EventKind::Note, message));
+        any |= !prune_one(context, one, &held, None, false).removed.is_empty();
+    }
+    any
 }
 
 /// Prunes every destination (of one name, if given) of one site or of all. `dry_run` only plans.

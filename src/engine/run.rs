@@ -45,7 +45,13 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
         if context.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        let site = match guarded(context, snapshot, |guard| site_under_guard(context, snapshot, guard)) {
+        let attempt = || guarded(context, snapshot, |guard| site_under_guard(context, snapshot, guard));
+        let site = match attempt() {
+            // Room for a new archive is what retention is for, also where it is found only now that there is none.
+            Ok(first) if prune::make_room(context, &first) => attempt().map(|second| second.after(&first)),
+            site => site,
+        };
+        let site = match site {
             Ok(site) => site,
             // These concern all sites alike.
             Err(error @ (RunError::Cancelled | RunError::Recipient(_))) => return Err(error),

@@ -135,6 +135,36 @@ fn mounted_full_destination_is_left_without_anything_half() {
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs root, to mount a file system: deploy/test.sh tests"]
+fn mounted_full_destination_is_pruned_by_policy_and_tried_again() {
+    use crate::harness::Mount;
+    let mut scene = Scene::new();
+    scene.destination("roomy");
+    let night = |scene: &Scene, number: i64, code: i32| {
+        scene.file("SiteServer/noise.bin", &noise(7 + u64::try_from(number).unwrap(), 300_000));
+        scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(24 * number)).to_string());
+        scene.run(&["run"]).exits(code)
+    };
+    // Three archives of 336 KiB and more fit.
+    let _mount = Mount::tmpfs(&scene.path("vault"), "size=1200k");
+    scene.section("[retention]\nlast = 9");
+    for number in 0..3 {
+        night(&scene, number, 0);
+    }
+    // Nothing is to go.
+    night(&scene, 3, 3).says("free space there").says("vault has no space left");
+    assert_eq!((scene.manifests("vault"), scene.manifests("roomy")), (3, 4));
+    scene.sections = scene.sections.replace("last = 9", "last = 1");
+    scene.configure();
+    let output = night(&scene, 4, 0);
+    output.says("vault has no space left: it is pruned first").says("XYZ-20211126T235900Z is on vault");
+    assert_eq!((scene.manifests("vault"), scene.manifests("roomy")), (1, 1));
+    scene.run(&["verify"]).exits(0);
+    scene.run(&["status"]).exits(7).says_not("is not on vault");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs root, to mount a file system: deploy/test.sh tests"]
 fn mounted_destination_without_room_for_the_manifest_is_left_without_archive() {
     use crate::harness::Mount;
     let scene = Scene::new();
