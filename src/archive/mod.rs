@@ -9,6 +9,7 @@ pub mod extract;
 mod frames;
 pub mod index;
 pub mod manifest;
+mod member;
 mod outlet;
 pub mod paths;
 mod read_error;
@@ -18,6 +19,7 @@ pub mod seek_table;
 mod tar_header;
 pub mod verdict;
 pub mod verify;
+mod write_error;
 pub mod writer;
 
 pub use access::{AccessError, Identities};

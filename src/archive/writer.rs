@@ -7,8 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,81 +15,25 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::databases::{DatabaseCheck, Role, pair_all};
-use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
+use super::frames::{CompressError, Cutter, SMALL_FRAME, compress};
 use super::index::{Attributes, Entry, INDEX_PATH, Index, Skipped};
 use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
+use super::member::fingerprint_line;
+pub use super::member::{Member, Need, fingerprint};
 use super::outlet::{Outlet, Output, OutputClosed};
 use super::seek_table::SeekTable;
 use super::tar_header::{self, header, padding};
+pub use super::write_error::WriteError;
 use crate::cancel::Cancel;
 use crate::monitor::Task;
 use crate::name::ArchiveId;
-use crate::platform::files::{concerns_one_file, is_in_use, is_link, unreadable};
+use crate::platform::files::{is_in_use, is_link};
 use crate::platform::open;
 use crate::platform::page_cache::ReadHints;
 use crate::sqlserver::{Checker, Report};
 
 /// Read at once. Between two reads we can let go of the file, also where a share gives some MB a second.
 const READ_BYTES: usize = 1 << 20;
-
-/// A file or folder that goes into the archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// The folder it was found below, or the file itself.
-    pub root: Arc<Path>,
-    /// Its path in the archive, with `/`.
-    pub path: String,
-    /// So many bytes at the end of `path` are its path below `root`: one string serves both, for 100,000 files.
-    pub below: usize,
-    /// Is it a folder?
-    pub folder: bool,
-    /// Its size when the walk saw it.
-    pub size: u64,
-    /// Its time when the walk saw it.
-    pub modified: Timestamp,
-    /// Its Windows attributes.
-    pub attributes: Attributes,
-    /// What happens when it cannot be read.
-    pub need: Need,
-}
-
-/// What happens when a file cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Need {
-    /// There is no archive without it: databases and metadata.
-    #[default]
-    Required,
-    /// It is left out, and the index says so.
-    Optional,
-    /// The same, also when it is not what the walk saw any more: it is not a part of the snapshot.
-    Extra,
-}
-
-impl Member {
-    /// Where it is.
-    #[must_use]
-    pub fn source(&self) -> PathBuf {
-        let below =
-            self.path.len().checked_sub(self.below).and_then(|start| self.path.get(start..)).unwrap_or_default();
-        let mut source = self.root.to_path_buf();
-        source.extend(below.split('/').filter(|name| !name.is_empty()));
-        source
-    }
-}
-
-/// Tells snapshots apart without reading them: by path, size and time of every file.
-#[must_use]
-pub fn fingerprint(members: &[Member]) -> String {
-    let mut sha256 = Sha256::new();
-    for member in members.iter().filter(|member| !member.folder) {
-        sha256.update(fingerprint_line(&member.path, member.size, member.modified).as_bytes());
-    }
-    Sha256Hex(sha256.finalize().into()).to_string()
-}
-
-fn fingerprint_line(path: &str, size: u64, modified: Timestamp) -> String {
-    format!("{path}\0{size}\0{}\n", modified.as_nanosecond())
-}
 
 /// How to write.
 #[derive(Debug, Clone, Default)]
@@ -487,98 +430,5 @@ fn open_error(path: &Path, error: io::Error) -> WriteError {
         _ if is_link(&error) => WriteError::changed(path, "it became a link"),
         _ if is_in_use(&error) => WriteError::InUse { path: path.to_owned(), source: error },
         _ => WriteError::read(path, error),
-    }
-}
-
-/// Why no archive was written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The snapshot is not what it was: the attempt is to be dropped.
-    #[error("{path} changed while it was archived: {what}", path = path.display())]
-    Changed {
-        /// Which file.
-        path: PathBuf,
-        /// What happened to it.
-        what: &'static str,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {path}", path = path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another program has a file open without sharing it.
-    #[error("cannot read {path}: another program has it open for itself alone", path = path.display())]
-    InUse {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file that can be done without could not be read to its end, when a part of it was already written.
-    #[error("cannot read {archived}: {reason}")]
-    LeaveOut {
-        /// Its path in the archive.
-        archived: String,
-        /// Why.
-        reason: String,
-    },
-    /// Nobody takes it.
-    #[error(transparent)]
-    Output(OutputClosed),
-    /// zstd failed.
-    #[error("cannot compress")]
-    Compress(#[source] io::Error),
-    /// age failed.
-    #[error("cannot encrypt")]
-    Encrypt(#[source] io::Error),
-    /// Asked to stop.
-    #[error("cancelled")]
-    Cancelled,
-    /// The other side of the pipeline stopped; replaced by its reason.
-    #[error("the pipeline stopped")]
-    Stopped,
-}
-
-impl WriteError {
-    fn changed(path: &Path, what: &'static str) -> Self {
-        Self::Changed { path: path.to_owned(), what }
-    }
-
-    fn read(path: &Path, source: io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
-    }
-
-    /// Is it a fault of this one file, which can be done without?
-    fn leaves_out(&self, need: Need) -> bool {
-        match (self, need) {
-            (_, Need::Required) => false,
-            (Self::Changed { .. }, need) => need == Need::Extra,
-            (Self::InUse { .. }, _) => true,
-            (Self::Read { source, .. }, _) => concerns_one_file(source),
-            _ => false,
-        }
-    }
-
-    /// Why a file cannot be read, without its name.
-    fn reason(&self) -> String {
-        match self {
-            Self::Changed { what, .. } => (*what).to_owned(),
-            Self::Read { source, .. } => unreadable(source),
-            Self::InUse { .. } => "cannot be read: another program has it open for itself alone".to_owned(),
-            error => error.to_string(),
-        }
-    }
-
-    fn leave_out(&self, archived: &str) -> Self {
-        Self::LeaveOut { archived: archived.to_owned(), reason: self.reason() }
-    }
-}
-
-impl From<Stopped> for WriteError {
-    fn from(Stopped: Stopped) -> Self {
-        Self::Stopped
     }
 }

@@ -1,32 +1,26 @@
 //! `afterbackup fetch`
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::fetch_raw::raw_of_any;
 use super::list::shortcomings;
 use super::place::Place;
 use super::{Program, threads};
 use crate::archive::extract::{ExtractError, Fetched, Options, extract};
 use crate::archive::index::{Entry, Index};
-use crate::archive::manifest::{MAX_BYTES, Manifest, Sha256Hex};
+use crate::archive::manifest::Manifest;
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::salvage::Proof;
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
-use crate::destination::Destination;
-use crate::monitor::{Event, EventKind, Monitor};
+use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
-use crate::platform::files::{persistently, rename_new};
-use crate::platform::verbatim::{plain, verbatim};
 use crate::units;
 
 const EXAMPLES: &str = r"Examples:
@@ -92,15 +86,6 @@ struct Report<'a> {
     good: bool,
     #[serde(flatten)]
     fetched: &'a Fetched,
-}
-
-#[derive(Serialize)]
-struct Raw<'a> {
-    archive: &'a ArchiveId,
-    destination: &'a str,
-    file: String,
-    bytes: u64,
-    sha256: Sha256Hex,
 }
 
 pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
@@ -309,161 +294,6 @@ fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
     for path in &fetched.damaged {
         console.warn(&format!("not written, because it is damaged in the archive: {path}"));
     }
-}
-
-/// The archive file and its manifest from the first copy that is what its manifest says.
-fn raw_of_any(program: &Program<'_>, copies: &[(Arc<dyn Destination>, Manifest)], to: &Path) -> Result<Exit, Failure> {
-    for (number, (destination, manifest)) in copies.iter().enumerate() {
-        match raw(program, &**destination, manifest, to) {
-            Err(failure) if failure.exit == Exit::Damage && number + 1 < copies.len() => {
-                program.console.warn(&format!("{} on {}: trying another copy", failure.message, destination.name()));
-            }
-            other => return other,
-        }
-    }
-    Err(Failure::words(Exit::Failed, "there is no copy"))
-}
-
-/// The archive file and its manifest, as they lie on the destination. The manifest comes last and byte for byte, so
-/// that what was interrupted at any moment is gone on with by the same command.
-fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Failure> {
-    let failed = |what: &str, path: &Path, error: &std::io::Error| {
-        Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", plain(path).display()))
-    };
-    let to = &*verbatim(to);
-    fs::create_dir_all(to).map_err(|error| failed("create", to, &error))?;
-    let place = to.join(&manifest.archive);
-    let json_name = manifest.id.manifest_name();
-    let json = to.join(&json_name);
-    let key = manifest.id.key(&json_name);
-    let stored =
-        destination.read(&key, MAX_BYTES).map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
-    sweep_own(to, &[&manifest.archive, &json_name]);
-    let occupied = |path: &Path| {
-        Failure::words(Exit::Failed, format!("{} is already there, and another file", plain(path).display()))
-            .hint(Some("fetch into another folder, or remove it first"))
-    };
-    let already = match sum_of_file(program, &place) {
-        Ok(Some(sum)) if sum == manifest.sha256 => true,
-        Ok(Some(_)) => return Err(occupied(&place)),
-        Ok(None) => false,
-        Err(error) => return Err(failed("read", &place, &error)),
-    };
-    if !already {
-        let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
-        let copied = copy_raw(program, destination, manifest, &partial).and_then(|sum| {
-            crate::stop_point::reached("raw-copied");
-            if sum == manifest.sha256 {
-                return persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error));
-            }
-            Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)))
-        });
-        copied.inspect_err(|_| drop(fs::remove_file(&partial)))?;
-        crate::stop_point::reached("raw-archive-in-place");
-    }
-    match fs::read(&json) {
-        Ok(bytes) if bytes == stored => {}
-        Ok(_) => return Err(occupied(&json)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let partial = to.join(format!(".{json_name}.partial-{}", std::process::id()));
-            let write = || {
-                let mut file = fs::File::options().write(true).create_new(true).open(&partial)?;
-                file.write_all(&stored)?;
-                file.sync_all()?;
-                drop(file);
-                persistently(|| rename_new(&partial, &json))
-            };
-            write().inspect_err(|_| drop(fs::remove_file(&partial))).map_err(|error| failed("write", &json, &error))?;
-        }
-        Err(error) => return Err(failed("read", &json, &error)),
-    }
-    let done = if already { "Already there and the same" } else { "Fetched" };
-    let message = format!("{done}: {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
-    program.records.event(&Event::new(EventKind::Fetched, message).with("archive", manifest.id.to_string()));
-    if program.console.is_json() {
-        program.console.document(&Raw {
-            archive: &manifest.id,
-            destination: destination.name(),
-            file: plain(&place).display().to_string(),
-            bytes: manifest.bytes,
-            sha256: manifest.sha256,
-        });
-    } else if already {
-        program.console.result(&format!("{} was already there and is the same\n", plain(&place).display()));
-    } else {
-        program.console.result(&format!("Fetched {}\n", plain(&place).display()));
-    }
-    Ok(Exit::Done)
-}
-
-/// Removes what interrupted fetches have left under these names.
-fn sweep_own(folder: &Path, names: &[&str]) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = names.iter().any(|own| {
-            let process = name.strip_prefix(&format!(".{own}.partial-"));
-            process.is_some_and(|process| !process.is_empty() && process.bytes().all(|b| b.is_ascii_digit()))
-        });
-        // A fetch that is at work holds a lock on it.
-        let free = ours && fs::File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if free {
-            drop(fs::remove_file(entry.path()));
-        }
-    }
-}
-
-/// The SHA-256 of a file, if there is one.
-fn sum_of_file(program: &Program<'_>, path: &Path) -> std::io::Result<Option<Sha256Hex>> {
-    let mut file = match fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut sha256 = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        if program.cancel.is_cancelled() {
-            return Err(std::io::Error::other("cancelled"));
-        }
-        match file.read(&mut buffer)? {
-            0 => return Ok(Some(Sha256Hex(sha256.finalize().into()))),
-            read => sha256.update(&buffer[..read]),
-        }
-    }
-}
-
-fn copy_raw(
-    program: &Program<'_>,
-    destination: &dyn Destination,
-    manifest: &Manifest,
-    partial: &Path,
-) -> Result<Sha256Hex, Failure> {
-    let failed = |error: &std::io::Error| {
-        Failure::words(Exit::Failed, format!("cannot write {}: {error}", plain(partial).display()))
-    };
-    let key = manifest.id.key(&manifest.archive);
-    let mut source = destination.open(&key).map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
-    let mut file = fs::File::options().write(true).create_new(true).open(partial).map_err(|error| failed(&error))?;
-    // So that another fetch into this folder does not take it for a leftover.
-    file.try_lock().ok();
-    let task = program.monitor.task(&format!("Fetching {}", manifest.archive), Some(manifest.bytes));
-    let mut sha256 = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        if program.cancel.is_cancelled() {
-            return Err(Failure::words(Exit::Cancelled, "cancelled"));
-        }
-        let read = source.read(&mut buffer).map_err(|error| {
-            Failure::words(Exit::Failed, format!("cannot read {key} on {}: {error}", destination.name()))
-        })?;
-        if read == 0 {
-            break;
-        }
-        sha256.update(&buffer[..read]);
-        file.write_all(&buffer[..read]).map_err(|error| failed(&error))?;
-        task.advance(read as u64);
-    }
-    file.sync_all().map_err(|error| failed(&error))?;
-    Ok(Sha256Hex(sha256.finalize().into()))
 }
 
 /// The entries that match a pattern, or lie in a folder that does. Without patterns, all.

@@ -25,6 +25,7 @@ mod dispatch;
 mod exit;
 mod failure;
 mod fetch;
+mod fetch_raw;
 mod file_args;
 mod generate;
 mod init;

@@ -8,3 +8,4 @@ pub mod brakes;
 pub mod period;
 pub mod plan;
 pub mod policy;
+mod reason;
