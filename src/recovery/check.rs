@@ -10,7 +10,7 @@ pub use super::finding::{Checked, Finding, PathValue, Severity};
 use super::finding::{dedup, in_words, nearest};
 use super::ini::{Entry, Ini, TextFault, TextFaultKind};
 use super::keys::{
-    self, CAS_ACTION, KEYS, Key, Need, PRIMARY_ACTION, SECTION_SPELLINGS, SiteType, Source, UNDOCUMENTED, Vintage, When,
+    self, CAS_ACTION, KEYS, Key, Need, PRIMARY_ACTION, SECTION_SPELLINGS, Source, UNDOCUMENTED, Vintage, When,
 };
 use super::values::{backup_folder_site, is_site_code, judge, redact, shown};
 
@@ -493,14 +493,3 @@ impl<'i> Check<'i> {
 }
 
 const UNKNOWN: &str = "what Setup makes of it is not documented";
-
-/// What a script says of the kind of its site.
-#[must_use]
-pub fn site_type(action: &str, has_cas: bool) -> Option<SiteType> {
-    match (action.eq_ignore_ascii_case(CAS_ACTION), action.eq_ignore_ascii_case(PRIMARY_ACTION)) {
-        (true, _) => Some(SiteType::Cas),
-        (_, true) if has_cas => Some(SiteType::ChildPrimary),
-        (_, true) => Some(SiteType::Primary),
-        _ => None,
-    }
-}

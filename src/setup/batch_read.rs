@@ -10,120 +10,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+pub use super::batch_findings::{BatFindings, Copies, Copy};
 use super::batch_lex::{Command, Item, MAX_LINE, UNKNOWN, expand, is_remark, items, logical_lines};
-use crate::name::SiteCode;
-
-/// What an existing AfterBackup.bat tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BatFindings {
-    /// The copies that were understood, in the order of the file.
-    pub copies: Vec<Copy>,
-    /// What is not taken over and why. Never quotes a line: passwords stand in such files.
-    pub notes: Vec<String>,
-    /// Copies that could not be read; each has a note.
-    pub unread: usize,
-}
-
-/// A copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copy {
-    /// Its line.
-    pub line: usize,
-    /// What is copied.
-    pub source: String,
-    /// Where to.
-    pub target: String,
-}
-
-/// The copies of a script, put in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Copies {
-    /// The snapshot, where it can be told.
-    pub snapshot: Option<String>,
-    /// Where it is copied to, also by way of another folder.
-    pub targets: Vec<String>,
-    /// Copies of something else.
-    pub others: Vec<Copy>,
-    /// Folders that may be the snapshot, where it cannot be told which is.
-    pub candidates: Vec<String>,
-}
-
-impl BatFindings {
-    /// Which copies are of the snapshot? It is known by its name, or given.
-    #[must_use]
-    pub fn sorted(&self, given: Option<&str>) -> Copies {
-        let is = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
-        let is_target = |place: &str| self.copies.iter().any(|copy| is(&copy.target, place));
-        let mut sources: Vec<&str> = Vec::new();
-        for copy in self.copies.iter().filter(|copy| !is_target(&copy.source)) {
-            if !sources.iter().any(|source| is(source, &copy.source)) {
-                sources.push(&copy.source);
-            }
-        }
-        let best = sources.iter().map(|source| likeness(source)).max().unwrap_or(0);
-        let likely: Vec<&str> = sources.iter().copied().filter(|source| likeness(source) == best).collect();
-        let snapshot = match (given, likely.as_slice()) {
-            (Some(given), _) => given.to_owned(),
-            // A folder that holds the other is the one to name.
-            (None, [first, rest @ ..]) if rest.iter().all(|other| is_below(other, first)) => (*first).to_owned(),
-            (None, [first, ..]) if best > 0 => (*first).to_owned(),
-            (None, _) => {
-                let candidates = likely.into_iter().map(str::to_owned).collect();
-                return Copies { candidates, others: self.copies.clone(), ..Copies::default() };
-            }
-        };
-        let mut copies = Copies { snapshot: Some(snapshot.clone()), ..Copies::default() };
-        let whole =
-            |place: &str| is(place, &snapshot) || is_snapshot_of(place, &snapshot) || is_snapshot_of(&snapshot, place);
-        for copy in &self.copies {
-            let passed_on = copies.targets.iter().any(|target| is(target, &copy.source));
-            if (whole(&copy.source) || passed_on) && !is(&copy.target, &snapshot) {
-                if !copies.targets.iter().any(|target| is(target, &copy.target)) {
-                    copies.targets.push(copy.target.clone());
-                }
-            } else {
-                copies.others.push(copy.clone());
-            }
-        }
-        copies
-    }
-}
-
-/// `E:\ConfigMgr_Backup\XYZBackup` for `E:\ConfigMgr_Backup`.
-fn is_snapshot_of(place: &str, folder: &str) -> bool {
-    is_below(place, folder)
-        && place.rsplit('\\').next().is_some_and(is_site_folder)
-        && place.trim_end_matches('\\').matches('\\').count() == folder.trim_end_matches('\\').matches('\\').count() + 1
-}
-
-/// `XYZBackup`, in any case.
-fn is_site_folder(name: &str) -> bool {
-    name.split_at_checked(3)
-        .is_some_and(|(site, rest)| rest.eq_ignore_ascii_case("Backup") && site.parse::<SiteCode>().is_ok())
-}
-
-fn is_below(place: &str, folder: &str) -> bool {
-    let (place, folder) = (place.to_lowercase(), folder.to_lowercase());
-    place.strip_prefix(folder.trim_end_matches('\\')).is_some_and(|rest| rest.starts_with('\\'))
-}
-
-/// How much a folder looks like the one that the backup task writes to.
-fn likeness(place: &str) -> u8 {
-    let parts: Vec<String> = place.split(['\\', '/']).map(str::to_lowercase).collect();
-    let is_site = |part: &String| is_site_folder(part);
-    let product = |part: &String| ["configmgr", "sccm", "mecm", "mcm", "sms"].iter().any(|word| part.contains(word));
-    let backup = |part: &String| part.contains("backup") || part.contains("bkup") || part.contains("sicherung");
-    let library = |part: &String| part.contains("contentlib") || part.contains("content") || part.contains("source");
-    match () {
-        () if parts.iter().any(is_site) => 4,
-        () if parts.iter().any(library) => 0,
-        () if parts.iter().any(|part| product(part) && backup(part)) => 3,
-        () if parts.iter().any(backup) => 2,
-        () if parts.iter().any(product) => 1,
-        () => 0,
-    }
-}
-
+use super::batch_paths::{Places, trimmed};
+use super::batch_words::{
+    CONTROL, KNOWN, SILENT, TEXT, When, bare, both, condition, expand_protecting_loops, label, mentions_copy, program,
+    split_list,
+};
 /// Reads the Robocopy and xcopy lines of an AfterBackup.bat.
 #[must_use]
 pub fn from_bat(text: &str) -> BatFindings {
@@ -135,59 +28,9 @@ pub fn from_bat(text: &str) -> BatFindings {
     findings.notes.retain(|note| noted.insert(note.clone()));
     findings
 }
-
-/// Commands whose arguments are text.
-const SILENT: [&str; 4] = ["echo", "echo.", "echo:", "title"];
-
-/// Programs that send or write text.
-const TEXT: [&str; 8] = ["blat", "bmail", "mailsend", "sendemail", "msg", "eventcreate", "logger", "set"];
-
-/// Commands that do nothing by themselves.
-const CONTROL: [&str; 14] =
-    ["", "if", "else", "goto", "setlocal", "endlocal", "exit", "pause", "cls", "do", "chcp", "color", "timeout", "for"];
-
-/// Commands that a note may name.
-const KNOWN: [&str; 26] = [
-    "7z",
-    "blat",
-    "call",
-    "cmd",
-    "copy",
-    "cscript",
-    "del",
-    "erase",
-    "eventcreate",
-    "forfiles",
-    "md",
-    "mkdir",
-    "move",
-    "net",
-    "powershell",
-    "pwsh",
-    "rd",
-    "rmdir",
-    "ren",
-    "rename",
-    "schtasks",
-    "sqlcmd",
-    "start",
-    "subst",
-    "wmic",
-    "wscript",
-];
-
 /// Steps and depth that no honest script needs.
 const MAX_STEPS: usize = 20_000;
 const MAX_DEPTH: usize = 8;
-
-/// Is a command carried out?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    Always,
-    Perhaps,
-    Never,
-}
-
 struct Reader<'t> {
     lines: &'t [(usize, String)],
     labels: HashMap<String, usize>,
@@ -201,10 +44,7 @@ struct Reader<'t> {
     set_at: HashMap<String, usize>,
     /// Texts for `%%d` and `%1`.
     texts: Vec<(String, String)>,
-    drives: HashMap<char, Option<String>>,
-    /// The current folder, where it is known.
-    folder: Option<String>,
-    folders: Vec<Option<String>>,
+    places: Places,
     groups: Vec<When>,
     steps: usize,
     findings: BatFindings,
@@ -235,9 +75,7 @@ impl<'t> Reader<'t> {
             flow: 0,
             set_at: HashMap::new(),
             texts: Vec::new(),
-            drives: HashMap::new(),
-            folder: None,
-            folders: Vec::new(),
+            places: Places::default(),
             groups: Vec::new(),
             steps: 0,
             findings: BatFindings::default(),
@@ -447,7 +285,7 @@ impl<'t> Reader<'t> {
             }
             "call" if words.get(1).is_some_and(|word| word.starts_with(':')) => self.call(&words, depth),
             "cmd" | "powershell" | "pwsh" => self.shell(number, &name, command, at, depth),
-            _ if first.len() == 2 && first.ends_with(':') => self.folder = None,
+            _ if first.len() == 2 && first.ends_with(':') => self.places.folder = None,
             _ if copy.is_some() => self.copy(number, words.get(copy.unwrap_or(0)..).unwrap_or_default()),
             _ if CONTROL.contains(&name.as_str()) => {}
             _ => {
@@ -487,7 +325,7 @@ impl<'t> Reader<'t> {
 
     fn change_folder(&mut self, name: &str, words: &[String], when: When) {
         if name == "popd" {
-            self.folder = self.folders.pop().flatten();
+            self.places.folder = self.places.folders.pop().flatten();
             return;
         }
         let arguments: Vec<&String> = words.iter().skip(1).filter(|word| !word.eq_ignore_ascii_case("/d")).collect();
@@ -496,17 +334,17 @@ impl<'t> Reader<'t> {
             return;
         }
         let path = arguments.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(" ");
-        let to = if path.contains(UNKNOWN) { None } else { self.resolve(&path).ok() };
+        let to = if path.contains(UNKNOWN) { None } else { self.places.resolve(&path).ok() };
         let same_drive =
-            to.as_deref().zip(self.folder.as_deref()).is_some_and(|(to, from)| to.get(..2) == from.get(..2));
+            to.as_deref().zip(self.places.folder.as_deref()).is_some_and(|(to, from)| to.get(..2) == from.get(..2));
         let to = to.filter(|_| when == When::Always && (any_drive || same_drive));
         if name == "pushd" {
-            self.folders.push(self.folder.take());
+            self.places.folders.push(self.places.folder.take());
         } else if path.starts_with(r"\\") {
             // `cd` does not go to a share.
             return;
         }
-        self.folder = to;
+        self.places.folder = to;
     }
 
     /// A drive that is mapped, or no more.
@@ -523,14 +361,14 @@ impl<'t> Reader<'t> {
         });
         let Some(drive) = drive else { return false };
         if words.iter().any(|word| word.eq_ignore_ascii_case("/delete") || word.eq_ignore_ascii_case("/d")) {
-            self.drives.insert(drive, None);
+            self.places.drives.insert(drive, None);
             return true;
         }
         let target = words.iter().find(|word| word.starts_with(r"\\") || word.get(1..3) == Some(r":\"));
         let target = target.filter(|target| !target.contains(UNKNOWN)).map(|target| trimmed(target));
-        let before = self.drives.get(&drive).cloned().flatten();
+        let before = self.places.drives.get(&drive).cloned().flatten();
         let known = before.is_none() || before == target;
-        self.drives.insert(drive, target.filter(|_| known));
+        self.places.drives.insert(drive, target.filter(|_| known));
         true
     }
 
@@ -607,7 +445,7 @@ impl<'t> Reader<'t> {
             // Options alone may be hidden in a variable.
             return self.refuse(number, "its source or target is only known when the script runs");
         };
-        let found = (self.place(source), self.place(target));
+        let found = (self.places.place(source), self.places.place(target));
         let ((source, cut_source), (target, cut_target)) = match found {
             (Ok(source), Ok(target)) => (source, target),
             (Err(why), _) => return self.refuse(number, &format!("its source {why}")),
@@ -644,221 +482,6 @@ impl<'t> Reader<'t> {
             self.findings.copies.push(copy);
         }
     }
-
-    /// Where a place leads, up to the first part that only the running script knows, and whether there is such a part.
-    fn place(&self, place: &str) -> Result<(String, bool), String> {
-        let mut cut = false;
-        let place = &*without_prefix(place);
-        let mut known = place;
-        if let Some(at) = place.find([UNKNOWN, '*', '?']) {
-            let before = place.get(..at).unwrap_or_default();
-            cut = place.get(at..).is_some_and(|rest| rest.starts_with(UNKNOWN));
-            known = place.get(..before.rfind(['\\', '/']).map_or(0, |separator| separator + 1)).unwrap_or_default();
-            if cut && known.is_empty() {
-                return Err("is only known when the script runs".to_owned());
-            }
-            if known.is_empty() {
-                known = ".";
-            }
-        }
-        Ok((self.resolve(known)?, cut))
-    }
-
-    /// The absolute path that is meant.
-    fn resolve(&self, path: &str) -> Result<String, String> {
-        let path = without_prefix(path);
-        let drive = path.chars().next().filter(|c| c.is_ascii_alphabetic() && path.get(1..2) == Some(":"));
-        if let Some(drive) = drive {
-            let rest = path.get(2..).unwrap_or_default();
-            if !rest.starts_with('\\') && !rest.is_empty() {
-                return Err(format!("is relative to a folder of drive {drive}: that is not known"));
-            }
-            return match self.drives.get(&drive.to_ascii_uppercase()) {
-                None if rest.is_empty() => Ok(format!("{drive}:\\")),
-                None => normal(&path),
-                Some(Some(target)) => normal(&format!("{}{rest}", target.trim_end_matches('\\'))),
-                Some(None) => {
-                    Err(format!("is on drive {drive}:, which the script maps to something that is not known"))
-                }
-            };
-        }
-        if path.starts_with(r"\\") {
-            if path.trim_matches('\\').split('\\').filter(|part| !part.is_empty()).count() < 2 {
-                return Err("is not a share".to_owned());
-            }
-            return normal(&path);
-        }
-        let Some(folder) = &self.folder else {
-            return Err("is relative to a folder that is not known".to_owned());
-        };
-        if path.starts_with('\\') {
-            if folder.starts_with(r"\\") {
-                return Err("is relative to the drive of a share".to_owned());
-            }
-            return normal(&format!("{}{path}", folder.get(..2).unwrap_or_default()));
-        }
-        normal(&format!(r"{}\{path}", folder.trim_end_matches('\\')))
-    }
-}
-
-/// Without `\\?\`, and with the separators of Windows.
-fn without_prefix(path: &str) -> String {
-    let path = path.replace('/', r"\");
-    match path.strip_prefix(r"\\?\").or_else(|| path.strip_prefix(r"\\.\")) {
-        Some(rest) => match rest.get(..4) {
-            Some(unc) if unc.eq_ignore_ascii_case(r"UNC\") => format!(r"\\{}", rest.get(4..).unwrap_or_default()),
-            _ => rest.to_owned(),
-        },
-        None => path,
-    }
-}
-
-/// Without `.`, `..` and separators that say nothing.
-fn normal(path: &str) -> Result<String, String> {
-    let (root, rest) = match path.strip_prefix(r"\\") {
-        Some(rest) => (r"\\", rest),
-        None => ("", path),
-    };
-    // A drive, or server and share: `..` does not lead above them.
-    let fixed = if root.is_empty() { 1 } else { 2 };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in rest.split('\\') {
-        match part {
-            "" | "." => {}
-            ".." if parts.len() > fixed => drop(parts.pop()),
-            ".." => return Err("leads above its drive or share".to_owned()),
-            part if part.contains(['<', '>', '|', '"', '*', '?']) || part.contains(char::is_control) => {
-                return Err("has characters that no path has".to_owned());
-            }
-            part if part.contains(':') && !(root.is_empty() && parts.is_empty()) => {
-                return Err("has characters that no path has".to_owned());
-            }
-            part => parts.push(part),
-        }
-    }
-    let joined = format!("{root}{}", parts.join("\\"));
-    Ok(if joined.len() == 2 && joined.ends_with(':') { format!("{joined}\\") } else { joined })
-}
-
-fn trimmed(path: &str) -> String {
-    let trimmed = path.trim_end_matches('\\');
-    if trimmed.ends_with(':') && trimmed.len() < path.len() { format!("{trimmed}\\") } else { trimmed.to_owned() }
-}
-
-fn both(outer: When, inner: When) -> When {
-    match (outer, inner) {
-        (When::Never, _) | (_, When::Never) => When::Never,
-        (When::Perhaps, _) | (_, When::Perhaps) => When::Perhaps,
-        _ => When::Always,
-    }
-}
-
-/// Whether the condition in front of a command holds, where the command begins, and whether there is only a condition.
-fn condition(command: &Command, variables: &HashMap<String, String>) -> (When, usize, bool) {
-    let words = &command.words;
-    let word = |at: usize| words.get(at).map_or("", String::as_str);
-    let mut when = When::Always;
-    let mut at = 0;
-    loop {
-        let is = |at: usize, name: &str| word(at).eq_ignore_ascii_case(name);
-        if is(at, "else") || is(at, "do") {
-            when = both(when, if is(at, "else") { When::Perhaps } else { When::Always });
-            at += 1;
-        } else if is(at, "for") {
-            let Some(found) = (at..words.len()).find(|&at| is(at, "do")) else {
-                return (When::Perhaps, words.len(), true);
-            };
-            when = both(when, When::Perhaps);
-            at = found + 1;
-        } else if is(at, "if") {
-            at += 1;
-            at += usize::from(is(at, "/i"));
-            let not = is(at, "not");
-            at += usize::from(not);
-            at += usize::from(is(at, "/i"));
-            let (holds, next) = if is(at, "defined") {
-                (variables.get(&word(at + 1).to_lowercase()).map(|value| !value.is_empty()), at + 2)
-            } else if ["exist", "errorlevel", "cmdextversion"].iter().any(|name| is(at, name)) {
-                (None, at + 2)
-            } else if let Some((left, right)) = word(at).split_once("==") {
-                if right.is_empty() && !word(at + 1).is_empty() && !command.raw.contains("==\"\"") {
-                    (equal(left, word(at + 1)), at + 2)
-                } else {
-                    (equal(left, right), at + 1)
-                }
-            } else if let Some(right) = word(at + 1).strip_prefix("==") {
-                if right.is_empty() {
-                    (equal(word(at), word(at + 2)), at + 3)
-                } else {
-                    (equal(word(at), right), at + 2)
-                }
-            } else {
-                (None, at + 3)
-            };
-            let holds = match holds.map(|holds| holds != not) {
-                None => When::Perhaps,
-                Some(true) => When::Always,
-                Some(false) => When::Never,
-            };
-            when = both(when, holds);
-            at = next;
-        } else {
-            return (when, at.min(words.len()), at > 0 && at >= words.len());
-        }
-    }
-}
-
-fn equal(left: &str, right: &str) -> Option<bool> {
-    let known = |text: &str| !text.contains([UNKNOWN, '!']);
-    (known(left) && known(right)).then(|| left.eq_ignore_ascii_case(right))
-}
-
-/// A line without what does not change it.
-fn bare(line: &str) -> &str {
-    line.trim_start_matches(|c: char| c == '@' || c.is_whitespace()).trim_end()
-}
-
-fn label(line: &str) -> Option<String> {
-    let name = line.strip_prefix(':').filter(|name| !name.starts_with(':'))?;
-    Some(name.split_whitespace().next().unwrap_or_default().to_lowercase())
-}
-
-/// Variables of loops stay as they are.
-fn expand_protecting_loops(line: &str, variables: &HashMap<String, String>) -> String {
-    let kept: Vec<String> = line.split("%%").map(|part| expand(part, '%', variables)).collect();
-    kept.join("%%")
-}
-
-/// Things between the parentheses of a loop.
-fn split_list(list: &str) -> Vec<String> {
-    let mut values = Vec::new();
-    let (mut value, mut quoted) = (String::new(), false);
-    for c in list.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                value.push(c);
-            }
-            c if !quoted && (c.is_whitespace() || c == ',' || c == ';') => values.push(std::mem::take(&mut value)),
-            c => value.push(c),
-        }
-    }
-    values.push(value);
-    values.retain(|value| !value.is_empty());
-    values
-}
-
-/// Is one of the words, or of the words in quotes, a program that copies?
-fn mentions_copy(text: &str) -> bool {
-    text.split(|c: char| c.is_whitespace() || "\"'&|();".contains(c))
-        .any(|word| matches!(program(word).as_str(), "robocopy" | "xcopy"))
-}
-
-/// The program a word names: `C:\Windows\System32\Robocopy.exe` → `robocopy`.
-fn program(word: &str) -> String {
-    let name = word.rsplit(['\\', '/']).next().unwrap_or_default();
-    let name = name.trim_start_matches(['@', '(']).to_lowercase();
-    name.strip_suffix(".exe").map_or(name.clone(), str::to_owned)
 }
 
 #[cfg(test)]

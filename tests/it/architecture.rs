@@ -350,6 +350,37 @@ fn no_modules_import_each_other() {
     assert!(circles.is_empty(), "{}", list(&circles));
 }
 
+/// Longer files hold more than one subject.
+const MOST_LINES: usize = 500;
+
+/// How many lines a file has, without its tests.
+fn lines_of(text: &str) -> usize {
+    let mut end = text.len();
+    for mark in ["\n#[cfg(test)]\nmod ", "\n#[cfg(test)]\npub(super) mod ", "\n#[cfg(test)]\npub(crate) mod "] {
+        // A module of another file ends on its line.
+        let inside =
+            text.find(mark).filter(|at| text[at + mark.len()..].lines().next().is_some_and(|l| l.ends_with('{')));
+        end = end.min(inside.unwrap_or(end));
+    }
+    text[..end].lines().count()
+}
+
+#[test]
+fn no_file_has_more_than_one_subject() {
+    let sources = Sources::read();
+    let long: Vec<String> = sources
+        .0
+        .values()
+        .map(|source| {
+            (lines_of(&std::fs::read_to_string(root().join("src").join(&source.file)).unwrap()), &source.file)
+        })
+        .filter(|(lines, _)| *lines > MOST_LINES)
+        .map(|(lines, file)| format!("{file}: {lines} lines"))
+        .collect();
+    assert!(long.is_empty(), "more than {MOST_LINES} lines without tests, split them by subject:\n{}", list(&long));
+    assert_eq!(lines_of("a\nb\n#[cfg(test)]\nmod other;\nc\n#[cfg(test)]\nmod tests {\n}\n"), 5);
+}
+
 #[test]
 fn imports_that_are_turned_round_are_found() {
     let sources = Sources::read();
