@@ -357,9 +357,9 @@ const MOST_LINES: usize = 500;
 fn lines_of(text: &str) -> usize {
     let mut end = text.len();
     for mark in ["\n#[cfg(test)]\nmod ", "\n#[cfg(test)]\npub(super) mod ", "\n#[cfg(test)]\npub(crate) mod "] {
-        // A module of another file ends on its line.
-        let inside =
-            text.find(mark).filter(|at| text[at + mark.len()..].lines().next().is_some_and(|l| l.ends_with('{')));
+        // A module of another file has no braces.
+        let is_inside = |at: &usize| text[at + mark.len()..].lines().next().is_some_and(|line| line.ends_with('{'));
+        let inside = text.match_indices(mark).map(|(at, _)| at).find(is_inside);
         end = end.min(inside.unwrap_or(end));
     }
     text[..end].lines().count()
