@@ -92,6 +92,11 @@ impl Core {
         Self { cancel: Cancel::new(), schedule, ..self.clone() }
     }
 
+    /// The same for what its caller lets go of by itself, with the schedule as it is.
+    pub(super) fn unasked(&self) -> Self {
+        Self { cancel: Cancel::new(), ..self.clone() }
+    }
+
     /// The store as it is to be asked.
     pub(super) fn store(&self) -> &dyn Store {
         match &self.stores.plain {
@@ -322,7 +327,7 @@ impl Core {
 }
 
 /// Ends when somebody asks to stop.
-async fn cancelled(cancel: &Cancel) {
+pub(super) async fn cancelled(cancel: &Cancel) {
     while !cancel.is_cancelled() {
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -5,10 +5,12 @@
 //! All parts have the same size, as some stores want it, until an estimate that was too small by far would run out of
 //! parts: then they grow.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use object_store::PutPayload;
 use object_store::multipart::PartId;
 use object_store::path::Path;
@@ -17,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::super::{Error, ErrorKind, Upload, key};
-use super::core::{Core, LIST_TIMEOUT, REQUEST_TIMEOUT, timeout_for};
+use super::core::{Core, LIST_TIMEOUT, REQUEST_TIMEOUT, cancelled, timeout_for};
 
 /// Stores take at least 5 MiB for every part but the last.
 const SMALLEST_PART: u64 = 8 << 20;
@@ -216,7 +218,8 @@ impl BucketUpload {
         // All parts in flight share the line.
         let timeout = timeout_for(self.filled.saturating_mul(PARTS_IN_FLIGHT as u64));
         self.filled = 0;
-        let (core, path, id) = (Arc::clone(&self.core), self.path.clone(), multipart.id.clone());
+        // A request that is given up when somebody asks to stop may still be carried out: see `discard`.
+        let (core, path, id) = (self.core.unasked(), self.path.clone(), multipart.id.clone());
         let put = async move {
             let put = || core.store().put_part(&path, &id, index, payload.clone());
             (index, core.attempt("write", &path, timeout, put).await.result)
@@ -227,7 +230,13 @@ impl BucketUpload {
     }
 
     async fn await_part(&mut self) -> Result<(), Error> {
-        match self.in_flight.join_next().await {
+        let core = Arc::clone(&self.core);
+        let joined = match select(pin!(self.in_flight.join_next()), pin!(cancelled(&core.cancel))).await {
+            Either::Left((joined, _)) => Some(joined),
+            Either::Right(((), _)) => None,
+        };
+        let Some(joined) = joined else { return Err(self.fault(ErrorKind::Cancelled, "somebody asked to stop")) };
+        match joined {
             None => Ok(()),
             Some(Ok((index, Ok(part)))) => {
                 self.parts[index] = Some(part);
@@ -323,8 +332,8 @@ impl BucketUpload {
         self.over = true;
         self.blocks.clear();
         // A part that the server is still taking in when it is told to abort may stay behind for good. So what is on
-        // its way may arrive, unless there is little hope or somebody is waiting.
-        if self.failed.is_none() && !self.core.cancel.is_cancelled() {
+        // its way may arrive, unless there is little hope.
+        if self.failed.as_ref().is_none_or(|(kind, _)| *kind == ErrorKind::Cancelled) {
             let arrive = async { while self.in_flight.join_next().await.is_some() {} };
             tokio::time::timeout(ABORT_PATIENCE, arrive).await.ok();
         }
