@@ -521,12 +521,12 @@ pub(crate) fn quiet_night(bench: &crate::torn::Bench, now: jiff::Timestamp, nigh
 }
 
 #[test]
-fn hundred_nights_of_growing_restarted_and_shifted_snapshots_say_nothing() {
+fn two_hundred_nights_of_growing_restarted_and_shifted_snapshots_say_nothing() {
     let mut scene = Scene::bare();
     scene.section("[retention]\nlast = 3\ndaily = 7\n[archive]\nlevel = 1\nthreads = 1");
     scene.file("CD.Latest/SMSSETUP/BIN/X64/setup.exe", b"setup");
     let bench = crate::torn::Bench::new(&mut scene);
-    for night in 0..100 {
+    for night in 0..200 {
         // The log goes on, and the database grows; now and then it is copied while it runs, or is shut down cleanly.
         let sequence = 26 + u32::try_from(night / 7).unwrap();
         let status = if night % 3 == 0 { UNCLEAN } else { CLEAN };
@@ -535,7 +535,7 @@ fn hundred_nights_of_growing_restarted_and_shifted_snapshots_say_nothing() {
         scene.file(LDF, &log(0, sequence));
         scene.file(&format!("SiteServer/SMSServer/inboxes/{night}.box"), &text(usize::try_from(night).unwrap()));
         // Summer time comes and goes, and some nights the task is late.
-        let shift = if (30..60).contains(&night) { 60 } else { 0 } + if night % 11 == 5 { 180 } else { 0 };
+        let shift = if (60..120).contains(&night) { 60 } else { 0 } + if night % 11 == 5 { 180 } else { 0 };
         let completed = at(COMPLETED) + SignedDuration::from_hours(24 * night) + SignedDuration::from_mins(shift);
         scene.complete(&completed.to_string());
         // The clock of this server is a little behind or ahead of that of the share.

@@ -593,12 +593,12 @@ fn snapshots_and_sql_backups_of_one_site_are_two_histories_in_one_place() {
 }
 
 #[test]
-fn hundred_nights_of_dated_backups_say_nothing() {
+fn two_hundred_nights_of_dated_backups_say_nothing() {
     let mut backups = Backups::none();
     backups.scene.section("[retention]\nlast = 3\n[archive]\nlevel = 1\nthreads = 1");
     let bench = Bench::new(&mut backups.scene);
     let first: jiff::civil::Date = "2021-01-03".parse().unwrap();
-    for night in 0..100_i64 {
+    for night in 0..200_i64 {
         let day = first.checked_add(jiff::Span::new().days(night)).unwrap().strftime("%Y%m%d").to_string();
         for (hour, log) in [("04", true), ("12", true), ("22", false)] {
             let kind = match (log, night % 7) {
@@ -607,7 +607,7 @@ fn hundred_nights_of_dated_backups_say_nothing() {
                 (false, _) => "DIFF",
             };
             // In summer the clock of the server is an hour ahead.
-            let minute = if (50..80).contains(&night) { "30" } else { "00" };
+            let minute = if (80..140).contains(&night) { "30" } else { "00" };
             backups.add(&format!("{kind} {day}_{hour}{minute}00"));
         }
         // The maintenance scripts delete what is older than two weeks.
