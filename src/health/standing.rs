@@ -202,6 +202,11 @@ impl Standing {
         self.problems().map(|problem| problem.health).max().unwrap_or(Health::Fine)
     }
 
+    /// Adds what somebody else has found.
+    pub fn add(&mut self, problem: Problem) {
+        self.general.push(problem);
+    }
+
     /// Everything that is not right.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.sites.iter().flat_map(|site| &site.problems).chain(&self.general)

@@ -24,11 +24,27 @@ use crate::engine::state::By;
 use crate::error::chain;
 use crate::health::Reminder;
 use crate::health::overdue::Verdict;
-use crate::health::standing::{Health, Standing};
+use crate::health::standing::{Health, Problem, Standing};
 use crate::monitor::{Event, EventKind, Level};
+use crate::recovery::drill_report::{self, Passed};
 use crate::severity::Severity;
+use crate::units;
 
 pub use self::hooks::HookError;
+
+/// How backups stand, with what the last recovery drill found: backups of which no site can be recovered are not well.
+#[must_use]
+pub fn with_drill(context: &Context<'_>, mut standing: Standing) -> Standing {
+    let drill = drill_report::last(&context.config.drill.reports);
+    if let Some(drill) = drill.filter(|drill| drill.passed > Passed::Partly) {
+        let first = drill.findings.first().map_or_else(String::new, |first| format!(": {first}"));
+        let at = units::format_time(drill.finished);
+        let problem = format!("the last recovery drill, of {} at {at}: {}{first}", drill.archive, drill.verdict());
+        let hint = Some("'afterbackup recover drill' tries again".to_owned());
+        standing.add(Problem { health: Health::Partial, problem, hint });
+    }
+    standing
+}
 
 /// Tells others. Cheap to make.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +127,7 @@ impl<'a> Reporter<'a> {
         if report.metrics_file.is_none() && report.heartbeat.is_none() {
             return;
         }
-        let standing = Standing::look(&self.context);
+        let standing = with_drill(&self.context, Standing::look(&self.context));
         self.write_metrics(&standing);
         let done = exit_code == DONE;
         if done && standing.health() != Health::Fine {
@@ -129,7 +145,7 @@ impl<'a> Reporter<'a> {
     /// Looks how backups stand, refreshes the metrics, and tells when backups are overdue, unless that has been told
     /// lately. May take as long as a destination that is away is waited for.
     pub fn check(&self, reminder: &mut Reminder) -> Standing {
-        let standing = Standing::look(&self.context);
+        let standing = with_drill(&self.context, Standing::look(&self.context));
         self.write_metrics(&standing);
         let overdue: Vec<&Verdict> = standing.verdicts().filter(|verdict| verdict.is_overdue()).collect();
         if reminder.is_news(overdue.iter().copied(), standing.at) {

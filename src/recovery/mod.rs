@@ -11,7 +11,7 @@
 pub mod check;
 pub mod checklist;
 pub mod drill;
-mod drill_report;
+pub mod drill_report;
 pub mod facts;
 mod finding;
 pub mod ini;

@@ -134,6 +134,12 @@ fn the_command_finds_the_copy_in_its_environment_and_its_failure_counts() {
     assert_clean(&scene);
     let status = scene.run(&["status"]);
     Output { code: None, ..status }.says("FAILED: the command ended with").says_not("passed");
+    let mut scene = scene;
+    scene.section("[report]\noverdue = '100 years'\nmetrics-file = 'x.prom'");
+    scene.run(&["status"]).exits(3).says("warning: the last recovery drill, of").says_not("All is well");
+    scene.run(&["status", "--nagios"]).exits(1).says("the last recovery drill, of").says("FAILED: the command ended");
+    scene.run(&["run"]).exits(0);
+    assert!(fs::read_to_string(scene.path("x.prom")).unwrap().contains("afterbackup_problems{health=\"partial\"} 1"));
 }
 
 #[cfg(unix)]

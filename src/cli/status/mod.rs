@@ -12,14 +12,16 @@ use super::failure::Failure;
 use super::list::databases;
 use super::table::{Align, render};
 use super::{Loaded, Program};
+use crate::engine::context::Context;
 use crate::engine::inspect::{Look, look};
 use crate::engine::state::{Ended, LastRun};
 use crate::error::chain;
 use crate::health::overdue::Verdict;
 use crate::health::standing::{Health, Problem, SiteStanding, Standing};
 use crate::health::survey::{Holding, Newest};
+use crate::notify::with_drill;
 use crate::platform::lock::{self, Holder};
-use crate::recovery::drill::{DrillReport, Passed, last};
+use crate::recovery::drill::{DrillReport, last};
 use crate::source::LogEvidence;
 use crate::source::complete::State;
 use crate::source::task_log::Outcome;
@@ -56,7 +58,8 @@ pub(super) struct Args {
 
 pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     if args.nagios {
-        let standing = load(program).map(|loaded| Standing::look(&program.context(&loaded)));
+        let look = |context: Context<'_>| with_drill(&context, Standing::look(&context));
+        let standing = load(program).map(|loaded| look(program.context(&loaded)));
         let line = nagios::line(&standing);
         program.console.result(&line.text);
         return Ok(line.status.into());
@@ -64,7 +67,7 @@ pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     let loaded = load(program)?;
     let context = program.context(&loaded);
     let snapshots = look(&context);
-    let standing = Standing::look_with(&context, &snapshots);
+    let standing = with_drill(&context, Standing::look_with(&context, &snapshots));
     let lock_file = &loaded.config.lock_file;
     let work = lock::holder(lock_file);
     let watched = lock::is_held(&lock::watcher_lock(lock_file));
@@ -75,11 +78,7 @@ pub(super) fn status(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
     } else {
         program.console.result(&text(&standing, &snapshots, work.as_ref(), watched, drill.as_ref()));
     }
-    Ok(match exit(standing.health()) {
-        // That a recovery would not work is no emergency, as long as backups are made.
-        Exit::Done if drill.is_some_and(|drill| drill.passed > Passed::Partly) => Exit::Partial,
-        exit => exit,
-    })
+    Ok(exit(standing.health()))
 }
 
 /// Waits less for destinations than a run does.
