@@ -16,8 +16,9 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::fault::{self, Reason};
+use super::fault;
 use crate::cancel::Cancel;
+use crate::destination::reason::Reason;
 use crate::destination::retry::Schedule;
 use crate::destination::{Entry, Error, ErrorKind, key};
 

@@ -39,7 +39,6 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 
 use self::core::{Core, Stores, entry, runtime};
-pub(super) use self::fault::Reason;
 use self::reader::Reader;
 pub(super) use self::settings::location;
 use self::upload::{BucketUpload, Journal};
