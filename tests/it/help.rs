@@ -44,7 +44,7 @@ fn afterbackup(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(crate::harness::program_file());
     command.args(arguments).current_dir(folder).env_remove("AFTERBACKUP_CONFIG");
     command.env("ProgramData", folder.join("ProgramData"));
-    crate::harness::started(|| command.output())
+    crate::harness::ended(&mut command)
 }
 
 /// A folder with a snapshot, a configuration with two destinations, and only the first of their folders.

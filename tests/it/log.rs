@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use afterbackup::source::task_log::{Line, Lines};
 
-use crate::harness::{ID, Scene, started};
+use crate::harness::{ID, Scene, ended, started};
 use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 
 /// A scene that writes a log. Further keys of `[log]` may follow.
@@ -169,7 +169,7 @@ fn secrets_of_buckets_never_reach_the_log() {
     for secret in [SECRET_KEY, "the-wrong-secret"] {
         let mut command = scene.command(&["run"]);
         command.env("LOG_ACCESS_KEY", ACCESS_KEY).env("LOG_SECRET_KEY", secret);
-        let output = started(|| command.output());
+        let output = ended(&mut command);
         assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
     }
     let raw = fs::read_to_string(log(&scene)).unwrap();

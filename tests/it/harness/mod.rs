@@ -10,7 +10,7 @@ mod output;
 mod scene;
 mod tree;
 
-pub use output::{Output, program, program_file, started};
+pub use output::{Output, ended, program, program_file, started};
 pub use scene::{COMPLETED, ID, Scene, at, log_line, log_of_completed_run, noise, status_message, text};
 pub use tree::{
     Node, assert_part_of, assert_part_of_tree, assert_same_tree, copy_tree, names, read_only, remove_tree, settle,

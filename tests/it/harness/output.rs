@@ -70,6 +70,19 @@ pub fn started<T>(mut start: impl FnMut() -> io::Result<T>) -> T {
     start().unwrap()
 }
 
+/// Runs a program to its end. Under Wine it may have died before its `main`, for the same reason: with the status of a
+/// library that could not be initialised.
+pub fn ended(command: &mut Command) -> std::process::Output {
+    const DLL_INIT_FAILED: i32 = 0xC000_0142_u32.cast_signed();
+    for _ in 0..10 {
+        let output = started(|| command.output());
+        if !cfg!(windows) || output.status.code() != Some(DLL_INIT_FAILED) {
+            return output;
+        }
+    }
+    started(|| command.output())
+}
+
 /// What a run of the program said.
 #[derive(Debug)]
 pub struct Output {
@@ -82,7 +95,7 @@ impl Output {
     /// Runs a command to its end. Whatever it does, it does not panic.
     #[must_use = "check how the run ended"]
     pub fn of(mut command: Command) -> Self {
-        let output = started(|| command.output());
+        let output = ended(&mut command);
         let output = Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
