@@ -82,16 +82,14 @@ impl<'a> Reader<'a> {
             Err(error) if error.is_damage() => SeekTable::default(),
             Err(error) => return Err(error),
         };
-        let found = salvage::find_frames(&mut *access.stream()?.reader, cancel)?;
-        for table in [&stored, &found] {
-            if let Ok(index) = index_of(&access, &manifest, table) {
-                return Ok((Self { access, manifest, table: table.clone(), index }, Proof::Index));
-            }
-        }
         // A frame that is damaged may hide where the next begins, which a seek table that fits still says.
-        let fits = stored.total().1 == manifest.uncompressed_bytes;
-        let table = if fits && stored.len() > found.len() { stored } else { found };
-        let (index, proof) = salvage::index_of_tar(&access, &table, &manifest, cancel)?;
+        let fits = !stored.is_empty() && stored.total().1 == manifest.uncompressed_bytes;
+        let table = if fits { stored } else { salvage::find_frames(&mut *access.stream()?.reader, cancel)? };
+        let (index, proof) = match index_of(&access, &manifest, &table) {
+            Ok(index) => (index, Proof::Index),
+            Err(error) if error.is_damage() => salvage::index_of_tar(&access, &table, &manifest, cancel)?,
+            Err(error) => return Err(error),
+        };
         if index.entries.is_empty() {
             return Err(ReadError::Contradiction("everything: nothing of it can be read"));
         }

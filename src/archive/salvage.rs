@@ -7,11 +7,12 @@
 use std::io::{self, Read};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
 
-use super::access::Access;
+use super::access::{Access, AccessError};
 use super::decode::unpack;
 use super::index::{Attributes, Entry, INDEX_PATH, Index, IndexError, MAX_INDEX_BYTES};
 use super::manifest::{FORMAT, Manifest, Sha256Hex};
@@ -25,7 +26,8 @@ const MAX_STORED_FRAME: usize = 2 * MAX_FRAME_BYTES as usize;
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// What the files of an archive that was [read in order](super::reader::Reader::open_in_order) are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// With the SHA-256 in its index.
     Index,
@@ -56,12 +58,14 @@ pub(super) fn find_frames(stream: &mut dyn Read, cancel: &Cancel) -> Result<Seek
         held.drain(..start);
         start = 0;
         match stream.read(&mut block) {
-            // The stored bytes end here, or cannot be decrypted from here on: what was found so far counts.
             Ok(0) => return Ok(table),
             Ok(read) => held.extend_from_slice(block.get(..read).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if !table.is_empty() => return Ok(table),
-            Err(error) => return Err(super::access::AccessError::from_io(error).into()),
+            // What cannot be decrypted ends the archive here. A destination that fails says nothing about it.
+            Err(error) => match AccessError::from_io(error) {
+                AccessError::Damaged(_) if !table.is_empty() => return Ok(table),
+                error => return Err(error.into()),
+            },
         }
     }
 }
@@ -108,7 +112,10 @@ pub(super) fn index_of_tar(
             let mut sha256 = Sha256::new();
             let mut size = 0;
             while let Ok(read) = member.read(&mut block) {
-                if read == 0 || cancel.is_cancelled() {
+                if cancel.is_cancelled() {
+                    return Err(ReadError::Cancelled);
+                }
+                if read == 0 {
                     break;
                 }
                 size += read as u64;

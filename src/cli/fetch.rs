@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
@@ -19,6 +20,8 @@ use crate::archive::reader::{ReadError, Reader};
 use crate::archive::salvage::Proof;
 use crate::archive::{AccessError, Identities};
 use crate::catalog::Selector;
+use crate::destination::Destination;
+use crate::error::chain;
 use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
 use crate::units;
@@ -77,6 +80,9 @@ impl Key {
     }
 }
 
+/// An archive on a destination.
+type Copy = (Arc<dyn Destination>, Manifest);
+
 #[derive(Serialize)]
 struct Report<'a> {
     archive: &'a ArchiveId,
@@ -84,6 +90,8 @@ struct Report<'a> {
     to: String,
     /// Does nothing speak against the archive and its databases?
     good: bool,
+    /// What the files were compared with.
+    proof: Proof,
     #[serde(flatten)]
     fetched: &'a Fetched,
 }
@@ -95,15 +103,15 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     }
     let identities = args.key.identities()?;
     let options = Options { target: args.to.clone(), force: args.force, threads: threads() };
+    // Copies of one archive are the same bytes; of another, nothing fits.
+    let sha256 = copies[0].1.sha256;
+    let copies: Vec<Copy> = copies.into_iter().filter(|(_, manifest)| manifest.sha256 == sha256).collect();
     let mut fetch: Option<(String, Fetched)> = None;
     let mut lonely: Vec<String> = Vec::new();
     let mut failure = None;
+    let mut damaged = false;
     let mut proof = Proof::Index;
     for (number, (destination, manifest)) in copies.iter().enumerate() {
-        // Copies of one archive are the same bytes; of another, nothing fits.
-        if manifest.sha256 != copies[0].1.sha256 {
-            continue;
-        }
         let name = destination.name();
         if let Some((from, fetched)) = &fetch {
             program.console.warn(&format!("{} on {from} damaged: trying {name}", are(fetched.damaged.len())));
@@ -126,33 +134,31 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
                 }
             }
             Err(error) if fetch.is_some() => program.console.warn(&error.message),
-            // Damage, or a destination that fails: another copy may do.
-            Err(error) if error.other_copy && (!last || error.failure.exit == Exit::Damage) => {
+            // Damage, or a destination that fails: another copy may do, or what is left of a damaged one.
+            Err(error) => {
+                damaged |= error.failure.exit == Exit::Damage;
+                if !error.other_copy || last && !damaged {
+                    return Err(error.failure);
+                }
                 failure = Some(error.failure);
             }
-            Err(error) => return Err(error.failure),
         }
     }
-    if fetch.is_none() && failure.as_ref().is_some_and(|failure| failure.exit == Exit::Damage) {
-        for (destination, manifest) in &copies {
-            let name = destination.name();
-            let Ok((reader, by)) = Reader::open_in_order(&**destination, manifest.clone(), &identities, program.cancel)
-            else {
-                continue;
-            };
-            program.console.warn(&in_order(&manifest.id, name, by));
-            let (fetched, without) =
-                fetch_from(program, Ok(reader), args, &options, None).map_err(|error| error.failure)?;
-            (fetch, lonely, proof) = (Some((name.to_owned(), fetched)), without, by);
-            break;
-        }
+    if fetch.is_none()
+        && damaged
+        && let Some((name, reader, by)) = open_in_order(program, &copies, &identities)?
+    {
+        program.console.warn(&in_order(&copies[0].1.id, name, by));
+        let (fetched, without) =
+            fetch_from(program, Ok(reader), args, &options, None).map_err(|error| error.failure)?;
+        (fetch, lonely, proof) = (Some((name.to_owned(), fetched)), without, by);
     }
     let Some((from, fetched)) = fetch else {
         return Err(failure.unwrap_or_else(|| Failure::words(Exit::Failed, "no copy can be read")));
     };
     let manifest = &copies[0].1;
     let id = &manifest.id;
-    program.records.event(&told(id, &from, &fetched, &args.to));
+    program.records.event(&told(id, &from, &fetched, proof, &args.to));
     if program.console.is_json() {
         let to = args.to.display().to_string();
         program.console.document(&Report {
@@ -160,6 +166,7 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
             destination: &from,
             to,
             good: manifest.is_good(),
+            proof,
             fetched: &fetched,
         });
     } else {
@@ -180,6 +187,27 @@ fn warn_of_content(program: &Program<'_>, manifest: &Manifest) {
         program.console.warn(&format!("the files are as they were archived, but {id} is not proven sound: {words}"));
         program.console.hint(Some("'afterbackup fetch latest-good' takes the newest archive with proven databases"));
     }
+}
+
+/// The copy that tells most when read from its beginning: one that still has its index, before one that has not.
+fn open_in_order<'a>(
+    program: &Program<'_>,
+    copies: &'a [Copy],
+    identities: &'a Identities,
+) -> Result<Option<(&'a str, Reader<'a>, Proof)>, Failure> {
+    let mut without_index = None;
+    for (destination, manifest) in copies {
+        let name = destination.name();
+        match Reader::open_in_order(&**destination, manifest.clone(), identities, program.cancel) {
+            Ok((reader, Proof::Index)) => return Ok(Some((name, reader, Proof::Index))),
+            Ok((reader, proof)) => without_index = without_index.or(Some((name, reader, proof))),
+            Err(_) if program.cancel.is_cancelled() => return Err(Failure::words(Exit::Cancelled, "cancelled")),
+            // What is damaged was told when it was opened.
+            Err(error) if error.is_damage() => {}
+            Err(error) => program.console.warn(&format!("{name} is left out: {}", chain(&error))),
+        }
+    }
+    Ok(without_index)
 }
 
 /// Why an archive is read from its beginning on, and what its files are compared with.
@@ -265,9 +293,13 @@ fn fetch_from(
 }
 
 /// What is written down: also who got files back will be asked one day.
-fn told(id: &ArchiveId, destination: &str, fetched: &Fetched, to: &Path) -> Event {
+fn told(id: &ArchiveId, destination: &str, fetched: &Fetched, proof: Proof, to: &Path) -> Event {
     let message = format!("Fetched {} files of {id} from {destination} to {}", fetched.files, to.display());
     let event = match fetched.damaged.first() {
+        None if proof == Proof::Frames => {
+            let message = format!("{message}; its index is lost, and whether files are missing is not known");
+            Event::new(EventKind::FetchDamaged, message)
+        }
         None => Event::new(EventKind::Fetched, message),
         Some(first) => {
             let message = format!("{message}; not {} that are damaged, first: {first}", fetched.damaged.len());

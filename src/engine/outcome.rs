@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::error::RunError;
 use super::lanes::PushError;
 use crate::archive::index::Skipped;
 use crate::archive::manifest::Manifest;
@@ -220,16 +221,26 @@ impl SiteOutcome {
         }
     }
 
-    /// Where a run tried twice: what was done the first time was done by the run.
-    pub(super) fn after(mut self, first: &Self) -> Self {
-        for one in &mut self.destinations {
-            let before = first.destinations.iter().find(|other| other.name == one.name);
-            if let (DestinationResult::AlreadyThere, Some(before)) = (&one.result, before) {
-                one.result = before.result.clone();
-            }
+    /// The outcome of a run that tried twice: what the first try put on a destination is there, whatever became of the
+    /// second.
+    pub(super) fn then(self, second: Result<Self, RunError>) -> Result<Self, RunError> {
+        let is_safe = |outcome: &Self| outcome.destinations.iter().any(|one| one.result.has_archive());
+        match second {
+            Ok(second) if is_safe(&second) => Ok(second.after(&self)),
+            _ if is_safe(&self) => Ok(self),
+            second => second,
         }
-        if matches!((&first.result, &self.result), (SiteResult::Archived, SiteResult::AlreadyArchived)) {
-            self.result = SiteResult::Archived;
+    }
+
+    fn after(mut self, first: &Self) -> Self {
+        for one in &mut self.destinations {
+            let before = first.destinations.iter().find(|other| other.name == one.name).map(|other| &other.result);
+            if let (DestinationResult::AlreadyThere, Some(pushed @ DestinationResult::Pushed { .. })) =
+                (&one.result, before)
+            {
+                one.result = pushed.clone();
+                self.result = SiteResult::Archived;
+            }
         }
         self
     }

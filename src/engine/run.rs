@@ -48,7 +48,7 @@ pub fn run(context: &Context<'_>) -> Result<Outcome, RunError> {
         let attempt = || guarded(context, snapshot, |guard| site_under_guard(context, snapshot, guard));
         let site = match attempt() {
             // Room for a new archive is what retention is for, also where it is found only now that there is none.
-            Ok(first) if prune::make_room(context, &first) => attempt().map(|second| second.after(&first)),
+            Ok(first) if prune::make_room(context, &first) => first.then(attempt()),
             site => site,
         };
         let site = match site {

@@ -148,7 +148,8 @@ impl Standing {
             Err(error) => (State::default(), Some(error)),
         };
         let at = context.clock.now();
-        let expected = expected(config, &log, &state, at);
+        let own_sites = own_sites(config, &state, at);
+        let expected = expected(config, &log, own_sites.clone());
         let wanted = Some(&expected).filter(|sites| !sites.is_empty());
         let series = config.snapshot.kind.series();
         let destinations = survey(context.targets, wanted, series, at);
@@ -169,7 +170,7 @@ impl Standing {
             log: &log,
             state: &state,
             completed: &completed,
-            own_sites: &own_sites(config, &state, at),
+            own_sites: &own_sites,
             series,
             at_work,
             at,
@@ -476,12 +477,11 @@ pub fn expected_sites(context: &Context<'_>) -> BTreeSet<SiteCode> {
     let config = context.config;
     // One that cannot be read names no sites; the others do.
     let state = StateFile::of(config).read().unwrap_or_default();
-    expected(config, &source::read_log(&config.snapshot), &state, context.clock.now())
+    expected(config, &source::read_log(&config.snapshot), own_sites(config, &state, context.clock.now()))
 }
 
 /// The sites whose archives must be there.
-fn expected(config: &Config, log: &LogEvidence, state: &State, now: Timestamp) -> BTreeSet<SiteCode> {
-    let mut sites = own_sites(config, state, now);
+fn expected(config: &Config, log: &LogEvidence, mut sites: BTreeSet<SiteCode>) -> BTreeSet<SiteCode> {
     if let (None, LogEvidence::Read { runs, .. }) = (config.snapshot.site, log) {
         sites.extend(runs.iter().filter_map(|run| run.site));
     }

@@ -106,15 +106,13 @@ pub fn named_sites(config: &config::Snapshot, now: Timestamp) -> BTreeSet<SiteCo
     }
 }
 
-/// Why the folder that snapshots are written to cannot be read, if it cannot. That the task has deleted the snapshot in
-/// it, and writes the next, is nothing of that kind.
+/// Why the folder that snapshots are written to is none, if it is not there. That the task has deleted the snapshot in
+/// it, and writes the next, is nothing of that kind; nor is a missing right: who asks need not be who archives.
 #[must_use]
 pub fn unreachable(config: &config::Snapshot) -> Option<Error> {
     let folders = std::iter::once(&config.path).chain(&config.sql_path);
-    folders.map(|folder| list_configured(folder)).find_map(|listed| match listed {
-        Ok(_) | Err(Error::Unfinished { .. }) => None,
-        Err(error) => Some(error),
-    })
+    let faults = folders.filter_map(|folder| list_configured(folder).err());
+    faults.into_iter().find(|error| matches!(error, Error::Missing { .. } | Error::NotAFolder { .. }))
 }
 
 /// The task may delete the folder of a snapshot itself and make it again: that is no wrong configuration.

@@ -36,7 +36,8 @@ const EXAMPLES: &str = r"Exit codes, of which the first that applies is taken:
   1  no destination can be read
   6  the newest archive is damaged, or verify found damage
   3  a destination lacks it or cannot be read, an archive is not whole, an unfinished run left
-     something, the last run did not end with 0, or the last recovery drill failed
+     something, the last run did not end with 0, the snapshot's folder or the lock file is no such
+     thing, the log is not that of the task, or the last recovery drill failed
   0  all is well
 With --nagios: 0 OK, 1 WARNING (for 3), 2 CRITICAL (for 6 and 7), 3 UNKNOWN (for 1 and every error)
 

@@ -27,7 +27,8 @@
 //! - *A file is dated in the future.* A clock was wrong when it was written. That is a warning, and no change:
 //!   whether it changes is seen by looking twice.
 //! - *The metadata is missing.* It is written after everything was copied, and the cleaning may take it first:
-//!   incomplete, whatever the log says.
+//!   incomplete, whatever the log says. Where it is there and empty or no XML, it may be about to be written:
+//!   incomplete, unless the log says completed; then it is a fault of the archive, which is made.
 //! - *Two halves.* Each needs its own (b), and both must be of one run: between its start and its completion where the
 //!   log tells, else close together.
 //!

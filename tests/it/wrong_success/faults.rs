@@ -43,6 +43,19 @@ fn complete(scene: &Scene) {
     scene.complete(SECOND_COMPLETED);
 }
 
+/// What becomes of a second night.
+fn second_night(
+    what: &str,
+    named: &'static [&'static str],
+    cells: &'static str,
+    good: &'static str,
+    night: impl FnOnce(&mut Scene),
+) -> Fault {
+    let mut scene = first_night();
+    night(&mut scene);
+    Fault { what: what.to_owned(), scene, named, cells, run_last: false, good }
+}
+
 /// The second night's snapshot is made with this fault in it, and completed.
 fn before(
     what: &str,
@@ -51,10 +64,10 @@ fn before(
     good: &'static str,
     fault: impl FnOnce(&Scene),
 ) -> Fault {
-    let scene = first_night();
-    fault(&scene);
-    complete(&scene);
-    Fault { what: what.to_owned(), scene, named, cells, run_last: false, good: Some(good) }
+    second_night(what, named, cells, good, |scene| {
+        fault(scene);
+        complete(scene);
+    })
 }
 
 /// The fault happens to the second night's snapshot once it is complete.
@@ -65,10 +78,10 @@ fn after(
     good: &'static str,
     fault: impl FnOnce(&mut Scene),
 ) -> Fault {
-    let mut scene = first_night();
-    complete(&scene);
-    fault(&mut scene);
-    Fault { what: what.to_owned(), scene, named, cells, run_last: false, good: Some(good) }
+    second_night(what, named, cells, good, |scene| {
+        complete(scene);
+        fault(scene);
+    })
 }
 
 /// Two nights are archived, then something happens.
@@ -79,13 +92,13 @@ fn archived(
     good: &'static str,
     fault: impl FnOnce(&mut Scene),
 ) -> Fault {
-    let mut scene = first_night();
-    complete(&scene);
-    scene.sections = scene.sections.replace("last = 1", "last = 2");
-    scene.configure();
-    scene.run(&["run"]).exits(0);
-    fault(&mut scene);
-    Fault { what: what.to_owned(), scene, named, cells, run_last: true, good: Some(good) }
+    let fault = after(what, named, cells, good, |scene| {
+        scene.sections = scene.sections.replace("last = 1", "last = 2");
+        scene.configure();
+        scene.run(&["run"]).exits(0);
+        fault(scene);
+    });
+    Fault { run_last: true, ..fault }
 }
 
 /// Fillings of a file that is none of SQL Server.
@@ -227,7 +240,13 @@ pub(crate) fn parts() -> Vec<Fault> {
         ));
     }
     faults.extend([
-        before("`BackupDocument.xml` is empty", &["BackupDocument.xml"], "!!!iiiciid", SECOND, |_| {}),
+        after("`BackupDocument.xml` is empty", &["BackupDocument.xml"], "!!!iiiciid", SECOND, |scene| {
+            let written = at(SECOND_COMPLETED) - SignedDuration::from_secs(1);
+            let path = scene.snapshot().join("BackupDocument.xml");
+            fs::write(&path, "").unwrap();
+            touch(&path, written);
+            scene.settle(written);
+        }),
         after("a file was changed afterwards", &["log7.log"], REFUSED, FIRST, |scene| {
             touch(
                 &scene.snapshot().join("SiteServer/SMSServer/Logs/log7.log"),
@@ -249,10 +268,6 @@ pub(crate) fn parts() -> Vec<Fault> {
             drop(std::os::unix::net::UnixListener::bind(scene.snapshot().join("SiteServer/socket")).unwrap());
         }),
     ]);
-    // The document is written by `complete`.
-    fs::write(faults[11].scene.snapshot().join("BackupDocument.xml"), "").unwrap();
-    touch(&faults[11].scene.snapshot().join("BackupDocument.xml"), at(SECOND_COMPLETED) - SignedDuration::from_secs(1));
-    faults[11].scene.settle(at(SECOND_COMPLETED) - SignedDuration::from_secs(1));
     faults
 }
 
@@ -578,7 +593,7 @@ fn backups(
     backups.add("FULL 20211121_220000");
     backups.scene.run(&["run"]).exits(0);
     fault(&backups);
-    Fault { what: what.to_owned(), scene: backups.scene, named, cells, run_last: false, good: Some(good) }
+    Fault { what: what.to_owned(), scene: backups.scene, named, cells, run_last: false, good }
 }
 
 pub(crate) fn sql() -> Vec<Fault> {
