@@ -30,15 +30,34 @@ pub fn read_all(targets: &[Target], site: Option<SiteCode>) -> Vec<Inventory<'_>
 /// The same of several sites.
 #[must_use]
 pub fn read_sites<'t>(targets: &'t [Target], sites: Option<&BTreeSet<SiteCode>>) -> Vec<Inventory<'t>> {
+    let read = |target: &Target| super::read_sites(&**target.open()?, sites);
+    at_once(targets.iter().map(|target| (target, target)).collect(), read)
+}
+
+/// Lists every destination once more. A manifest that is the same as before is not read again.
+#[must_use]
+pub fn read_again<'t>(before: &[Inventory<'t>], site: SiteCode) -> Vec<Inventory<'t>> {
+    let none = Catalog::default();
+    let read = |one: &Inventory<'_>| {
+        let known = one.catalog.as_ref().unwrap_or(&none);
+        super::read_after(&**one.target.open()?, BTreeSet::from([site]), known)
+    };
+    at_once(before.iter().map(|one| (one.target, one)).collect(), read)
+}
+
+fn at_once<'t, T: Sync>(
+    of: Vec<(&'t Target, &T)>,
+    read: impl Fn(&T) -> Result<Catalog, destination::Error> + Sync,
+) -> Vec<Inventory<'t>> {
+    let read = &read;
     std::thread::scope(|scope| {
-        let read = |target: &'t Target| target.open().and_then(|destination| super::read_sites(&**destination, sites));
         // Without a thread of its own, a destination is read by this one.
-        let spawn = |target| (target, std::thread::Builder::new().spawn_scoped(scope, move || read(target)));
-        let begun: Vec<_> = targets.iter().map(spawn).collect();
-        let end = |(target, thread): (_, std::io::Result<std::thread::ScopedJoinHandle<'_, _>>)| {
+        let spawn = |(target, one)| (target, one, std::thread::Builder::new().spawn_scoped(scope, move || read(one)));
+        let begun: Vec<_> = of.into_iter().map(spawn).collect();
+        let end = |(target, one, thread): (_, _, std::io::Result<std::thread::ScopedJoinHandle<'_, _>>)| {
             let catalog = match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(_) => read(target),
+                Err(_) => read(one),
             };
             Inventory { target, catalog }
         };

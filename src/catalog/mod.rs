@@ -19,7 +19,7 @@ use crate::error::chain;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::plan::Condition;
 
-pub use self::inventory::{Inventory, Known, known, read_all, read_sites as read_all_of};
+pub use self::inventory::{Inventory, Known, known, read_again, read_all, read_sites as read_all_of};
 pub use self::selector::{Chosen, Selector, SelectorError};
 
 /// So many manifests may fail to be read as if the destination were away, and only they are given up.
@@ -37,6 +37,8 @@ pub struct Stored {
     pub pin: Option<Pin>,
     /// Does the archive file lie there with the right size?
     pub whole: bool,
+    /// The manifest as it was listed: as long as that is the same, it need not be read again.
+    listed: Entry,
 }
 
 impl Stored {
@@ -132,6 +134,17 @@ pub struct Catalog {
     pub stray: Vec<Orphan>,
 }
 
+impl Catalog {
+    /// Is there any file of this archive, as far as could be seen?
+    #[must_use]
+    pub fn mentions(&self, id: &ArchiveId) -> bool {
+        let others = [&self.orphans, &self.half_removed, &self.duplicates, &self.stray];
+        self.archives.contains_key(id)
+            || self.problems.iter().any(|problem| problem.archive == *id)
+            || others.into_iter().flatten().any(|orphan| orphan.id == *id)
+    }
+}
+
 /// Reads the catalog of a destination, of one site or of all.
 ///
 /// # Errors
@@ -149,9 +162,18 @@ fn read_sites(
         Some(sites) => sites.clone(),
         None => destination.folders()?.iter().filter_map(|name| site_folder(name)).collect(),
     };
+    read_after(destination, sites, &Catalog::default())
+}
+
+/// Lists the sites, and reads the manifests that were not there, or were others, when `before` was read.
+fn read_after(
+    destination: &dyn Destination,
+    sites: BTreeSet<SiteCode>,
+    before: &Catalog,
+) -> Result<Catalog, destination::Error> {
     let mut catalog = Catalog { sites, ..Catalog::default() };
     for site in catalog.sites.clone() {
-        read_site(destination, site, &mut catalog)?;
+        read_site(destination, site, before, &mut catalog)?;
     }
     Ok(catalog)
 }
@@ -171,7 +193,7 @@ enum Found {
 /// The files of a site, by what they are.
 #[derive(Default)]
 struct Files {
-    manifests: Vec<ArchiveId>,
+    manifests: Vec<(ArchiveId, Entry)>,
     archives: BTreeMap<String, (ArchiveId, Entry)>,
     pins: BTreeMap<ArchiveId, Entry>,
     removing: BTreeMap<ArchiveId, Entry>,
@@ -182,7 +204,7 @@ impl Files {
         let mut files = Self::default();
         for entry in entries {
             match StoredFile::parse(&entry.name) {
-                Some(StoredFile::Manifest(id)) if id.site() == site => files.manifests.push(id),
+                Some(StoredFile::Manifest(id)) if id.site() == site => files.manifests.push((id, entry)),
                 Some(StoredFile::Archive { id, .. }) if id.site() == site => {
                     files.archives.insert(entry.name.clone(), (id, entry));
                 }
@@ -196,17 +218,25 @@ impl Files {
     }
 }
 
-fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalog) -> Result<(), destination::Error> {
+fn read_site(
+    destination: &dyn Destination,
+    site: SiteCode,
+    before: &Catalog,
+    catalog: &mut Catalog,
+) -> Result<(), destination::Error> {
     let files = Files::sort(site, destination.list(site.as_str())?);
     let outages = AtomicUsize::new(0);
-    let read = in_parallel(&files.manifests, |id| {
-        let found = read_manifest(destination, id, &outages)?;
+    let read = in_parallel(&files.manifests, |(id, listed)| {
+        let found = match before.archives.get(id).filter(|stored| stored.listed == *listed) {
+            Some(stored) => Found::Manifest(Box::new(stored.manifest.clone())),
+            None => read_manifest(destination, id, &outages)?,
+        };
         Ok((found, files.pins.contains_key(id).then(|| read_pin(destination, id))))
     })?;
     let orphan =
         |id: &ArchiveId, entry: &Entry| Orphan { key: id.key(&entry.name), id: id.clone(), entry: entry.clone() };
-    let described: BTreeSet<&ArchiveId> = files.manifests.iter().collect();
-    for (id, (found, pin)) in files.manifests.iter().zip(read) {
+    let described: BTreeSet<&ArchiveId> = files.manifests.iter().map(|(id, _)| id).collect();
+    for ((id, listed), (found, pin)) in files.manifests.iter().zip(read) {
         let key = id.key(&id.manifest_name());
         let mut problem = |kind, problem| {
             catalog.problems.push(Problem { kind, archive: id.clone(), key: key.clone(), problem });
@@ -230,7 +260,8 @@ fn read_site(destination: &dyn Destination, site: SiteCode, catalog: &mut Catalo
                     let others = files.archives.iter().filter(|(name, (of, _))| of == id && **name != manifest.archive);
                     catalog.duplicates.extend(others.map(|(_, (id, entry))| orphan(id, entry)));
                 }
-                catalog.archives.insert(id.clone(), Stored { manifest: *manifest, pin, whole });
+                let stored = Stored { manifest: *manifest, pin, whole, listed: listed.clone() };
+                catalog.archives.insert(id.clone(), stored);
             }
         }
     }
@@ -300,6 +331,9 @@ fn read_pin(destination: &dyn Destination, id: &ArchiveId) -> Pin {
 /// Applies `read` to all items on several threads; results in the order of the items. After the first error nothing
 /// more is read: with a destination that is away, every single one would be waited for.
 fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], read: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
+    if let [one] = items {
+        return Ok(vec![read(one)?]);
+    }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Ok(Vec::with_capacity(items.len())));
     let results_of = || results.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::archive::manifest::{MAX_BYTES, Manifest};
+use crate::catalog::{Catalog, ProblemKind};
 use crate::destination::{self, Claim, Destination, Entry, ErrorKind, Leftover};
 use crate::error::chain;
 use crate::name::{ArchiveId, StoredFile};
@@ -66,34 +67,40 @@ pub(super) fn stored(
     })
 }
 
-/// Looks for the archive and claims a name for it where it is missing. `warn` is told what cannot be tidied up, and
-/// that a manifest without its archive is about to be replaced.
+/// Claims a name for the archive where `before`, what the destination held a moment ago, does not have it. `warn` is
+/// told what cannot be tidied up, and that a manifest without its archive is about to be replaced.
 pub(super) fn prepare(
     destination: &dyn Destination,
     id: &ArchiveId,
     encrypted: bool,
+    before: &Catalog,
     (now, sweep_after): (Timestamp, Duration),
     warn: &mut dyn FnMut(String),
 ) -> Result<Prepared, destination::Error> {
-    let site = id.site();
-    let (found, _) = look(destination, id, destination.list(site.as_str())?)?;
-    if let Some(there) = there(found) {
-        return Ok(there);
+    if let Some(stored) = before.archives.get(id).filter(|stored| stored.whole) {
+        return Ok(Prepared::There(Some(Box::new(stored.manifest.clone()))));
+    }
+    if before.problems.iter().any(|problem| problem.archive == *id && problem.kind == ProblemKind::Newer) {
+        return Ok(Prepared::There(None));
     }
     let claim = destination.claim(&id.key(&id.manifest_name()))?;
     // Once more, now that others see the claim: what was done before they could is seen here.
     let of_this = |leftover: &Leftover| StoredFile::parse(&leftover.of).is_some_and(|file| file.id() == id);
     let others =
-        destination.leftovers(site.as_str())?.into_iter().filter(|other| of_this(other) && other.key != claim.key);
+        destination.leftovers(id.site().as_str())?.into_iter().filter(|other| of_this(other) && other.key != claim.key);
     let is_dead = |other: &Leftover| other.abandoned || is_old(other.modified, now, sweep_after);
     let (dead, live): (Vec<Leftover>, Vec<Leftover>) = others.partition(is_dead);
-    let (found, mut files) = look(destination, id, destination.list(site.as_str())?)?;
+    let alone = dead.is_empty() && live.is_empty() && !before.mentions(id);
+    if alone && is_free(destination, &id.manifest_name(), id)? && is_free(destination, &id.archive_name(encrypted), id)?
+    {
+        return Ok(Prepared::Open { archive: id.archive_name(encrypted), claim });
+    }
+    let (found, mut files) = look(destination, id, destination.list(id.site().as_str())?)?;
     let broken = match found {
+        Some(Stored::Whole(manifest)) => return Ok(Prepared::There(Some(manifest))),
+        Some(Stored::Newer) => return Ok(Prepared::There(None)),
         Some(Stored::Broken(why)) => Some(why),
-        found => match there(found) {
-            Some(there) => return Ok(there),
-            None => None,
-        },
+        None => None,
     };
     if let Some(why) = &broken {
         warn(format!("{id} on {} cannot be used ({why}): it is archived again", destination.name()));
@@ -119,18 +126,19 @@ pub(super) fn prepare(
     Ok(Prepared::Open { archive, claim })
 }
 
+/// Is there no file of this name?
+fn is_free(destination: &dyn Destination, name: &str, id: &ArchiveId) -> Result<bool, destination::Error> {
+    match destination.stat(&id.key(name)) {
+        Ok(_) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Is it older than `limit`? A clock that was set back makes nothing old.
 pub(super) fn is_old(modified: Timestamp, now: Timestamp, limit: Duration) -> bool {
     let age = now.duration_since(modified);
     !age.is_negative() && age.unsigned_abs() > limit
-}
-
-fn there(found: Option<Stored>) -> Option<Prepared> {
-    match found? {
-        Stored::Whole(manifest) => Some(Prepared::There(Some(manifest))),
-        Stored::Newer => Some(Prepared::There(None)),
-        Stored::Broken(_) => None,
-    }
 }
 
 /// What the manifest says, if there is one, and the files of the archive besides it.

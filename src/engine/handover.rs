@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::context::Context;
 use super::error::RunError;
 use super::outcome::{Outcome, SiteResult};
-use super::run;
+use super::{inspect, run};
 use crate::engine::state::{By, Ended, LastRun, State, StateFile};
 use crate::monitor::{Event, EventKind};
 use crate::platform::lock::{Holder, LockError, RunLock, wake_file, watcher_lock};
@@ -88,7 +88,7 @@ fn wait_for_turn(context: &Context<'_>, patience: Duration) -> Result<Turn, Turn
     let done = done.into_iter().filter(|last| last.by == By::Watch && last.finished >= work.since);
     let done: Vec<LastRun> = done.collect();
     // What cannot be looked at is for the run to report.
-    let ids = run::completed(context).unwrap_or_default();
+    let ids = inspect::completed(context).unwrap_or_default();
     // Without any, the task has begun again since: what the watcher did is all there is to tell.
     let told = ids.iter().all(|id| done.iter().any(|last| last.archive.as_ref() == Some(id)));
     Ok(if told && !done.is_empty() { Turn::Told(done) } else { Turn::Ours(lock) })

@@ -412,7 +412,9 @@ const NOW: (Timestamp, Duration) = (Timestamp::UNIX_EPOCH, Duration::from_hours(
 
 fn push(destination: &dyn Destination) -> String {
     let (bytes, manifest) = archive(PROCESS.get());
-    match prepare(destination, &id(), false, NOW, &mut |_| {}) {
+    let prepared = catalog::read(destination, Some(id().site()))
+        .and_then(|before| prepare(destination, &id(), false, &before, NOW, &mut |_| {}));
+    match prepared {
         Ok(Prepared::There(_)) => "already".to_owned(),
         Ok(Prepared::Open { archive, claim }) => {
             let pushed = push_alone(destination, &id().key(&archive), bytes, Arc::new(manifest));

@@ -1,7 +1,8 @@
 //! Carries out what the other modules decide.
 
-mod attempt;
 mod claim;
+mod commit;
+mod confirm;
 mod contents;
 pub mod context;
 pub mod error;
@@ -9,12 +10,14 @@ pub mod handover;
 pub mod inspect;
 #[cfg(test)]
 mod interleavings;
+mod job;
 pub mod lanes;
-mod naming;
 pub mod outcome;
 pub mod pins;
+mod plan;
 pub mod prune;
 mod regression;
 pub mod run;
 mod sentinel;
 pub mod state;
+mod write;

@@ -176,6 +176,12 @@ impl DestinationResult {
         Self::Failed { reason: chain(error), hint: error.hint().map(str::to_owned), full }
     }
 
+    /// What it holds could not be read.
+    pub(super) fn away(error: &destination::Error) -> Self {
+        let full = error.kind == ErrorKind::Full;
+        Self::Failed { reason: chain(error), hint: error.hint().map(str::to_owned), full }
+    }
+
     /// Was there no space for it?
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -194,6 +200,13 @@ impl Outcome {
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.sites.iter().map(SiteOutcome::severity).max().unwrap_or(Severity::NoSnapshot)
+    }
+}
+
+impl SiteResult {
+    /// Of all destinations, none has the archive.
+    pub(super) fn not_taken() -> Self {
+        Self::Failed { reason: "no destination took the archive".to_owned() }
     }
 }
 
@@ -224,10 +237,9 @@ impl SiteOutcome {
     /// The outcome of a run that tried twice: what the first try put on a destination is there, whatever became of the
     /// second.
     pub(super) fn then(self, second: Result<Self, RunError>) -> Result<Self, RunError> {
-        let is_safe = |outcome: &Self| outcome.destinations.iter().any(|one| one.result.has_archive());
         match second {
-            Ok(second) if is_safe(&second) => Ok(second.after(&self)),
-            _ if is_safe(&self) => Ok(self),
+            Ok(second) if second.is_safe() => Ok(second.after(&self)),
+            _ if self.is_safe() => Ok(self),
             second => second,
         }
     }
@@ -245,9 +257,15 @@ impl SiteOutcome {
         self
     }
 
-    /// The attempt was dropped: destinations that were under way have nothing.
-    pub(super) fn forget_pending(&mut self) {
+    /// The attempt ended so: destinations that were under way have nothing.
+    pub(super) fn end(&mut self, result: SiteResult) {
         self.destinations.retain(|one| one.result != DestinationResult::Pending);
+        self.result = result;
+    }
+
+    /// Does any destination have the archive?
+    pub(super) fn is_safe(&self) -> bool {
+        self.destinations.iter().any(|one| one.result.has_archive())
     }
 
     /// Does this destination have the archive?

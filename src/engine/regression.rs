@@ -5,7 +5,7 @@ use super::context::Context;
 use super::outcome::SiteOutcome;
 use crate::archive::manifest::{Database, Manifest};
 use crate::archive::verdict::Why;
-use crate::catalog::{self, Inventory};
+use crate::catalog::Inventory;
 use crate::monitor::{Event, EventKind, Level};
 use crate::name::ArchiveId;
 
@@ -38,12 +38,8 @@ pub(super) fn tell(context: &Context<'_>, held: &[Inventory<'_>], outcome: &mut 
     }
 }
 
-/// The newest archive before `id` whose databases were checked, by what the destinations hold now.
-pub(super) fn newest_checked_before(context: &Context<'_>, id: &ArchiveId) -> Option<Manifest> {
-    newest_before(&catalog::read_all(context.targets, Some(id.site())), id).cloned()
-}
-
-fn newest_before<'a>(held: &'a [Inventory<'_>], id: &ArchiveId) -> Option<&'a Manifest> {
+/// The newest archive before `id` whose databases were checked, wherever that lies.
+pub(super) fn newest_before<'a>(held: &'a [Inventory<'_>], id: &ArchiveId) -> Option<&'a Manifest> {
     held.iter()
         .filter_map(|one| one.catalog.as_ref().ok())
         .flat_map(|catalog| catalog.archives.values())

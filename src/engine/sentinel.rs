@@ -9,7 +9,6 @@
 //! share, less often. The log is only read when it has grown. What a new run does deeper in the tree is noticed by the
 //! reader itself, and by the second look before the archive may become visible.
 
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,8 +17,8 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use super::context::Context;
 use crate::cancel::Cancel;
 use crate::name::SiteCode;
-use crate::source::task_log::{Follower, Outcome, Run};
-use crate::source::{Marks, Snapshot};
+use crate::source::task_log::{Outcome, Run};
+use crate::source::{ConfiguredLog, Marks, Snapshot};
 
 /// Between two looks at a local disk.
 const LOOK: Duration = Duration::from_millis(20);
@@ -74,10 +73,15 @@ impl Guard {
     }
 }
 
-/// Does something with the snapshot, under guard.
-pub(super) fn guarded<T>(context: &Context<'_>, snapshot: &Snapshot, body: impl FnOnce(&Guard) -> T) -> T {
+/// Does something with the snapshot, under guard. `log` has been read; the guard follows it from there.
+pub(super) fn guarded<T>(
+    context: &Context<'_>,
+    snapshot: &Snapshot,
+    log: ConfiguredLog,
+    body: impl FnOnce(&Guard) -> T,
+) -> T {
     let guard = Guard { let_go: context.cancel.child(), state: Mutex::new(State::Watching) };
-    let mut sentry = Sentry::new(context.config.snapshot.log.as_deref(), snapshot);
+    let mut sentry = Sentry::new(log, snapshot);
     std::thread::scope(|scope| {
         let (done, ended) = bounded::<()>(0);
         let guard = &guard;
@@ -100,23 +104,20 @@ pub(super) fn guarded<T>(context: &Context<'_>, snapshot: &Snapshot, body: impl 
 /// Knows what the snapshot looked like, and whether a new run has begun since.
 struct Sentry {
     site: SiteCode,
-    log: Option<(Follower, Option<Run>)>,
+    log: ConfiguredLog,
+    /// The run that it told of last.
+    first: Option<Run>,
     /// Has the log been looked at? What it told at the beginning counts, too.
     looked: bool,
     marks: Marks,
 }
 
 impl Sentry {
-    fn new(log: Option<&Path>, snapshot: &Snapshot) -> Self {
+    fn new(mut log: ConfiguredLog, snapshot: &Snapshot) -> Self {
         let site = snapshot.site;
-        let log = log.map(|path| {
-            let mut follower = Follower::new(path);
-            // A log that cannot be read now says nothing, and may later.
-            follower.poll().ok();
-            let last = follower.runs().last(site).cloned();
-            (follower, last)
-        });
-        Self { site, log, looked: false, marks: Marks::of(&snapshot.parts) }
+        log.poll();
+        let first = log.runs().and_then(|runs| runs.last(site).cloned());
+        Self { site, log, first, looked: false, marks: Marks::of(&snapshot.parts) }
     }
 
     /// The reason to let go, if there is one.
@@ -125,19 +126,19 @@ impl Sentry {
     }
 
     fn look_at_log(&mut self) -> Option<String> {
-        let (follower, first) = self.log.as_mut()?;
         let known = std::mem::replace(&mut self.looked, true);
-        if !follower.poll().unwrap_or(false) && known {
+        if !self.log.poll() && known {
             return None;
         }
-        let runs = follower.runs();
+        let runs = self.log.runs()?;
         let last = runs.last(self.site)?;
-        let same = first
+        let same = self
+            .first
             .as_ref()
             .is_some_and(|first| (first.started_at(), first.outcome) == (last.started_at(), last.outcome));
         // One whose end we missed has the outcome of a run, and one that was only told more of has not changed.
         let begun = matches!(last.outcome, Outcome::Running | Outcome::Interrupted);
-        (begun || (first.is_some() && !same)).then(|| match last.started_at() {
+        (begun || (self.first.is_some() && !same)).then(|| match last.started_at() {
             Some(at) => format!("the backup task began again at {at}"),
             None => "the backup task began again".to_owned(),
         })

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::log_evidence::{LogEvidence, read_copy};
 use super::sql_backups::{self, Unit};
-use super::task_log::{self, Runs};
 use super::walk::{self, Item, Kind, Walk, WalkError, Why};
 use super::{
     DATABASE_FOLDER, Error, METADATA, Part, PartKind, SQL_METADATA, Snapshot, has_extension, is_database_file,
 };
 use crate::cancel::Cancel;
-use crate::config;
 use crate::name::SiteCode;
 use crate::platform::files::unreadable;
 
@@ -39,82 +38,6 @@ pub struct Evidence {
     /// How long the caller has been watching without any change, by a clock that is never set. For servers whose file
     /// times cannot be compared with the time here.
     pub unchanged_for: Option<Duration>,
-}
-
-/// What a log tells.
-#[derive(Debug, Clone)]
-pub enum LogEvidence {
-    /// There is none, or none is configured.
-    Absent,
-    /// It could not be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// It was read.
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Is it the copy in the snapshot? Then it ends where the run stood when it was copied.
-        copy: bool,
-        /// Its runs.
-        runs: Runs,
-    },
-}
-
-impl LogEvidence {
-    /// Why the snapshot of a site, or of any, is to be left alone: the log tells of a run without an end. A copy in the
-    /// snapshot ends where the run stood when it was copied, and cannot tell.
-    #[must_use]
-    pub fn at_work(&self, site: Option<SiteCode>) -> Option<String> {
-        let Self::Read { copy: false, runs, .. } = self else { return None };
-        let run = match site {
-            Some(site) => runs.last(site),
-            None => runs.iter().next_back(),
-        };
-        run.filter(|run| matches!(run.outcome, task_log::Outcome::Running | task_log::Outcome::Interrupted))
-            .map(at_work)
-    }
-}
-
-impl LogEvidence {
-    /// What is wrong with the configured log: it cannot be read, is not that of the backup task, or tells of no backup
-    /// of any of these sites.
-    #[must_use]
-    pub fn fault(&self, sites: &BTreeSet<SiteCode>) -> Option<String> {
-        match self {
-            Self::Unreadable { path, reason } => {
-                Some(format!("the backup task's log {} cannot be read: {reason}", path.display()))
-            }
-            Self::Read { path, copy: false, runs } if runs.is_foreign() => Some(format!(
-                "{} is not the log of the backup task: there is no message of SMS_SITE_BACKUP in it",
-                path.display()
-            )),
-            Self::Read { path, copy: false, runs }
-                if !sites.is_empty() && sites.iter().all(|site| runs.last(*site).is_none()) =>
-            {
-                let sites: Vec<&str> = sites.iter().map(SiteCode::as_str).collect();
-                Some(format!(
-                    "{} tells of no backup of site {}: is it the log of the server whose backup task writes the snapshot?",
-                    path.display(),
-                    sites.join(", ")
-                ))
-            }
-            Self::Absent | Self::Read { .. } => None,
-        }
-    }
-
-    fn tells_of(&self, site: SiteCode) -> bool {
-        matches!(self, Self::Read { runs, .. } if runs.last(site).is_some())
-    }
-}
-
-/// A run without an end, in words.
-pub(super) fn at_work(run: &task_log::Run) -> String {
-    let since = run.started_at().map_or(String::new(), |at| format!(" at {at}"));
-    format!("the log tells of a backup that began{since} and of no end: it is running, or died")
 }
 
 /// One part of the snapshot.
@@ -258,23 +181,8 @@ pub struct Gathered {
     pub walks: Vec<Walk>,
 }
 
-/// Reads the configured log. Without one, [`gather`] takes the copy in the snapshot.
-#[must_use]
-pub fn read_log(config: &config::Snapshot) -> LogEvidence {
-    config.log.as_ref().map_or(LogEvidence::Absent, |path| read_log_file(path, false))
-}
-
-fn read_log_file(path: &Path, copy: bool) -> LogEvidence {
-    let mut follower = task_log::Follower::new(path);
-    match follower.poll() {
-        Ok(_) => LogEvidence::Read { path: path.to_path_buf(), copy, runs: follower.runs() },
-        Err(error) if error.is_not_found() && copy => LogEvidence::Absent,
-        Err(task_log::Error::Read { path, source }) => LogEvidence::Unreadable { path, reason: source.to_string() },
-    }
-}
-
-/// Looks at everything that tells whether a snapshot is complete. `log` is what [`read_log`] or a
-/// [`task_log::Follower`] of the configured log tells; where there is none, the copy in the snapshot is read.
+/// Looks at everything that tells whether a snapshot is complete. `log` is what the [configured log](super::ConfiguredLog)
+/// tells; where there is none, the copy in the snapshot is read.
 ///
 /// # Errors
 /// When a part cannot be listed, for instance because it is being deleted.
@@ -342,7 +250,7 @@ fn look(part: &Part, cancel: &Cancel) -> Result<Walk, WalkError> {
 
 fn log_copy(walk: &Walk, name: &str) -> LogEvidence {
     let copy = walk.items.iter().find(|item| item.kind == Kind::File && item.name.eq_ignore_ascii_case(name));
-    copy.map_or(LogEvidence::Absent, |item| read_log_file(&item.path(&walk.root), true))
+    copy.map_or(LogEvidence::Absent, |item| read_copy(&item.path(&walk.root)))
 }
 
 fn top_item<'a>(walk: &'a Walk, name: &str) -> Option<&'a Item> {
@@ -478,6 +386,8 @@ mod tests {
     use super::super::discover;
     use super::super::testing::{Disk, QUIET, SNAPSHOT, time};
     use super::*;
+    use crate::config;
+    use crate::source::read_log;
 
     // Synthetic, built on the published form of status messages.
     fn status(id: u32, clock: &str) -> String {

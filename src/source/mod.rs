@@ -13,6 +13,7 @@
 pub mod complete;
 mod discover;
 mod evidence;
+mod log_evidence;
 mod marks;
 pub mod sql_backups;
 pub mod supplemental;
@@ -24,10 +25,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use discover::is_itself_a_snapshot;
 pub use discover::{Found, Unfinished, discover, named_sites, unreachable};
-pub use evidence::{
-    BackupsEvidence, Evidence, Gathered, KnownFolder, LogEvidence, NewestFile, PartEvidence, gather, part_evidence,
-    read_log,
-};
+pub use evidence::{BackupsEvidence, Evidence, Gathered, KnownFolder, NewestFile, PartEvidence, gather, part_evidence};
+pub use log_evidence::{ConfiguredLog, LogEvidence, read_log};
 pub use marks::{Marks, marks};
 
 use crate::name::SiteCode;

@@ -249,6 +249,39 @@ fn archives_live_and_die_on_a_bucket() {
     assert_eq!(server.orphaned_parts(), 0);
 }
 
+/// Over a share or S3 these are the slow calls.
+#[test]
+fn run_lists_each_destination_once_before_and_once_after_and_reads_each_manifest_once() {
+    let (host, server) = (Host::new(), server());
+    let config = host.config(vec![host.folder(), Settings::new(&server.endpoint(), "s3://bucket/history").config()]);
+    let scripts = [Script::default(), Script::default()];
+    let targets: Vec<Target> = Target::all(&config, &Cancel::new())
+        .into_iter()
+        .zip(&scripts)
+        .map(|(target, script)| {
+            let faulty = Faulty::new(destination::open(target.settings(), &Cancel::new()).unwrap(), script);
+            Target::opened(target.settings().clone(), Arc::new(faulty))
+        })
+        .collect();
+    let run_once = || {
+        scripts.iter().for_each(Script::forget);
+        let (monitor, cancel) = (Collector::default(), Cancel::new());
+        let context =
+            Context { config: &config, targets: &targets, clock: &SystemClock, monitor: &monitor, cancel: &cancel };
+        assert_eq!(run(&context).unwrap().severity(), Severity::Done);
+        let count =
+            |script: &Script| [Call::List, Call::Read, Call::Leftovers, Call::Claim].map(|call| script.count(call));
+        scripts.each_ref().map(count)
+    };
+    for day in 10..14 {
+        host.back_up("P01", day, 1);
+        let known = u64::try_from(day - 10).unwrap();
+        // Those that were there, and the new one.
+        assert_eq!(run_once(), [[2, known + 1, 2, 1]; 2], "day {day}");
+    }
+    assert_eq!(run_once(), [[1, 4, 1, 0]; 2], "nothing to do");
+}
+
 #[test]
 fn bucket_that_cannot_be_used_fails_alone() {
     let server = server();

@@ -38,9 +38,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::PartKind;
-use super::super::evidence::{
-    COPY_SLACK, Evidence, FOLDER_SLACK, KnownFolder, LogEvidence, NewestFile, PartEvidence, at_work,
-};
+use super::super::evidence::{COPY_SLACK, Evidence, FOLDER_SLACK, KnownFolder, NewestFile, PartEvidence};
+use super::super::log_evidence::{LogEvidence, at_work};
 use super::super::task_log::{Damage, Outcome, Run};
 use super::{By, Completion, Look, SKEW, State};
 

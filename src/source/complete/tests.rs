@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::evidence::{COPY_SLACK, KnownFolder, LogEvidence, NewestFile, PartEvidence};
+use super::super::evidence::{COPY_SLACK, KnownFolder, NewestFile, PartEvidence};
+use super::super::log_evidence::LogEvidence;
 use super::super::task_log::Runs;
 use super::*;
 
