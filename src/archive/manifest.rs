@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::database::Database;
 use super::databases::site_databases;
+use super::provenance::{EvidenceKind, PartKind};
 use super::verdict::Why;
 use crate::name::{ArchiveId, SiteCode, StoredFile};
 
@@ -34,7 +35,7 @@ pub struct Manifest {
     pub completed: Timestamp,
     /// What `completed` was taken from.
     #[serde(default)]
-    pub completion_evidence: String,
+    pub completion_evidence: EvidenceKind,
     /// When the archive was made.
     pub archived: Timestamp,
     /// Name and version of the writer.
@@ -105,8 +106,8 @@ pub struct IndexLocation {
 /// A folder the snapshot was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// `site` or `sql`.
-    pub kind: String,
+    /// What it holds.
+    pub kind: PartKind,
     /// Where it was.
     pub path: String,
 }
@@ -311,7 +312,7 @@ mod tests {
             site: "XYZ".into(),
             series: None,
             completed: id.stamp(),
-            completion_evidence: "status-message".into(),
+            completion_evidence: EvidenceKind::StatusMessage,
             archived: id.stamp(),
             program: "afterbackup 0.1.0".into(),
             host: "CM01".into(),
@@ -323,7 +324,7 @@ mod tests {
             files: 3,
             encryption: None,
             index: IndexLocation { frame: 2, frames: 1, frame_offset: 700, offset: 8704, size: 512 },
-            parts: vec![Part { kind: "site".into(), path: r"E:\ConfigMgr_Backup\XYZBackup".into() }],
+            parts: vec![Part { kind: PartKind::Site, path: r"E:\ConfigMgr_Backup\XYZBackup".into() }],
             fingerprint: "00".into(),
             folders: vec![],
             missing: vec![],

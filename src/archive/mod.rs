@@ -12,6 +12,7 @@ pub mod manifest;
 mod member;
 mod outlet;
 pub mod paths;
+pub mod provenance;
 mod read_error;
 pub mod reader;
 pub mod salvage;
@@ -19,6 +20,7 @@ pub mod seek_table;
 mod tar_header;
 pub mod verdict;
 pub mod verify;
+mod word;
 mod write_error;
 pub mod writer;
 

@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use super::word::as_word;
 use crate::sqlserver::Obstacle;
 
 /// The verdict on a database, or on one of its files.
@@ -130,23 +129,6 @@ impl fmt::Display for Why {
             Self::Later(word) => f.write_str(word),
         }
     }
-}
-
-macro_rules! as_word {
-    ($type:ty) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.word())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                Ok(Self::from(&*word))
-            }
-        }
-    };
 }
 
 as_word!(Verdict);

@@ -100,10 +100,7 @@ fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String
     let archived = units::format_time(manifest.archived);
     let mut lines = vec![
         ("Archive", manifest.id.to_string()),
-        (
-            "Completed",
-            format!("{} ({})", units::format_time(manifest.completed), evidence(&manifest.completion_evidence)),
-        ),
+        ("Completed", format!("{} ({})", units::format_time(manifest.completed), manifest.completion_evidence)),
         ("Archived", format!("{archived} on {} by {}", manifest.host, manifest.program)),
         ("Read from", destination.to_owned()),
         ("File", manifest.archive.clone()),
@@ -141,15 +138,6 @@ fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String
 }
 
 /// What showed that the snapshot was complete, in words. Other programs may know other evidence.
-fn evidence(code: &str) -> &str {
-    match code {
-        "status-message" => "by status message 5035 in smsbkup.log",
-        "metadata" => "by BackupDocument.xml",
-        "backup-files" => "by SQL Server's backup files",
-        other => other,
-    }
-}
-
 fn file_table(files: &[&Entry]) -> String {
     let columns = [("Size", Align::Right), ("Modified (UTC)", Align::Left), ("Path", Align::Left)];
     let rows: Vec<Vec<String>> = files

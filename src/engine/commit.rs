@@ -13,10 +13,11 @@ use super::regression;
 use super::write::Uploaded;
 use crate::archive::databases::{Judged, judge};
 use crate::archive::manifest::{Database, Encryption, FORMAT, Manifest, Part};
+use crate::archive::provenance::{EvidenceKind, PartKind};
 use crate::archive::writer::Written;
 use crate::catalog::Inventory;
 use crate::monitor::{Event, EventKind};
-use crate::source::PartKind;
+use crate::source;
 use crate::source::complete::By;
 
 /// Makes the archive visible wherever all of it arrived.
@@ -94,10 +95,10 @@ fn manifest(job: Job<'_>, inspected: &Inspected, plan: &Plan, written: &Written,
     let encrypted = !recipients.is_empty();
     let parts = job.snapshot.parts.iter().map(|part| Part {
         kind: match part.kind {
-            PartKind::Site => "site".to_owned(),
-            PartKind::Sql => "sql".to_owned(),
-            PartKind::SqlBackups => "sql-backups".to_owned(),
-            PartKind::CdLatest => "cd-latest".to_owned(),
+            source::PartKind::Site => PartKind::Site,
+            source::PartKind::Sql => PartKind::Sql,
+            source::PartKind::SqlBackups => PartKind::SqlBackups,
+            source::PartKind::CdLatest => PartKind::CdLatest,
         },
         path: part.path.display().to_string(),
     });
@@ -108,9 +109,9 @@ fn manifest(job: Job<'_>, inspected: &Inspected, plan: &Plan, written: &Written,
         series: id.series().map(str::to_owned),
         completed: id.stamp(),
         completion_evidence: match inspected.by {
-            By::Log => "status-message".to_owned(),
-            By::Metadata => "metadata".to_owned(),
-            By::BackupFiles => "backup-files".to_owned(),
+            By::Log => EvidenceKind::StatusMessage,
+            By::Metadata => EvidenceKind::Metadata,
+            By::BackupFiles => EvidenceKind::BackupFiles,
         },
         archived: job.context.clock.now(),
         program: format!("afterbackup {}", env!("CARGO_PKG_VERSION")),

@@ -393,3 +393,56 @@ impl SiteOutcome {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: u64 = 7;
+
+    fn full() -> DestinationResult {
+        DestinationResult::Failed { reason: "no space".to_owned(), hint: None, full: true }
+    }
+
+    fn outcome(result: SiteResult, destinations: [DestinationResult; 2]) -> SiteOutcome {
+        let names = ["vault", "offsite"];
+        let destinations = names.iter().zip(destinations).map(|(name, result)| DestinationOutcome::new(name, result));
+        SiteOutcome { destinations: destinations.collect(), ..SiteOutcome::new(None, result) }
+    }
+
+    fn results(outcome: &SiteOutcome) -> Vec<&DestinationResult> {
+        outcome.destinations.iter().map(|one| &one.result).collect()
+    }
+
+    #[test]
+    fn second_try_does_not_forget_what_the_first_has_stored() {
+        use DestinationResult::{AlreadyThere, Pushed};
+        let first = || outcome(SiteResult::Archived, [Pushed { bytes: BYTES }, full()]);
+        // It sees what the first has pushed as there already, and finds room or does not.
+        for (last, severity) in [(Pushed { bytes: BYTES }, Severity::Done), (full(), Severity::Partial)] {
+            let second = outcome(SiteResult::AlreadyArchived, [AlreadyThere, last.clone()]);
+            let both = first().then(Ok(second)).unwrap();
+            assert_eq!(results(&both), [&Pushed { bytes: BYTES }, &last]);
+            assert_eq!((&both.result, both.severity()), (&SiteResult::Archived, severity));
+        }
+        // It fails, is asked to stop, or the snapshot is gone.
+        let changed = SiteOutcome::new(None, SiteResult::Changed { changes: vec![] });
+        for second in [Err(RunError::Cancelled), Ok(changed)] {
+            let both = first().then(second).unwrap();
+            assert_eq!(results(&both), [&Pushed { bytes: BYTES }, &full()]);
+            assert_eq!((&both.result, both.severity()), (&SiteResult::Archived, Severity::Partial));
+        }
+    }
+
+    #[test]
+    fn second_try_counts_where_the_first_has_stored_nothing() {
+        let first = || outcome(SiteResult::not_taken(), [full(), full()]);
+        assert!(matches!(first().then(Err(RunError::Cancelled)), Err(RunError::Cancelled)));
+        let second = outcome(SiteResult::Archived, [DestinationResult::Pushed { bytes: BYTES }, full()]);
+        assert_eq!(first().then(Ok(second)).unwrap().result, SiteResult::Archived);
+        // What was there before either try stays so.
+        let there = || outcome(SiteResult::AlreadyArchived, [DestinationResult::AlreadyThere, full()]);
+        let both = there().then(Ok(there())).unwrap();
+        assert_eq!(both.result, SiteResult::AlreadyArchived);
+    }
+}

@@ -411,6 +411,7 @@ mod tests {
 
     use super::*;
     use crate::archive::manifest::{FORMAT, IndexLocation, Manifest, Sha256Hex};
+    use crate::archive::provenance::EvidenceKind;
     use crate::cancel::Cancel;
     use crate::clock::FixedClock;
     use crate::config::{self, Config, Verify};
@@ -433,7 +434,7 @@ mod tests {
             site: "XYZ".to_owned(),
             series: None,
             completed: id.stamp(),
-            completion_evidence: "metadata".to_owned(),
+            completion_evidence: EvidenceKind::Metadata,
             archived: id.stamp(),
             program: "test".to_owned(),
             host: "CM01".to_owned(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
 use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
+use afterbackup::archive::provenance::EvidenceKind;
 use afterbackup::archive::seek_table::SeekTable;
 use afterbackup::archive::writer::{self, Member, Need, Options, Written};
 use afterbackup::archive::{Identities, OutputClosed};
@@ -119,7 +120,7 @@ pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
         site: id.site().to_string(),
         series: None,
         completed: id.stamp(),
-        completion_evidence: "metadata".to_owned(),
+        completion_evidence: EvidenceKind::Metadata,
         archived: id.stamp(),
         program: "test".to_owned(),
         host: "CM01".to_owned(),
