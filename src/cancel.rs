@@ -5,9 +5,11 @@
 //!
 //! A [`Cancel::child`] can be set alone: it stops one attempt, while the program goes on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 /// A shared flag, set once.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +42,7 @@ impl Cancel {
         self.0.set.store(true, Ordering::Release);
         let (lock, bell) = &*self.0.bell;
         // Whoever has just looked is waiting when this lock is free.
-        drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(lock.lock());
         bell.notify_all();
     }
 
@@ -49,13 +51,13 @@ impl Cancel {
     pub fn wait(&self, time: Duration) -> bool {
         let begun = Instant::now();
         let (lock, bell) = &*self.0.bell;
-        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = lock.lock();
         while !self.is_cancelled() {
             let left = time.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
             }
-            (guard, _) = bell.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
+            bell.wait_for(&mut guard, left);
         }
         drop(guard);
         self.is_cancelled()

@@ -26,7 +26,9 @@ mod points {
     use std::fs::{self, File};
     use std::io::Write as _;
     use std::path::PathBuf;
-    use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+    use std::sync::OnceLock;
+
+    use parking_lot::{Condvar, Mutex};
 
     /// How a process ends that was stopped.
     const STOPPED: i32 = 99;
@@ -71,7 +73,7 @@ mod points {
     pub(crate) fn reached(name: &str) {
         let Some(plan) = PLAN.get_or_init(Plan::read) else { return };
         // Held to the end, so that no other thread passes a point while this one is about to end the process.
-        let mut counts = plan.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = plan.counts.lock();
         let count = counts.entry(name.to_owned()).or_default();
         *count += 1;
         let is = |wanted: &(String, u32)| wanted.0 == name && wanted.1 == *count;
@@ -91,15 +93,14 @@ mod points {
             drop(counts);
             fs::write(file, name).expect("the file of AFTERBACKUP_TEST_HOLD can be written");
             let (heard, bell) = &INTERRUPTED;
-            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(bell.wait_while(heard, |heard| !*heard).unwrap_or_else(PoisonError::into_inner));
+            bell.wait_while(&mut heard.lock(), |heard| !*heard);
         }
     }
 
     /// A signal was heard.
     pub(crate) fn interrupted() {
         let (heard, bell) = &INTERRUPTED;
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *heard.lock() = true;
         bell.notify_all();
     }
 }

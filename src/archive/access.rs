@@ -6,11 +6,12 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use age::stream::StreamReader;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, Sha256Hex};
@@ -98,7 +99,7 @@ impl<'a> Access<'a> {
             self.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             return Ok(bytes);
         }
-        let mut guard = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.cipher.lock();
         let mut cipher = match guard.take() {
             Some(cipher) => cipher,
             None => self.open_cipher()?,
@@ -158,7 +159,7 @@ pub(super) struct Stream<'a> {
 impl Stream<'_> {
     /// SHA-256 and size of the stored bytes read so far.
     pub(super) fn seen(&self) -> (Sha256Hex, u64) {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         (Sha256Hex(seen.sha256.clone().finalize().into()), seen.bytes)
     }
 }
@@ -187,7 +188,7 @@ struct Tee {
 impl Read for Tee {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         seen.sha256.update(&buffer[..read]);
         seen.bytes += read as u64;
         self.read_bytes.fetch_add(read as u64, Ordering::Relaxed);

@@ -5,8 +5,8 @@
 //! stage that sees the frames in order.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::index::Entry;
@@ -58,14 +58,14 @@ pub(super) fn check(
         let range = reader.plain_range(frame);
         task.advance(range.end - range.start);
         // A thread of the stage before may have failed: that ends the pass.
-        if let Some(error) = lock(&pass.failed).take() {
+        if let Some(error) = pass.failed.lock().take() {
             return Err(error);
         }
         pass.hash_in_order(&range, bytes, &mut current)
     };
     let inspect = |frame: usize, bytes: Option<&[u8]>| {
         if let Err(error) = pass.inspect(&reader.plain_range(frame), bytes) {
-            lock(&pass.failed).get_or_insert(error);
+            pass.failed.lock().get_or_insert(error);
         }
     };
     let stored = match extent {
@@ -76,13 +76,9 @@ pub(super) fn check(
             None
         }
     };
-    let mut damaged = pass.damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut damaged = pass.damaged.into_inner();
     damaged.sort_unstable();
     Ok(Checked { damaged, stored })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Pass<'a, S> {
@@ -154,7 +150,7 @@ impl<S: Sink> Pass<'_, S> {
 
     fn note(&self, number: usize, sound: bool) {
         if !sound {
-            lock(&self.damaged).push(self.files[number].path.clone());
+            self.damaged.lock().push(self.files[number].path.clone());
         }
     }
 }

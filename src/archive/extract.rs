@@ -12,11 +12,12 @@ use std::collections::HashMap;
 use std::fs::{self, File, FileTimes};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use filetime::FileTime;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::check::{Extent, Sink, check};
@@ -113,7 +114,7 @@ pub fn extract(
     let task = monitor.task(&format!("Fetching {}", reader.manifest().id), Some(bytes));
     let checked = check(reader, &files, &Extent::Selection, options.threads, &sink, &*task, cancel)?;
     drop(task);
-    let tally = std::mem::take(&mut *lock(&sink.tally));
+    let tally = std::mem::take(&mut *sink.tally.lock());
     // Deepest first, so that no later write changes a time that was set.
     for (entry, path) in wanted.iter().rev().filter(|(entry, _)| entry.folder) {
         let folder = target.root.join(path);
@@ -295,7 +296,7 @@ impl Files<'_> {
     }
 
     fn create(&self, file: usize) -> Result<Arc<File>, ReadError> {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         if let Some(file) = open.get(&file) {
             return Ok(Arc::clone(file));
         }
@@ -344,7 +345,7 @@ impl Files<'_> {
         let step = if self.force { replace } else { rename_new };
         persistently(|| step(partial, place))?;
         crate::stop_point::reached("file-in-place");
-        let mut tally = lock(&self.tally);
+        let mut tally = self.tally.lock();
         tally.files += 1;
         tally.bytes += entry.size;
         let lost = !WINDOWS && (entry.attributes.hidden || entry.attributes.system);
@@ -371,7 +372,7 @@ impl Sink for Files<'_> {
 
     fn finished(&self, file: usize, sound: bool) -> Result<(), ReadError> {
         let partial = self.partial(file);
-        let open = lock(&self.open).remove(&file);
+        let open = self.open.lock().remove(&file);
         let result = match open {
             Some(open) if sound => self.dress(file, &open).and_then(|()| {
                 drop(open);
@@ -388,15 +389,11 @@ impl Sink for Files<'_> {
 impl Drop for Files<'_> {
     /// A fetch that failed leaves no partial file of a large file behind.
     fn drop(&mut self) {
-        let open: Vec<usize> = lock(&self.open).drain().map(|(file, _)| file).collect();
+        let open: Vec<usize> = self.open.lock().drain().map(|(file, _)| file).collect();
         for file in open {
             drop(fs::remove_file(self.partial(file)));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn set_folder_time(path: &Path, modified: Timestamp) -> io::Result<()> {

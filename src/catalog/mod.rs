@@ -8,9 +8,9 @@ mod selector;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::{MAX_BYTES, Manifest};
@@ -336,7 +336,7 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], read: impl Fn(&T) -> Resu
     }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Ok(Vec::with_capacity(items.len())));
-    let results_of = || results.lock().unwrap_or_else(PoisonError::into_inner);
+    let results_of = || results.lock();
     std::thread::scope(|scope| {
         for _ in 0..READERS.min(items.len()) {
             scope.spawn(|| {
@@ -358,7 +358,7 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], read: impl Fn(&T) -> Resu
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    let mut results = results.into_inner()?;
     results.sort_unstable_by_key(|&(number, _)| number);
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }

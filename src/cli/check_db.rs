@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::exit::Exit;
@@ -158,12 +158,12 @@ fn read_all(program: &Program<'_>, files: &[PathBuf], task: &dyn Task) -> Vec<st
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(file) = files.get(number) else { return };
                     let result = read(program, file, task);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
+                    results.lock().push((number, result));
                 }
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut results = results.into_inner();
     results.sort_unstable_by_key(|&(number, _)| number);
     results.into_iter().map(|(_, result)| result).collect()
 }

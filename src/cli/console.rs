@@ -1,12 +1,13 @@
 //! Everything that is printed: results, events, progress bars.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,7 +82,7 @@ impl Console {
     }
 
     fn print(&self, text: &str) {
-        let _guard = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.output.lock();
         let result = self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
             stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())

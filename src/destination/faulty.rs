@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload};
 
@@ -55,8 +56,8 @@ struct State {
 pub struct Script(Arc<Mutex<State>>);
 
 impl Script {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.0.lock()
     }
 
     /// The `nth` call (from 1, counted since the last [`Script::forget`]) fails.

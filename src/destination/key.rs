@@ -8,8 +8,9 @@
 //! our own stored files are ever swept.
 
 use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::{Mutex, MutexGuard};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, ErrorKind};
@@ -68,7 +69,7 @@ pub(super) fn partial(name: &str) -> String {
 /// left for the work of a living one.
 fn in_use() -> MutexGuard<'static, HashSet<String>> {
     static IN_USE: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+    IN_USE.lock()
 }
 
 /// The upload of this partial name, or of a journal of it, is over, whatever became of it.

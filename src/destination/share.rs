@@ -11,9 +11,10 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload, win32};
@@ -69,7 +70,7 @@ struct Connection {
 impl Connection {
     /// Makes it unless it is there. Returns which one it is.
     fn ensure(&self) -> Result<u32, Error> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock();
         if *made == 0 {
             self.connect().map_err(|error| self.failure(&error))?;
             *made = 1;
@@ -79,7 +80,7 @@ impl Connection {
 
     /// Makes it again, unless another thread has done so since it was the `old` one.
     fn renew(&self, old: u32) -> Result<(), Error> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock();
         if *made == old {
             // Else Windows might hold a connection with the program's own account against us.
             self.disconnect();
@@ -107,7 +108,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if *self.made.get_mut().unwrap_or_else(PoisonError::into_inner) > 0 {
+        if *self.made.get_mut() > 0 {
             self.disconnect();
         }
     }
@@ -269,15 +270,15 @@ mod tests {
         }
 
         fn note(&self, call: String) -> io::Result<()> {
-            self.calls.lock().unwrap().push(call);
-            match self.answers.lock().unwrap().pop_front() {
+            self.calls.lock().push(call);
+            match self.answers.lock().pop_front() {
                 None | Some(0) => Ok(()),
                 Some(code) => Err(io::Error::from_raw_os_error(code)),
             }
         }
 
         fn calls(&self) -> Vec<String> {
-            self.calls.lock().unwrap().clone()
+            self.calls.lock().clone()
         }
     }
 

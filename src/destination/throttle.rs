@@ -7,10 +7,11 @@
 use std::fmt::Debug;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::{Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload};
 use crate::cancel::Cancel;
@@ -60,7 +61,7 @@ impl Limiter {
         #[allow(clippy::cast_precision_loss, reason = "blocks have fewer than 2^52 bytes")]
         let bytes = bytes as f64;
         let wait = {
-            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tokens = self.tokens.lock();
             let now = self.pace.now();
             let earned = now.saturating_sub(tokens.counted_at).as_secs_f64() * self.bytes_per_second;
             // What was not used is kept for one second only.

@@ -9,7 +9,7 @@
 //! share, less often. The log is only read when it has grown. What a new run does deeper in the tree is noticed by the
 //! reader itself, and by the second look before the archive may become visible.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -47,7 +47,7 @@ impl Guard {
 
     /// Ends the watch, as everything has been read. `false` if it is too late for that.
     pub(super) fn release(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if matches!(*state, State::Watching) {
             *state = State::Released;
         }
@@ -56,7 +56,7 @@ impl Guard {
 
     /// Why the snapshot had to be left alone, if it had to.
     pub(super) fn reason(&self) -> Option<String> {
-        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.state.lock() {
             State::Fired(reason) => Some(reason.clone()),
             State::Watching | State::Released => None,
         }
@@ -64,7 +64,7 @@ impl Guard {
 
     /// Has the watch ended?
     fn fire(&self, reason: Option<String>) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let (State::Watching, Some(reason)) = (&*state, reason) {
             *state = State::Fired(reason);
             self.let_go.cancel();

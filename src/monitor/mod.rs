@@ -4,7 +4,9 @@
 //! draws bars and lines from them, `--json` writes each event as a line, tests collect them.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 pub use self::tee::Tee;
 pub use crate::event::{Event, EventKind, Level};
@@ -35,7 +37,7 @@ impl Collector {
     /// Everything told so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.events.lock().clone()
     }
 }
 
@@ -45,7 +47,7 @@ impl Monitor for Collector {
     }
 
     fn event(&self, event: &Event) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.events.lock().push(event.clone());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Tells several listeners the same: console, log file, event log.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::{Event, Monitor, Task};
 
@@ -24,12 +26,12 @@ pub struct Tee(RwLock<Vec<Arc<dyn Monitor>>>);
 impl Tee {
     /// Adds a listener.
     pub fn add(&self, listener: Arc<dyn Monitor>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.0.write().push(listener);
     }
 
     /// A copy of the list: no listener is called while it is locked.
     fn listeners(&self) -> Vec<Arc<dyn Monitor>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 }
 

@@ -13,9 +13,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::platform::files::create_folders;
 
@@ -54,7 +55,7 @@ impl LogFile {
 
     /// Appends one record. `head` begins a file that is new.
     pub(super) fn append(&self, record: &str, head: &str) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let Some(folder) = self.path.parent() {
             create_folders(folder)?;
         }

@@ -1,7 +1,8 @@
 //! Keeps the log of a resident program readable: what has not changed is not said again.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::monitor::{Event, EventKind, Monitor, Task};
 
@@ -20,7 +21,7 @@ impl<'a> Calm<'a> {
 
     /// Forgets what was said, since something has changed.
     pub(super) fn forget(&self) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.said.lock().clear();
     }
 }
 
@@ -36,7 +37,7 @@ impl Monitor for Calm<'_> {
         }
         let subject = event.fields.get("destination").and_then(serde_json::Value::as_str).unwrap_or_default();
         let key = (event.event, subject.to_owned());
-        let before = self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key, event.message.clone());
+        let before = self.said.lock().insert(key, event.message.clone());
         if before.as_ref() != Some(&event.message) {
             self.monitor.event(event);
         }

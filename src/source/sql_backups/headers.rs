@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::sqlserver::{BackupFacts, HEAD, HeaderError, backup_header};
 
@@ -34,7 +35,7 @@ type Known = HashMap<PathBuf, (u64, Timestamp, Headers)>;
 /// Reads the headers of a file of this size and time.
 pub(super) fn of(path: &Path, bytes: u64, modified: Timestamp) -> Headers {
     static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
-    let known = || KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let known = || KNOWN.get_or_init(Mutex::default).lock();
     if let Some((size, time, headers)) = known().get(path)
         && (*size, *time) == (bytes, modified)
     {
