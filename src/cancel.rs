@@ -63,7 +63,7 @@ impl Cancel {
         self.is_cancelled()
     }
 
-    /// Has somebody asked to stop?
+    /// Was it asked to stop?
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.set.load(Ordering::Acquire) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)

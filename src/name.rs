@@ -279,7 +279,7 @@ fn without_attempt(extension: &str) -> &str {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a site code.
-    #[error("'{0}' is no site code: it has three letters or digits")]
+    #[error("'{0}' is not a site code (three letters or digits)")]
     Site(String),
     /// Not an archive id.
     #[error("'{0}' is no archive id: they look like XYZ-20261122T235900Z")]

@@ -373,7 +373,7 @@ impl Read for Streamed {
     }
 }
 
-/// The SHA-256 of a file as it is now; `None` when it cannot be read, or somebody asked to stop.
+/// The SHA-256 of a file as it is now; `None` when it cannot be read, or when cancelled.
 #[must_use]
 pub fn hash_now(path: &Path, cancel: &Cancel) -> Option<Sha256Hex> {
     let mut file = open_patiently(path, cancel).ok()?;

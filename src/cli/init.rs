@@ -121,12 +121,8 @@ pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         write_new(path, &bat(&exe, &file, in_oem))?;
         program.console.result(&format!("Wrote {}\n", path.display()));
     }
-    let complete = if answers.destinations.is_empty() {
-        "say in it where archives go ([[destination]])"
-    } else {
-        "look through it"
-    };
-    program.console.note(&format!("next: {complete}, then try 'afterbackup --config \"{}\" run'", file.display()));
+    let complete = if answers.destinations.is_empty() { "add a [[destination]]" } else { "check the file" };
+    program.console.note(&format!("next: {complete}, then run 'afterbackup --config \"{}\" run'", file.display()));
     Ok(Exit::Done)
 }
 

@@ -55,7 +55,7 @@ fn reasons(decision: &Decision) -> Vec<String> {
     let mut lines: Vec<String> = decision.words().iter().map(|line| printable(line)).collect();
     // A removed one says so itself, where it matters.
     if decision.condition == Condition::Damaged && decision.is_kept() {
-        lines.push("(damaged: counted beside the good ones)".to_owned());
+        lines.push("(damaged: does not use up a slot of the rule)".to_owned());
     }
     lines
 }
@@ -128,7 +128,7 @@ mod tests {
         XYZ-20261121T233000Z                 2026-11-22 00:30:00        0 B  keep    newest
                                                                                      last archive (1 of 2)
                                                                                      daily archive 2026-11-22 (1 of 3)
-                                                                                     (damaged: counted beside the good ones)
+                                                                                     (damaged: does not use up a slot of the rule)
         XYZ.ContentLibrary-20901121T233000Z  2090-11-22 00:30:00    9.9 GiB  keep    dated in the future
         ------------------------------------------------------------------------------------------------------------------------------------------------------
         time zone: Europe/Berlin

@@ -34,7 +34,7 @@ pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
     let context = program.context(&loaded);
     if args.no_wait && handover::hand_over(&context)? {
-        let event = Event::new(EventKind::HandedOver, "Handed over to the watcher, whose log tells the rest");
+        let event = Event::new(EventKind::HandedOver, "Handed over to the watcher; see its log for the result");
         program.monitor.event(&event);
         return Ok(finished(program, Exit::Done));
     }

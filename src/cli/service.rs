@@ -64,7 +64,7 @@ impl Args {
 pub(super) fn service(_program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     // Named, so that nothing in them is unused here.
     if let Action::Install(Install { account: _, password_env: _, password_file: _ }) = &args.action {}
-    Err(Failure::words(Exit::Usage, "services of this kind are Windows' own").hint(Some(
+    Err(Failure::words(Exit::Usage, "'service' works on Windows only").hint(Some(
         "here systemd keeps the watcher running: see deploy/afterbackup.service, which runs 'afterbackup watch'",
     )))
 }

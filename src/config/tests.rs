@@ -162,7 +162,7 @@ x = 1
       hint: write path = 'E:\ConfigMgr_Backup'
     afterbackup.toml:3:9: [snapshot] quiet: '5m' is ambiguous: write '5min' or '5months'
       hint: write a number and s, min, h, days, weeks, months or years, like "2min"
-    afterbackup.toml:4:8: [snapshot] site: 'WXYZ' is no site code: it has three letters or digits
+    afterbackup.toml:4:8: [snapshot] site: 'WXYZ' is not a site code (three letters or digits)
       hint: write site = "XYZ"
     afterbackup.toml:6:1: [retention] dayly: unknown key
       hint: did you mean 'daily'?
@@ -176,7 +176,7 @@ x = 1
       hint: write recipients = ["age1…"]
     afterbackup.toml:16:7: [[destination]] url: path is given too
       hint: a destination is one or the other: make two
-    afterbackup.toml:17:10: [[destination]] verify: 'ful' is no way to verify
+    afterbackup.toml:17:10: [[destination]] verify: 'ful' is not a verify mode
       hint: did you mean "full"?
     afterbackup.toml:18:1: [[destination]]: has neither path nor url
       hint: write path = 'folder or share' or url = "s3://bucket/prefix"
@@ -249,7 +249,7 @@ fn broken_toml_is_explained() {
 #[test]
 fn bad_values_are_explained() {
     insta::assert_snapshot!(report_of("[retention]\nlast = 7\ntime-zone = 'Europe/Berln'\nday-starts = '2 am'\nwithin = '5M'"), @r#"
-    afterbackup.toml:3:13: [retention] time-zone: 'Europe/Berln' is no time zone
+    afterbackup.toml:3:13: [retention] time-zone: 'Europe/Berln' is not a known time zone
       hint: did you mean "Europe/Berlin"?
     afterbackup.toml:4:14: [retention] day-starts: '2 am' is no time of the day
       hint: write it like "02:00"
@@ -301,7 +301,7 @@ fn bad_buckets_are_explained() {
     insta::assert_snapshot!(report_of_bucket("region = ''\nendpoint = 's3.example.net'\noptions = { endpoint = 'x', no_such_option = 'x', timeout = [] }\naccess-key-env = 'VAULT_ACCESS_KEY'"), @r#"
     afterbackup.toml:9:10: [[destination]] region: is empty
       hint: write region = "eu-central-1"
-    afterbackup.toml:10:12: [[destination]] endpoint: is no address
+    afterbackup.toml:10:12: [[destination]] endpoint: is not a URL
       hint: write it like "https://s3.example.net"
     afterbackup.toml:11:13: [[destination]] options.endpoint: has a key of its own
       hint: write it as endpoint
@@ -334,11 +334,11 @@ fn bad_buckets_are_explained() {
       hint: write path instead of url
     afterbackup.toml:11:7: [[destination]] url: is the address of a server, not of a bucket
       hint: write url = "s3://bucket/prefix" and the server as endpoint = "https://…"
-    afterbackup.toml:14:7: [[destination]] url: 'ftp' is no kind of bucket
+    afterbackup.toml:14:7: [[destination]] url: 'ftp' is not a supported scheme
       hint: write it like "s3://bucket/prefix", "az://container/prefix" or "gs://bucket/prefix"
     afterbackup.toml:17:7: [[destination]] url: names no bucket
       hint: write it like "s3://bucket/prefix", "az://container/prefix" or "gs://bucket/prefix"
-    afterbackup.toml:20:7: [[destination]] url: is no address
+    afterbackup.toml:20:7: [[destination]] url: is not a URL
       hint: write it like "s3://bucket/prefix", "az://container/prefix" or "gs://bucket/prefix"
     afterbackup.toml:23:7: [[destination]] url: is a folder
       hint: write path instead of url
@@ -540,7 +540,7 @@ fn faults_of_hooks_and_report_are_told_without_address_and_command() {
       hint: write { command = '…' }
     afterbackup.toml:3:27: [hooks] run-after.comand: unknown key
       hint: did you mean 'command'?
-    afterbackup.toml:3:73: [hooks] run-after.on-failure: 'warning' is nothing to do on failure
+    afterbackup.toml:3:73: [hooks] run-after.on-failure: 'warning' is not an on-failure action
       hint: write "error", "warn" or "ignore"
     afterbackup.toml:4:27: [hooks] run-failed.command: contains a control character
       hint: in "…" a backslash begins an escape (\b, \t, \n …): put Windows paths into 'single quotes'
@@ -556,7 +556,7 @@ fn faults_of_hooks_and_report_are_told_without_address_and_command() {
       hint: the backup task DELETES its folder before every run: put it elsewhere
     "#);
     let printed = report_of("[report]\nheartbeat-url = 'hc.example.net/hunter2'");
-    assert!(printed.contains("is no address") && !printed.contains("hunter2"), "{printed}");
+    assert!(printed.contains("is not a URL") && !printed.contains("hunter2"), "{printed}");
 }
 
 #[test]

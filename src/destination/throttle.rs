@@ -74,7 +74,7 @@ impl Limiter {
         let until = self.pace.now() + wait;
         loop {
             if self.cancel.is_cancelled() {
-                return Err(Error::new(ErrorKind::Cancelled, "write", "upload", "somebody asked to stop"));
+                return Err(Error::new(ErrorKind::Cancelled, "write", "upload", "cancelled"));
             }
             let left = until.saturating_sub(self.pace.now());
             if left.is_zero() {

@@ -37,7 +37,7 @@ pub enum Turn {
 /// as configured: a night without an archive is worse than a late one.
 ///
 /// # Errors
-/// When another command still has the lock, it cannot be taken, or somebody asked to stop.
+/// When another command still has the lock, it cannot be taken, or when cancelled.
 pub fn take(context: &Context<'_>) -> Result<Turn, TurnError> {
     wait_for_turn(context, context.config.wait)
 }

@@ -121,7 +121,7 @@ pub fn look(context: &Context<'_>) -> Vec<Look> {
     let mut configured = ConfiguredLog::new(config);
     let log = configured.read();
     if let Some(reason) = log.at_work(None) {
-        return vec![nothing(format!("its folder is left alone: {reason}"))];
+        return vec![nothing(format!("not read: {reason}"))];
     }
     let found = match source::discover(config, context.clock.now()) {
         Ok(found) => found,

@@ -17,7 +17,7 @@ use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, EventKind};
 use crate::name::{ArchiveId, SiteCode};
-use crate::retention::brakes::{self, Push};
+use crate::retention::brakes;
 use crate::retention::plan::{Candidate, plan};
 use crate::units;
 
@@ -108,7 +108,7 @@ fn decide(
     let own = context.config.snapshot.kind;
     candidates.retain(|candidate| own.owns(candidate.id.series()));
     let plan = plan(&candidates, &one.target.settings().retention, now);
-    if let Err(refusal) = brakes::check(&plan, &one.target.settings().retention, &Push::Done) {
+    if let Err(refusal) = brakes::check(&plan, &one.target.settings().retention) {
         pruned.refused = Some(format!("{refusal} (hint: {})", refusal.hint()));
     } else if !dry_run {
         for id in plan.removed().map(|decision| &decision.id) {
@@ -372,8 +372,8 @@ fn events(pruned: &Pruned, dry_run: bool) -> Vec<Event> {
     if !pruned.removed.is_empty() {
         let ids: Vec<String> = pruned.removed.iter().map(ToString::to_string).collect();
         let message = format!(
-            "Removed {} archive(s) from {}, {}: {}",
-            ids.len(),
+            "Removed {} from {}, {}: {}",
+            units::count(ids.len(), "archive"),
             pruned.destination,
             units::format_bytes(pruned.removed_bytes),
             ids.join(", ")
@@ -385,7 +385,7 @@ fn events(pruned: &Pruned, dry_run: bool) -> Vec<Event> {
         events.push(at(Event::new(EventKind::Warning, message)));
     }
     for key in pruned.swept.iter().filter(|_| !dry_run) {
-        let message = format!("Removed what an unfinished run had left on {}: {key}", pruned.destination);
+        let message = format!("Removed leftovers of an unfinished run from {}: {key}", pruned.destination);
         events.push(at(Event::new(EventKind::Swept, message).with("key", key.clone())));
     }
     for (id, words) in &pruned.locked {

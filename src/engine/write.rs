@@ -15,6 +15,7 @@ use crate::archive::writer::{self, WriteError};
 use crate::monitor::{Event, EventKind};
 use crate::source::KnownFolder;
 use crate::source::supplemental::Expansion;
+use crate::units;
 
 /// Files that may turn out not to be readable when a part of them is in the archive; each costs a new try.
 const MOST_LEFT_OUT: usize = 20;
@@ -90,7 +91,7 @@ pub(super) fn write(
 }
 
 fn tell_start(job: Job<'_>, inspected: &Inspected, plan: &Plan, bytes: u64) {
-    let message = format!("Archiving {} to {} destination(s)", plan.id, plan.lanes.len());
+    let message = format!("Archiving {} to {}", plan.id, units::count(plan.lanes.len(), "destination"));
     job.context.tell(
         &Event::new(EventKind::Started, message)
             .with("archive", plan.id.to_string())

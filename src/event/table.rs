@@ -111,7 +111,7 @@ kinds! {
     NoEvents "no-events" Warn 2025 Fact "there are no file events: the watcher only polls";
     Warning "warning" Warn 2030 Fact "something should be looked at";
     HookFailed "hook-failed" Error 2031 Fact "a command of the section hooks has failed";
-    HeartbeatFailed "heartbeat-failed" Warn 2032 Fact "the heartbeat did not get through";
+    HeartbeatFailed "heartbeat-failed" Warn 2032 Fact "the heartbeat could not be sent";
     MetricsFailed "metrics-failed" Warn 2033 Fact "the file with metrics could not be written";
     LogFailed "log-failed" Warn 2034 Fact "the log file could not be written";
     Failed "failed" Error 3000 State "no destination has the archive: nothing new is safe";

@@ -198,7 +198,7 @@ impl<'a> Reporter<'a> {
         let Some(heartbeat) = &self.context.config.report.heartbeat else { return };
         let url = if success { heartbeat.success() } else { heartbeat.fail() };
         if let Err(error) = heartbeat::send(&url, message, self.context.cancel) {
-            let message = format!("the heartbeat did not get through to {heartbeat}: {error}");
+            let message = format!("cannot reach heartbeat {heartbeat}: {error}");
             self.context.monitor.event(&Event::new(EventKind::HeartbeatFailed, message));
         }
     }

@@ -1,8 +1,8 @@
 //! The brakes: reasons not to carry out a plan, however right it is by the rules.
 //!
-//! A plan is as good as what it was made from. A slip in the configuration, a listing that came back short or a push
-//! that failed minutes ago must not end in deletions, so everything that deletes asks [`check`] first. Refusing costs
-//! some disk space and a line in the report.
+//! A plan is as good as what it was made from. A slip in the configuration or a listing that came back short must not
+//! end in deletions, so everything that deletes asks [`check`] first. Refusing costs some disk space and a line in the
+//! report. (A destination that did not get this run's archive is not pruned at all: see `engine::prune`.)
 
 use std::collections::HashMap;
 
@@ -12,27 +12,12 @@ use crate::name::ArchiveId;
 use crate::retention::plan::{Condition, Plan};
 use crate::retention::policy::Policy;
 
-/// What happened to this run's archive at the destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Push {
-    /// It is there, or there was nothing to push (`prune` alone).
-    Done,
-    /// It is not there, and why.
-    Missed(String),
-}
-
 /// Why a plan is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The policy would remove everything it can.
     #[error("the retention policy has no rules")]
     EmptyPolicy,
-    /// The destination lacks the newest archive.
-    #[error("this run's archive did not reach the destination: {reason}")]
-    MissedPush {
-        /// What happened to it.
-        reason: String,
-    },
     /// More than usual.
     #[error("{remove} archives would be removed, and max-remove allows {max} in one run")]
     TooMany {
@@ -54,9 +39,6 @@ impl Refusal {
             Self::EmptyPolicy => {
                 "give [retention] at least one of last, hourly, daily, weekly, monthly, yearly, within".into()
             }
-            Self::MissedPush { .. } => {
-                "mend the destination and run 'afterbackup run' again; pruning waits until then".into()
-            }
             Self::TooMany { remove, .. } => {
                 format!(
                     "look at 'afterbackup prune --dry-run'; if it is right, set max-remove to {remove} or more for one run"
@@ -73,7 +55,7 @@ impl Refusal {
 ///
 /// # Errors
 /// The first brake that applies, the most fundamental first.
-pub fn check(plan: &Plan, policy: &Policy, push: &Push) -> Result<(), Refusal> {
+pub fn check(plan: &Plan, policy: &Policy) -> Result<(), Refusal> {
     if policy.is_empty() {
         return Err(Refusal::EmptyPolicy);
     }
@@ -83,9 +65,6 @@ pub fn check(plan: &Plan, policy: &Policy, push: &Push) -> Result<(), Refusal> {
     }
     if let Some(id) = lost(plan) {
         return Err(Refusal::LosesNewest(id.clone()));
-    }
-    if let Push::Missed(reason) = push {
-        return Err(Refusal::MissedPush { reason: reason.clone() });
     }
     match policy.max_remove {
         Some(max) if usize::try_from(max).is_ok_and(|max| remove > max) => Err(Refusal::TooMany { remove, max }),
@@ -147,20 +126,20 @@ mod tests {
         "2026-11-09T12:00:00Z".parse().unwrap()
     }
 
-    fn checked(policy: &Policy, push: &Push) -> Result<(), Refusal> {
-        check(&plan(&archives(), policy, now()), policy, push)
+    fn checked(policy: &Policy) -> Result<(), Refusal> {
+        check(&plan(&archives(), policy, now()), policy)
     }
 
     #[test]
     fn ordinary_plan_is_let_through() {
-        assert_eq!(checked(&policy(), &Push::Done), Ok(()));
-        assert_eq!(checked(&Policy { max_remove: Some(5), ..policy() }, &Push::Done), Ok(()));
+        assert_eq!(checked(&policy()), Ok(()));
+        assert_eq!(checked(&Policy { max_remove: Some(5), ..policy() }), Ok(()));
     }
 
     #[test]
     fn more_than_max_remove_is_refused_with_what_to_do() {
         for max in [0, 4] {
-            let refusal = checked(&Policy { max_remove: Some(max), ..policy() }, &Push::Done).unwrap_err();
+            let refusal = checked(&Policy { max_remove: Some(max), ..policy() }).unwrap_err();
             assert_eq!(refusal, Refusal::TooMany { remove: 5, max });
             assert!(refusal.hint().contains("set max-remove to 5"), "{}", refusal.hint());
         }
@@ -169,16 +148,8 @@ mod tests {
     #[test]
     fn empty_policy_is_refused_even_with_nothing_to_remove() {
         let empty = Policy { last: 0, ..policy() };
-        assert_eq!(checked(&empty, &Push::Done), Err(Refusal::EmptyPolicy));
-        assert_eq!(check(&plan(&[], &empty, now()), &empty, &Push::Done), Err(Refusal::EmptyPolicy));
-    }
-
-    #[test]
-    fn destination_that_missed_the_push_is_not_pruned() {
-        let push = Push::Missed("access denied".to_owned());
-        let refusal = checked(&policy(), &push).unwrap_err();
-        assert_eq!(refusal.to_string(), "this run's archive did not reach the destination: access denied");
-        assert_eq!(checked(&Policy { last: 9, ..policy() }, &push), Ok(()), "nothing to remove, nothing to refuse");
+        assert_eq!(checked(&empty), Err(Refusal::EmptyPolicy));
+        assert_eq!(check(&plan(&[], &empty, now()), &empty), Err(Refusal::EmptyPolicy));
     }
 
     #[test]
@@ -186,7 +157,7 @@ mod tests {
         let mut plan = plan(&archives(), &policy(), now());
         let fault = || Action::Remove(RemoveReason::OlderThanPeriods);
         plan.decisions[8].action = fault();
-        let refusal = check(&plan, &policy(), &Push::Done).unwrap_err();
+        let refusal = check(&plan, &policy()).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "the plan would remove XYZ-20261109T010000Z, and no newer archive as good as it stays"
@@ -197,8 +168,8 @@ mod tests {
         worse.decisions[8].action = Action::Keep(vec![KeepReason::Newest]);
         worse.decisions[8].condition = Condition::Unknown;
         worse.decisions[6].action = fault();
-        assert!(matches!(check(&worse, &policy(), &Push::Done), Err(Refusal::LosesNewest(_))));
+        assert!(matches!(check(&worse, &policy()), Err(Refusal::LosesNewest(_))));
         plan.decisions.iter_mut().for_each(|decision| decision.action = fault());
-        assert!(matches!(check(&plan, &policy(), &Push::Done), Err(Refusal::LosesNewest(_))));
+        assert!(matches!(check(&plan, &policy()), Err(Refusal::LosesNewest(_))));
     }
 }

@@ -89,7 +89,7 @@ impl<'t> Reader<'t> {
     /// A copy that is not taken over.
     fn refuse(&mut self, number: usize, why: &str) {
         self.findings.unread += 1;
-        self.note(number, &format!("a copy is not taken over: {why}"));
+        self.note(number, &format!("a copy is ignored: {why}"));
     }
 
     /// Reads lines; ends early where a subroutine returns.
@@ -280,7 +280,7 @@ impl<'t> Reader<'t> {
             "net" | "subst" => {
                 let maps = self.map_drive(&name, &words);
                 if !maps {
-                    self.note(number, &format!("'{name}' is not taken over"));
+                    self.note(number, &format!("'{name}' is ignored"));
                 }
             }
             "call" if words.get(1).is_some_and(|word| word.starts_with(':')) => self.call(&words, depth),
@@ -291,7 +291,7 @@ impl<'t> Reader<'t> {
             _ => {
                 // A password with '&' in it may look like a command: only those that are well known are named.
                 let what = if KNOWN.contains(&name.as_str()) { format!("'{name}'") } else { "a command".to_owned() };
-                self.note(number, &format!("{what} is not taken over"));
+                self.note(number, &format!("{what} is ignored"));
             }
         }
         false
@@ -399,7 +399,7 @@ impl<'t> Reader<'t> {
             if name != "cmd" && words.iter().any(|word| mentions_copy(word)) {
                 return self.refuse(number, "PowerShell runs it, and the command cannot be told from its options");
             }
-            return self.note(number, &format!("'{name}' is not taken over"));
+            return self.note(number, &format!("'{name}' is ignored"));
         };
         // `/c` needs no blank behind it.
         let option = if name == "cmd" { 2 } else { words.get(found).map_or(0, String::len) };
@@ -408,7 +408,7 @@ impl<'t> Reader<'t> {
         let inner = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest).trim();
         if name != "cmd" {
             if !mentions_copy(inner) {
-                return self.note(number, &format!("'{name}' is not taken over"));
+                return self.note(number, &format!("'{name}' is ignored"));
             }
             let begins = |rest: &str| rest.starts_with(|c: char| c.is_alphabetic() || "_{(".contains(c));
             if inner.contains(['`', '{', '@']) || inner.split('$').skip(1).any(begins) {
@@ -454,10 +454,7 @@ impl<'t> Reader<'t> {
         for what in
             [("source", cut_source), ("target", cut_target)].iter().filter(|(_, cut)| *cut).map(|(what, _)| what)
         {
-            self.note(
-                number,
-                &format!("the {what} is put together when the file runs; taken up to there, please check"),
-            );
+            self.note(number, &format!("the {what} contains a variable; the part before it is kept, please check"));
         }
         if excluded {
             self.note(
@@ -471,7 +468,7 @@ impl<'t> Reader<'t> {
         if arguments.iter().any(|word| is(word, &["/mir", "/purge"])) {
             self.note(
                 number,
-                "mirrors deletions, so the target has one copy; afterbackup keeps a history in a format of its own: use an empty folder",
+                "a mirror keeps one copy; afterbackup keeps a history in its own format, so use an empty folder",
             );
         }
         if arguments.iter().any(|word| is(word, &["/mov", "/move"])) {
@@ -506,7 +503,7 @@ mod tests {
     fn the_example_of_the_documentation_is_understood() {
         let text = "Robocopy E:\\ConfigMgr_Backup \\\\ServerName\\ShareName\\ConfigMgr_Backup /MIR\r\n";
         assert_eq!(found(text), pair(S, r"\\ServerName\ShareName\ConfigMgr_Backup"));
-        insta::assert_snapshot!(from_bat(text).notes.join("\n"), @"line 1: mirrors deletions, so the target has one copy; afterbackup keeps a history in a format of its own: use an empty folder");
+        insta::assert_snapshot!(from_bat(text).notes.join("\n"), @"line 1: a mirror keeps one copy; afterbackup keeps a history in its own format, so use an empty folder");
     }
 
     #[test]
@@ -545,7 +542,7 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
     fn what_is_only_known_when_it_runs_is_cut_off_and_noted() {
         let findings = from_bat("robocopy E:\\B \\\\nas\\cm\\%date:~0,4%-%date:~4,2%\\x\nset A=%A%%A%x\nset A=%A%%A%x");
         assert_eq!(findings.copies[0].target, r"\\nas\cm");
-        insta::assert_snapshot!(findings.notes.join("\n"), @"line 1: the target is put together when the file runs; taken up to there, please check");
+        insta::assert_snapshot!(findings.notes.join("\n"), @"line 1: the target contains a variable; the part before it is kept, please check");
     }
 
     /// Scripts that copy the snapshot to the target in many ways.

@@ -144,7 +144,7 @@ impl<'a> Watcher<'a> {
                 Some(marks)
             }
             Err(error) => {
-                let hint = "it is looked at again and again; is the disk or share there, and may this account read it?";
+                let hint = "it is tried again and again: check that the disk or share is online and that this account may read it";
                 self.is_blind("snapshot", Level::Error, &error, hint);
                 None
             }
@@ -164,9 +164,7 @@ impl<'a> Watcher<'a> {
 
     fn sees(&mut self, what: &'static str) {
         if self.blind.remove(what).is_some() {
-            self.context
-                .monitor
-                .event(&Event::new(EventKind::SourceReadable, format!("The {what} can be looked at again")));
+            self.context.monitor.event(&Event::new(EventKind::SourceReadable, format!("The {what} is back")));
         }
     }
 
@@ -206,8 +204,10 @@ impl<'a> Watcher<'a> {
         let at = |at: Option<jiff::Timestamp>| at.map_or_else(String::new, |at| format!(" at {at}"));
         let event = match run.outcome {
             task_log::Outcome::Running | task_log::Outcome::Interrupted => {
-                let message =
-                    format!("The backup of site {code} began{}: its snapshot is left alone", at(run.started_at()));
+                let message = format!(
+                    "The backup of site {code} began{}: not touching its snapshot until it is complete",
+                    at(run.started_at())
+                );
                 Event::new(EventKind::BackupRunning, message)
             }
             task_log::Outcome::Failed { id, at: when } => {

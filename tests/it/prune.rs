@@ -83,7 +83,7 @@ fn prune_removes_what_the_policy_does_not_keep() {
 fn run_prunes_when_it_has_archived() {
     let scene = archives(3);
     scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(72)).to_string());
-    scene.run(&["run"]).exits(0).says("Removed 2 archive(s) from vault");
+    scene.run(&["run"]).exits(0).says("Removed 2 archives from vault");
     assert_eq!(left(&scene, "vault"), [24, 25]);
 }
 

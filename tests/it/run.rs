@@ -15,7 +15,7 @@ fn archive_of_a_completed_snapshot_lies_on_the_destination() {
     let output = scene.run(&["run"]).exits(0);
     assert_eq!(output.stdout, "");
     insta::assert_snapshot!(scene.normalised(&output.stderr), @"
-    Archiving XYZ-20211122T235900Z to 1 destination(s)
+    Archiving XYZ-20211122T235900Z to 1 destination
     XYZ-20211122T235900Z is on vault (SIZE)
     Archived XYZ-20211122T235900Z: 39 files, SIZE in SIZE
     ");

@@ -330,11 +330,12 @@ fn facts(standing: &Standing, snapshots: &[Look], work: Option<&Holder>, watched
         facts.push(("Snapshot", told));
     }
     facts.push((
-        "Runs",
+        "Watcher",
         match (work, watched) {
-            (Some(work), _) => format!("{work} is at work"),
-            (None, true) => "a watcher waits for the next snapshot".to_owned(),
-            (None, false) => "no watcher is at work".to_owned(),
+            (Some(work), true) => format!("running; {work} is at work"),
+            (Some(work), false) => format!("not running; {work} is at work"),
+            (None, true) => "running, waiting for the next snapshot".to_owned(),
+            (None, false) => "not running".to_owned(),
         },
     ));
     facts

@@ -40,7 +40,7 @@ impl Reader<'_, '_> {
         let endpoint = section.text("endpoint").and_then(|text| {
             let hint = "write it like \"https://s3.example.net\"";
             let fault = match Url::parse(&text.value) {
-                Err(_) => "is no address",
+                Err(_) => "is not a URL",
                 Ok(url) if !matches!(url.scheme(), "http" | "https") => "is neither http nor https",
                 Ok(url) if has_extras(&url) => "must hold neither name, password nor parameters",
                 Ok(url) => {
@@ -77,7 +77,7 @@ impl Reader<'_, '_> {
         let parsed = Url::parse(&text.value);
         let (message, hint) = match &parsed {
             _ if paths::is_windows(&text.value) => ("is a folder".to_owned(), "write path instead of url"),
-            Err(_) => ("is no address".to_owned(), HINT),
+            Err(_) => ("is not a URL".to_owned(), HINT),
             Ok(url) => match url.scheme() {
                 "s3" | "az" | "gs" if has_extras(url) => {
                     let hint = "secrets come from secret-key-env or secret-key-file";
@@ -93,7 +93,7 @@ impl Reader<'_, '_> {
                     "is the address of a server, not of a bucket".to_owned(),
                     "write url = \"s3://bucket/prefix\" and the server as endpoint = \"https://…\"",
                 ),
-                scheme => (format!("'{scheme}' is no kind of bucket"), HINT),
+                scheme => (format!("'{scheme}' is not a supported scheme"), HINT),
             },
         };
         self.faults.add(Some(text.at), section.label("url"), message, hint);

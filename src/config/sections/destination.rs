@@ -110,7 +110,12 @@ impl Reader<'_, '_> {
                     || "write \"full\", \"size\" or \"none\"".to_owned(),
                     |n| format!("did you mean \"{n}\"?"),
                 );
-                self.faults.add(Some(text.at), section.label("verify"), format!("'{other}' is no way to verify"), hint);
+                self.faults.add(
+                    Some(text.at),
+                    section.label("verify"),
+                    format!("'{other}' is not a verify mode"),
+                    hint,
+                );
                 None
             }
         });

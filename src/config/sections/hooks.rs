@@ -103,7 +103,7 @@ impl Reader<'_, '_> {
                     || "write \"error\", \"warn\" or \"ignore\"".to_owned(),
                     |near| format!("did you mean \"{near}\"?"),
                 );
-                let message = format!("'{}' is nothing to do on failure", text.value);
+                let message = format!("'{}' is not an on-failure action", text.value);
                 self.faults.add(Some(text.at), section.label("on-failure"), message, hint);
             }
             known

@@ -93,7 +93,7 @@ impl Reader<'_, '_> {
     fn heartbeat(&mut self, section: &Section<'_>, text: &At<String>) -> Option<Heartbeat> {
         let label = section.label("heartbeat-url");
         let fault = match Url::parse(&text.value) {
-            Err(_) => "is no address",
+            Err(_) => "is not a URL",
             Ok(url) if !matches!(url.scheme(), "http" | "https") => "is neither http nor https",
             Ok(url) if !url.username().is_empty() || url.password().is_some() => "must hold neither name nor password",
             Ok(url) => return Some(Heartbeat(url)),

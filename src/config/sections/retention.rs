@@ -48,7 +48,7 @@ impl Reader<'_, '_> {
             match time_zone(&text.value) {
                 Ok(zone) => policy.time_zone = zone,
                 Err(hint) => {
-                    let message = format!("'{}' is no time zone", text.value);
+                    let message = format!("'{}' is not a known time zone", text.value);
                     self.faults.add(Some(text.at), section.label("time-zone"), message, hint);
                 }
             }

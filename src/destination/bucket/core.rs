@@ -22,7 +22,7 @@ use crate::destination::reason::Reason;
 use crate::destination::retry::Schedule;
 use crate::destination::{Entry, Error, ErrorKind, key};
 
-/// How often a wait looks whether somebody asked to stop.
+/// How often a wait looks whether the run is cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A request without much data.
@@ -87,7 +87,7 @@ pub(super) struct Outcome<T> {
 }
 
 impl Core {
-    /// The same for what has to be done even when somebody asked to stop, though not for as long.
+    /// The same for what has to be done even when cancelled, though not for as long.
     pub(super) fn regardless(&self) -> Self {
         let schedule = Schedule { window: self.schedule.window.min(SETTLE_WINDOW), ..self.schedule };
         Self { cancel: Cancel::new(), schedule, ..self.clone() }
@@ -184,7 +184,7 @@ impl Core {
         let mut failures = 0;
         loop {
             let result = if self.cancel.is_cancelled() {
-                Err((ErrorKind::Cancelled, Reason::new("somebody asked to stop")))
+                Err((ErrorKind::Cancelled, Reason::new("cancelled")))
             } else {
                 let timed = pin!(tokio::time::timeout(timeout, request()));
                 match select(timed, pin!(cancelled(&self.cancel))).await {
@@ -192,7 +192,7 @@ impl Core {
                     Either::Left((Err(_), _)) => {
                         Err((ErrorKind::TimedOut, Reason::new(format!("no answer within {} s", timeout.as_secs()))))
                     }
-                    Either::Right(((), _)) => Err((ErrorKind::Cancelled, Reason::new("somebody asked to stop"))),
+                    Either::Right(((), _)) => Err((ErrorKind::Cancelled, Reason::new("cancelled"))),
                 }
             };
             let error = match result {

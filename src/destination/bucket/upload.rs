@@ -235,7 +235,7 @@ impl BucketUpload {
             Either::Left((joined, _)) => Some(joined),
             Either::Right(((), _)) => None,
         };
-        let Some(joined) = joined else { return Err(self.fault(ErrorKind::Cancelled, "somebody asked to stop")) };
+        let Some(joined) = joined else { return Err(self.fault(ErrorKind::Cancelled, "cancelled")) };
         match joined {
             None => Ok(()),
             Some(Ok((index, Ok(part)))) => {
@@ -286,7 +286,7 @@ impl BucketUpload {
         // Putting thousands of parts together takes some stores minutes.
         let timeout = LIST_TIMEOUT;
         let outcome = core.attempt("write", &self.path, timeout, complete).await;
-        // Whatever happens now, the file may be visible: we want to know, even when somebody asked to stop.
+        // Whatever happens now, the file may be visible: we want to know, even when cancelled.
         let core = core.regardless();
         let stored = match outcome.result {
             Ok(_) => core.size_of("write", &self.path).await?,
@@ -327,7 +327,7 @@ impl BucketUpload {
         }
     }
 
-    /// Removes what there is, even when somebody asked to stop.
+    /// Removes what there is, even when cancelled.
     async fn discard(&mut self) -> Result<(), Error> {
         self.over = true;
         self.blocks.clear();

@@ -11,6 +11,7 @@ use super::super::evidence::PartEvidence;
 use super::super::sql_backups::{Backup, Unit};
 use super::super::walk::Item;
 use super::{By, Completion, Look, State};
+use crate::units;
 
 pub(super) fn decide(look: Look<'_>, part: &PartEvidence) -> Completion {
     let (mut reasons, mut warnings) = (Vec::new(), Vec::new());
@@ -72,7 +73,7 @@ fn told(unit: &Unit, completed: Timestamp) -> String {
     let diff = unit.diff.as_ref().map(|diff| format!(", {}", stripes(diff))).unwrap_or_default();
     let logs = match unit.logs.len() {
         0 => String::new(),
-        logs => format!(", and {logs} log backup(s) since"),
+        logs => format!(", and {} since", units::count(logs, "log backup")),
     };
     format!("{}{diff}{logs} (by the server's clock) are all there, written until {completed}", stripes(&unit.full))
 }

@@ -110,7 +110,7 @@ impl From<SearchError> for Error {
 /// file, is in its expansion: it must not cost the site its archive.
 ///
 /// # Errors
-/// When somebody asked to stop.
+/// When cancelled.
 pub fn expand_all(entries: &[Supplemental], cancel: &Cancel) -> Result<Vec<Expansion>, Cancelled> {
     let mut expansions = Vec::new();
     for entry in entries {
