@@ -3,7 +3,7 @@
 //! What is found goes into a configuration that a service reads, as another account and from another folder. So a place
 //! is taken only as what it leads to: variables, drives that the script maps and folders that it changes to are
 //! followed. What only the running script knows ends a path at the folder before it, and where nothing is left, the
-//! copy is not taken over, with its line and the reason. That a script has no copy is said only of one that has none.
+//! copy is ignored, with its line and the reason. That a script has no copy is said only of one that has none.
 //!
 //! Not a batch interpreter: both sides of an `if` are read, unless it can be decided. A variable that has one of
 //! several values counts as unknown.
@@ -86,7 +86,7 @@ impl<'t> Reader<'t> {
         self.findings.notes.push(format!("line {number}: {what}"));
     }
 
-    /// A copy that is not taken over.
+    /// A copy that is ignored.
     fn refuse(&mut self, number: usize, why: &str) {
         self.findings.unread += 1;
         self.note(number, &format!("a copy is ignored: {why}"));
@@ -596,7 +596,7 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
             let findings = from_bat(&text);
             assert_eq!(findings.copies, [], "{text}");
             assert!(findings.unread > 0, "{text}");
-            let place = format!("line {line}: a copy is not taken over: ");
+            let place = format!("line {line}: a copy is ignored: ");
             assert!(findings.notes.iter().any(|note| note.starts_with(&place)), "{text}\n{:?}", findings.notes);
         }
     }
@@ -624,11 +624,11 @@ echo robocopy C:\wrong D:\wrong failed & exit /b 1
             "rd /s /q Z:\\old\nrobocopy E:\\B D:\\Stage /XD E:\\B\\Old\npowershell -File mail.ps1 hunter2\nnet send x pass&hunter2",
         );
         insta::assert_snapshot!(findings.notes.join("\n"), @r"
-        line 1: 'rd' is not taken over
+        line 1: 'rd' is ignored
         line 2: some files or folders are left out (/XD, /XF, /EXCLUDE); afterbackup archives the whole snapshot
-        line 3: 'powershell' is not taken over
-        line 4: 'net' is not taken over
-        line 4: a command is not taken over
+        line 3: 'powershell' is ignored
+        line 4: 'net' is ignored
+        line 4: a command is ignored
         ");
     }
 

@@ -78,7 +78,7 @@ impl LogEvidence {
 /// A run without an end, in words.
 pub(super) fn at_work(run: &task_log::Run) -> String {
     let since = run.started_at().map_or(String::new(), |at| format!(" at {at}"));
-    format!("a backup began{since} and has not finished: it is running, or was aborted")
+    format!("the log shows a backup that began{since} and has not finished: it is running, or was aborted")
 }
 
 /// The configured log, if there is one: read once, and then followed.

@@ -239,7 +239,7 @@ fn heartbeat_is_tried_again_and_never_changes_the_exit_code() {
     let (server, _) = service(|_| Answer::Http("404 Not Found", String::new()));
     let scene = with_heartbeat(&server);
     let output = scene.run(&["run"]).exits(0);
-    assert!(output.stderr.contains("did not get through to 127.0.0.1: the server answered 404"), "{output}");
+    assert!(output.stderr.contains("cannot reach heartbeat 127.0.0.1: the server answered 404"), "{output}");
     assert!(!output.stderr.contains("secret-id"), "{output}");
     assert_eq!(server.requests(), 1);
 }

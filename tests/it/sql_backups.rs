@@ -164,7 +164,7 @@ fn backups_are_archived_shown_verified_and_fetched() {
     let started = events.iter().find(|event| event["event"] == "started").unwrap();
     let evidence = started["evidence"].to_string();
     for words in [
-        "FULL of 2021-11-21 22:00:00 in 3 files, DIFF of 2021-11-22 22:00:00, and 2 log backup(s) since",
+        "FULL of 2021-11-21 22:00:00 in 3 files, DIFF of 2021-11-22 22:00:00, and 2 log backups since",
         "left alone: FULL/readme.txt, LOG/SQL_CM_ABC_LOG_20211122_230000.trn",
     ] {
         assert!(evidence.contains(words), "{evidence}");

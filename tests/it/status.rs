@@ -27,7 +27,7 @@ fn all_is_well_where_every_destination_has_the_newest() {
     Next due before NOW
     Last run NOW, exit code 0: Archived XYZ-20211122T235900Z: 39 files, SIZE in SIZE
     Snapshot complete: the log in the snapshot says that the backup was completed at 2021-11-22T23:59:00Z (status message 5035)
-    Runs not running
+    Watcher not running
 
     Destination Site Newest archive Age Archives Size
     vault XYZ XYZ-20211122T235900Z AGE years ago 1 SIZE
@@ -150,7 +150,9 @@ fn snapshot_is_left_alone_while_the_task_runs() {
     with_log(&mut scene, &log);
     let output = scene.run(&["status"]).exits(0);
     assert!(
-        output.stdout.contains("not read: a backup began at 2021-11-23T23:59:00Z and has not finished"),
+        output
+            .stdout
+            .contains("not read: the log shows a backup that began at 2021-11-23T23:59:00Z and has not finished"),
         "{output}"
     );
     let json = scene.run(&["status", "--json"]).exits(0).json();
