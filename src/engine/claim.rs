@@ -91,8 +91,7 @@ pub(super) fn prepare(
     let is_dead = |other: &Leftover| other.abandoned || is_old(other.modified, now, sweep_after);
     let (dead, live): (Vec<Leftover>, Vec<Leftover>) = others.partition(is_dead);
     let alone = dead.is_empty() && live.is_empty() && !before.mentions(id);
-    if alone && is_free(destination, &id.manifest_name(), id)? && is_free(destination, &id.archive_name(encrypted), id)?
-    {
+    if alone && !is_there(destination, &id.key(&id.manifest_name()))? {
         return Ok(Prepared::Open { archive: id.archive_name(encrypted), claim });
     }
     let (found, mut files) = look(destination, id, destination.list(id.site().as_str())?)?;
@@ -126,11 +125,11 @@ pub(super) fn prepare(
     Ok(Prepared::Open { archive, claim })
 }
 
-/// Is there no file of this name?
-fn is_free(destination: &dyn Destination, name: &str, id: &ArchiveId) -> Result<bool, destination::Error> {
-    match destination.stat(&id.key(name)) {
-        Ok(_) => Ok(false),
-        Err(error) if error.is_not_found() => Ok(true),
+/// Is there a file of this name?
+pub(super) fn is_there(destination: &dyn Destination, key: &str) -> Result<bool, destination::Error> {
+    match destination.stat(key) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::claim;
+use super::claim::{self, is_there};
 use super::context::Context;
 use super::outcome::{Pruned, SiteOutcome};
 use crate::archive::manifest::{MAX_BYTES, Manifest};
@@ -192,15 +192,6 @@ fn candidate(stored: &Stored) -> Candidate {
         needed_elsewhere: false,
         sound_copy_of: None,
         bytes: stored.manifest.bytes,
-    }
-}
-
-/// Is there a file of this name?
-fn is_there(destination: &dyn Destination, key: &str) -> Result<bool, destination::Error> {
-    match destination.stat(key) {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
