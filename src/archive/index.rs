@@ -52,6 +52,9 @@ pub struct Entry {
     /// Windows attributes.
     #[serde(default, skip_serializing_if = "is_default", with = "attribute_names")]
     pub attributes: Attributes,
+    /// Where it, with all below it, was on the computer that it came from; only supplemental files have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// What the page checks found, for database files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<Box<serde_json::Value>>,
@@ -175,6 +178,7 @@ mod tests {
             sha256: Some(Sha256Hex([0xAB; 32])),
             offset,
             attributes: Attributes { read_only: true, ..Attributes::default() },
+            origin: None,
             database: None,
         }
     }

@@ -28,6 +28,8 @@ pub struct Member {
     pub attributes: Attributes,
     /// What happens when it cannot be read.
     pub need: Need,
+    /// Where it, with all below it, came from, where the archive does not say so otherwise.
+    pub origin: Option<String>,
 }
 
 /// What happens when a file cannot be read.

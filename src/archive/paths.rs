@@ -174,6 +174,7 @@ mod tests {
             sha256: None,
             offset: 0,
             attributes: crate::archive::index::Attributes::default(),
+            origin: None,
             database: None,
         }
     }

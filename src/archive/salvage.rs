@@ -177,6 +177,7 @@ fn entry<R: Read>(member: &mut tar::Entry<'_, R>) -> Option<Entry> {
         sha256: None,
         offset: if folder { 0 } else { member.raw_file_position() },
         attributes,
+        origin: None,
         database: None,
     })
 }

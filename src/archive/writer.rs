@@ -194,6 +194,7 @@ impl Tarring<'_> {
             sha256: None,
             offset: 0,
             attributes: member.attributes,
+            origin: member.origin,
             database: None,
         };
         if member.folder {

@@ -91,8 +91,10 @@ pub(super) fn prepare(
     let is_dead = |other: &Leftover| other.abandoned || is_old(other.modified, now, sweep_after);
     let (dead, live): (Vec<Leftover>, Vec<Leftover>) = others.partition(is_dead);
     let alone = dead.is_empty() && live.is_empty() && !before.mentions(id);
-    if alone && !is_there(destination, &id.key(&id.manifest_name()))? {
-        return Ok(Prepared::Open { archive: id.archive_name(encrypted), claim });
+    let plain = id.archive_name(encrypted);
+    // A prune may be about to remove it: its manifest is gone first, then its archive.
+    if alone && !is_there(destination, &id.key(&id.manifest_name()))? && !is_there(destination, &id.key(&plain))? {
+        return Ok(Prepared::Open { archive: plain, claim });
     }
     let (found, mut files) = look(destination, id, destination.list(id.site().as_str())?)?;
     let broken = match found {
@@ -118,7 +120,7 @@ pub(super) fn prepare(
     }
     // A manifest that cannot be used may name the plain name: what it says must not fit what is written now.
     let archive = if live.is_empty() && files.is_empty() && broken.is_none() {
-        id.archive_name(encrypted)
+        plain
     } else {
         id.attempt_name(encrypted, rand::random())
     };

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use crate::harness::{COMPLETED, ID, Scene, at, log_of_completed_run, names, started, status_message, touch, tree};
 #[cfg(unix)]
-use crate::harness::{assert_same_tree, noise, text};
+use crate::harness::{assert_same_tree, noise, program_file, text};
 
 #[test]
 fn archive_of_a_completed_snapshot_lies_on_the_destination() {
@@ -422,6 +422,64 @@ fn supplemental_files_are_in_the_archive() {
     scene.run(&["fetch", "latest", "--to", "back", "Supplemental"]).exits(0);
     assert_eq!(fs::read(scene.path("back/Supplemental/SCUP/anna/Scupdb.sdf")).unwrap(), b"anna");
     assert_eq!(fs::read(scene.path("back/Supplemental/SCUP/bert/Scupdb.sdf")).unwrap(), b"bert");
+}
+
+/// Two users' files, a folder with all it holds, and one file: everything is put where it was.
+#[cfg(unix)]
+#[test]
+fn checklist_puts_supplemental_files_back_where_they_were() {
+    let mut scene = Scene::new();
+    let files = [
+        ("users/anna/AppData/Scupdb.sdf", "of anna"),
+        ("users/bert o'hara/AppData/Scupdb.sdf", "of bert"),
+        ("SCCMContentLib/FileLib/0A1B/0A1B2C", "content"),
+        ("SCCMContentLib/DataLib/XYZ00001.1.INI", "[File]"),
+        ("keys/rs.snk", "key"),
+    ];
+    for (file, text) in files {
+        fs::create_dir_all(scene.path(file).parent().unwrap()).unwrap();
+        fs::write(scene.path(file), text).unwrap();
+    }
+    scene.section("[[supplemental]]\nname = 'SCUP'\npath = 'users/*/AppData/Scupdb.sdf'\nas = '{1}/Scupdb.sdf'");
+    scene.section("[[supplemental]]\nname = 'Library'\npath = 'SCCMContentLib'");
+    scene.section("[[supplemental]]\nname = 'Keys'\npath = 'keys/*'");
+    scene.run(&["run"]).exits(0);
+    let to = scene.path("recovered").display().to_string();
+    let list = scene.run(&["--json", "recover", "checklist", "latest", "--site-type", "primary", "--to", &to]).json();
+    let mut commands = Vec::new();
+    collect(&list, "commands", &mut commands);
+    let lines: Vec<&String> = commands.iter().filter(|line| line.contains("Supplemental")).collect();
+    // A fetch for each source; a copy for each user, the folder and the file.
+    assert_eq!(lines.len(), 3 + 4, "{lines:?}");
+    for folder in ["users", "SCCMContentLib", "keys"] {
+        fs::remove_dir_all(scene.path(folder)).unwrap();
+    }
+    for line in lines {
+        let program = format!("'{}' --config '{}' ", program_file().display(), scene.config().display());
+        let line = line.replacen("afterbackup ", &program, 1);
+        let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(scene.root()).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    for (file, text) in files {
+        assert_eq!(fs::read_to_string(scene.path(file)).unwrap(), text, "{file}");
+    }
+}
+
+/// The strings of all lists under a name.
+#[cfg(unix)]
+fn collect(value: &serde_json::Value, name: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                match value.as_array().filter(|_| key == name) {
+                    Some(list) => found.extend(list.iter().filter_map(|one| one.as_str().map(str::to_owned))),
+                    None => collect(value, name, found),
+                }
+            }
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|one| collect(one, name, found)),
+        _ => {}
+    }
 }
 
 #[test]

@@ -79,6 +79,7 @@ pub fn members(root: &Path) -> Vec<Member> {
         modified: id().stamp(),
         attributes: afterbackup::archive::index::Attributes::default(),
         need: Need::Required,
+        origin: None,
     };
     let below = walk.items.iter().map(|item| Member {
         root: Arc::clone(&root),
@@ -89,6 +90,7 @@ pub fn members(root: &Path) -> Vec<Member> {
         modified: item.modified,
         attributes: item.attributes,
         need: Need::Required,
+        origin: None,
     });
     std::iter::once(top).chain(below).collect()
 }
@@ -254,6 +256,7 @@ pub fn file(path: &str, offset: u64, bytes: &[u8]) -> Entry {
         sha256: Some(sum(bytes)),
         offset,
         attributes: afterbackup::archive::index::Attributes::default(),
+        origin: None,
         database: None,
     }
 }

@@ -14,7 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::fetch::{Key, read_failure};
 use crate::cli::place::Place;
 use crate::name::ArchiveId;
-use crate::recovery::checklist::{Extra, Subject, checklist as make};
+use crate::recovery::checklist::{Extra, Origin, Subject, checklist as make};
 use crate::recovery::facts::ArchiveFacts;
 use crate::recovery::keys::SiteType;
 
@@ -123,6 +123,15 @@ fn series(found: &Found, id: &ArchiveId, key: &Key) -> Result<Vec<Extra>, Failur
     Ok(facts.supplemental.iter().map(|name| extra(name, id, entries)).collect())
 }
 
-fn extra(name: &str, archive: &ArchiveId, _entries: &[Entry]) -> Extra {
-    Extra { name: name.to_owned(), archive: archive.clone(), folder: format!("Supplemental/{name}"), origins: vec![] }
+fn extra(name: &str, archive: &ArchiveId, entries: &[Entry]) -> Extra {
+    let folder = format!("Supplemental/{name}");
+    let is_of_it = |entry: &&Entry| {
+        let below = entry.path.strip_prefix(&folder);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    };
+    let origins = entries.iter().filter(is_of_it).filter_map(|entry| {
+        let from = entry.origin.clone()?;
+        Some(Origin { path: entry.path.clone(), folder: entry.folder, from })
+    });
+    Extra { name: name.to_owned(), archive: archive.clone(), origins: origins.collect(), folder }
 }

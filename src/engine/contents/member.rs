@@ -18,5 +18,6 @@ pub(in crate::engine) fn folder_member(root: &Path, path: String, modified: Time
         modified,
         attributes: Attributes::default(),
         need: Need::Optional,
+        origin: None,
     }
 }

@@ -54,6 +54,7 @@ pub(in crate::engine) fn all(
                 modified: item.modified,
                 attributes: item.attributes,
                 need: need(part.kind, &item.name),
+                origin: None,
             });
         }
         gaps.extend(skipped(walk, &prefix));

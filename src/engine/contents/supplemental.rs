@@ -43,7 +43,8 @@ pub(in crate::engine) fn add(
     let mut items: Vec<&SupplementalItem> = expansions.iter().flat_map(|expansion| &expansion.items).collect();
     items.sort_by(|a, b| a.item.name.split('/').cmp(b.item.name.split('/')));
     let mut folders = BTreeSet::new();
-    for SupplementalItem { source, item } in items {
+    let mut origin = Origin::default();
+    for SupplementalItem { source, item, matched } in items {
         for (slash, _) in item.name.match_indices('/') {
             let above = item.name.get(..slash).unwrap_or_default();
             if folders.insert(above.to_owned()) {
@@ -64,11 +65,33 @@ pub(in crate::engine) fn add(
             modified: item.modified,
             attributes: item.attributes,
             need: Need::Extra,
+            origin: matched.then(|| origin.of(&item.name, source, folder)).flatten(),
         });
     }
     for skip in expansions.iter().flat_map(|expansion| &expansion.skipped) {
         let path = format!("{}/{}", supplemental::FOLDER, skip.path.display());
         gaps.push(Skipped { path, reason: skip.why.to_string() });
+    }
+}
+
+/// The folder whose origin is known already, as all below it came from below that.
+#[derive(Default)]
+struct Origin<'a>(Option<(&'a str, &'a Path)>);
+
+impl<'a> Origin<'a> {
+    /// Where it came from, unless the folder above it says so. Names that are not Unicode cannot be said.
+    fn of(&mut self, place: &'a str, source: &'a Path, folder: bool) -> Option<String> {
+        if let Some((above, known)) = self.0
+            && let Some(below) = place.strip_prefix(above).and_then(|below| below.strip_prefix('/'))
+            && known.join(below) == source
+        {
+            return None;
+        }
+        let origin = source.to_str()?.to_owned();
+        if folder {
+            self.0 = Some((place, source));
+        }
+        Some(origin)
     }
 }
 

@@ -60,6 +60,8 @@ pub struct SupplementalItem {
     pub source: PathBuf,
     /// What it is; its name is its path in the archive.
     pub item: Item,
+    /// Does the pattern match it, and not only a folder above it?
+    pub matched: bool,
 }
 
 /// Why supplemental files could not be found.
@@ -218,11 +220,11 @@ fn add(entry: &Supplemental, found: Match, expansion: &mut Expansion, cancel: &C
         expansion.items.extend(below.items.into_iter().map(|item| {
             let source = item.path(&path);
             let name = format!("{top}/{}", item.name).into();
-            SupplementalItem { source, item: Item { name, ..item } }
+            SupplementalItem { source, item: Item { name, ..item }, matched: false }
         }));
     }
     let item = walk::item(top.into(), kind, &metadata);
-    expansion.items.push(SupplementalItem { source: path, item });
+    expansion.items.push(SupplementalItem { source: path, item, matched: true });
     Ok(())
 }
 
