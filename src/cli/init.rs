@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
+
 use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::config;
+use crate::config::{self, Preset};
 use crate::name::SiteCode;
 use crate::platform::files::create_folders;
 use crate::platform::installed::in_oem;
@@ -52,9 +54,17 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[allow(clippy::option_option, reason = "how clap tells an option without its value from none")]
     bat: Option<Option<PathBuf>>,
+    /// Print the [[supplemental]] entry for something that the snapshot leaves out, and write nothing
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::ALL.map(Preset::name)))]
+    show_preset: Option<String>,
 }
 
 pub(super) fn init(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
+    if let Some(preset) = args.show_preset.as_deref().and_then(Preset::named) {
+        let installation = Installation::find();
+        program.console.result(&preset.text(installation.as_ref().map(Installation::folder)));
+        return Ok(Exit::Done);
+    }
     let fault = |place: &String| config::place_fault(place).or_else(|| fault_of_place(place));
     if let Some((fault, hint)) = args.to.iter().find_map(fault) {
         return Err(Failure::words(Exit::Usage, format!("cannot use this --to: {fault}")).hint(Some(&hint)));

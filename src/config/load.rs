@@ -79,6 +79,14 @@ pub struct Config {
 const MAX_BYTES: usize = 1 << 20;
 
 impl Config {
+    /// Where commands start: beside the configuration, but never where the backup task wants to delete.
+    #[must_use]
+    pub fn folder_of_commands(&self) -> PathBuf {
+        let absolute = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
+        let folder = absolute.parent().map(Path::to_owned).filter(|folder| folder.is_dir());
+        folder.filter(|folder| !self.snapshot.holds(folder)).unwrap_or_else(std::env::temp_dir)
+    }
+
     /// What tells this configuration from others on this host, in a form that file names can hold.
     #[must_use]
     pub fn key(&self) -> String {

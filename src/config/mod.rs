@@ -32,10 +32,11 @@ pub use self::sections::destination::{Destination, Location, Verify};
 pub use self::sections::drill::{Drill, TIMEOUT as DRILL_TIMEOUT};
 pub use self::sections::hooks::{Hook, Hooks, OnFailure};
 pub use self::sections::log::{Log, LogFormat};
+pub use self::sections::preset::Preset;
 pub use self::sections::report::{Heartbeat, Report};
 pub use self::sections::share::{Credentials, Share};
 pub use self::sections::snapshot::{LogBackups, Snapshot, SnapshotKind};
-pub use self::sections::supplemental::Supplemental;
+pub use self::sections::supplemental::{CommandLine, Supplemental};
 pub use self::sections::watch::Watch;
 pub use self::text::{Env, Fault, Secret, SecretError, place_fault};
 

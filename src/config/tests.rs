@@ -41,6 +41,10 @@ fn report(text: &str) -> String {
     error.to_string().replace("/nowhere/", "")
 }
 
+fn parsed(text: &str) -> Result<Config, ConfigError> {
+    Config::from_text(text, file(), &nothing)
+}
+
 /// The report for additions to a configuration that has no other faults.
 fn report_of(addition: &str) -> String {
     report(&format!("{addition}\n{MINIMAL}"))
@@ -406,13 +410,44 @@ url = 's3://b/p/'
 }
 
 #[test]
+fn presets_stand_for_what_is_documented_and_ask_for_what_only_the_site_knows() {
+    for preset in Preset::ALL {
+        // As it is shown, it is a valid entry; also where the installation is known.
+        for install in [None, Some(r"D:\ConfigMgr")] {
+            let text = preset.text(install);
+            let config = parsed(&format!("{MINIMAL}{text}")).unwrap_or_else(|error| panic!("{text}\n{error:?}"));
+            assert_eq!(config.supplemental[0].name, preset.folder());
+        }
+        // Without a path, only the one that lies in the same place everywhere.
+        let alone = parsed(&format!("{MINIMAL}[[supplemental]]\npreset = '{}'\n", preset.name()));
+        assert_eq!(alone.is_ok(), preset.path().is_some(), "{preset:?}");
+    }
+    let config = parsed(&format!("{MINIMAL}[[supplemental]]\npreset = 'updates-publisher'\n")).unwrap();
+    let entry = &config.supplemental[0];
+    assert_eq!((entry.name.as_str(), entry.rename.as_deref()), ("SCUP2011", Some(r"{1}\Scupdb.sdf")));
+    // What is written counts more; the new name belongs to the preset's own path.
+    let other = "[[supplemental]]\npreset = 'updates-publisher'\nname = 'U'\npath = 'D:\\Profiles\\anna'\n";
+    let config = parsed(&format!("{MINIMAL}{other}")).unwrap();
+    let entry = &config.supplemental[0];
+    assert_eq!((entry.name.as_str(), entry.path.as_str(), &entry.rename), ("U", r"D:\Profiles\anna", &None));
+
+    let entries = "[[supplemental]]\npreset = 'content-libary'\n[[supplemental]]\npreset = 'wsus'\ntimeout = '0s'\n";
+    insta::assert_snapshot!(report(&format!("{MINIMAL}{entries}")), @r#"
+    afterbackup.toml:7:10: [[supplemental]] preset: 'content-libary' is not a preset
+      hint: did you mean "content-library"?
+    afterbackup.toml:8:1: [[supplemental]] path: missing
+      hint: write path = 'D:\Export\SUSDB' with the folder of this site; 'afterbackup init --show-preset wsus' says which one it is
+    afterbackup.toml:10:11: [[supplemental]] timeout: must be longer than zero
+      hint: write the longest time that a command may take, like "10min"
+    "#);
+}
+
+#[test]
 fn keys_of_later_versions_are_refused() {
-    insta::assert_snapshot!(report(&format!("{MINIMAL}[archive]\nspool = 'D:\\s'\n[[supplemental]]\nname = 'K'\npath = 'C:\\k'\nbefore = 'x'\nseparate = true\n")), @r#"
+    insta::assert_snapshot!(report(&format!("{MINIMAL}[archive]\nspool = 'D:\\s'\n[[supplemental]]\nname = 'K'\npath = 'C:\\k'\nseparate = true\n")), @r#"
     afterbackup.toml:7:1: [archive] spool: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
-    afterbackup.toml:11:1: [[supplemental]] before: not supported by this version of afterbackup yet
-      hint: remove it: it would have no effect
-    afterbackup.toml:12:1: [[supplemental]] separate: not supported by this version of afterbackup yet
+    afterbackup.toml:11:1: [[supplemental]] separate: not supported by this version of afterbackup yet
       hint: remove it: it would have no effect
     "#);
 }
@@ -546,9 +581,9 @@ fn faults_of_hooks_and_report_are_told_without_address_and_command() {
       hint: in "…" a backslash begins an escape (\b, \t, \n …): put Windows paths into 'single quotes'
     afterbackup.toml:5:1: [hooks] run-finaly: unknown key
       hint: did you mean 'run-finally'?
-    afterbackup.toml:6:11: [hooks] timeout: is no time at all
+    afterbackup.toml:6:11: [hooks] timeout: must be longer than zero
       hint: write the longest time that a command may take, like "10min"
-    afterbackup.toml:8:11: [report] overdue: is no time at all
+    afterbackup.toml:8:11: [report] overdue: must be longer than zero
       hint: write how old the newest archive may be, like "5 days"
     afterbackup.toml:9:17: [report] heartbeat-url: must hold neither name nor password
       hint: write the address that the service shows, like "https://hc-ping.com/…"

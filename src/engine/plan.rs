@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) id: ArchiveId,
     /// The destinations that lack it.
     pub(super) lanes: Vec<Lane>,
+    /// What is wrong with commands of supplemental entries, in words.
+    pub(super) faults: Vec<String>,
     /// What another destination has.
     pub(super) stored: Option<Box<Manifest>>,
 }
@@ -46,7 +48,7 @@ pub(super) fn plan(
         return Err(Halt::As(SiteResult::NotComplete { reasons: vec![reason] }));
     }
     let id = known_as(job, inspected, held, &id)?.unwrap_or(id);
-    let mut plan = Plan { id, lanes: Vec::new(), stored: None };
+    let mut plan = Plan { id, lanes: Vec::new(), faults: Vec::new(), stored: None };
     outcome.archive = Some(plan.id.clone());
     let units = snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
     outcome.faults = units.flat_map(|unit| unit.faults.iter().cloned()).collect();

@@ -6,6 +6,7 @@
 
 use super::commit::{commit, nothing_to_write};
 use super::confirm::confirm;
+use super::contents::commands;
 use super::context::Context;
 use super::error::RunError;
 use super::inspect::inspect;
@@ -111,20 +112,25 @@ fn archive<'a>(
 ) -> Result<bool, Halt> {
     let inspected = inspect(job, log)?;
     *held = catalog::read_all(job.context.targets, Some(job.snapshot.site));
-    let plan = plan(job, &inspected, held, outcome)?;
+    let mut plan = plan(job, &inspected, held, outcome)?;
     if plan.lanes.is_empty() {
         // Nothing is read, so nobody is in the way.
         job.guard.release();
         return nothing_to_write(plan, outcome).map(|()| false);
     }
     let mut left_out = LeftOut::default();
-    let confirmed = loop {
-        let written = write(job, &inspected, &plan, &left_out, outcome);
-        match written.and_then(|uploaded| confirm(job, &inspected, uploaded, log)) {
-            Ok(confirmed) => break confirmed,
-            Err(Dropped::Without(files)) => left_out.add(files)?,
-            Err(Dropped::Halt(halt)) => return Err(halt),
+    let confirmed = commands::before(job.context).map_err(Halt::from).and_then(|faults| {
+        plan.faults = faults;
+        loop {
+            let written = write(job, &inspected, &plan, &left_out, outcome);
+            match written.and_then(|uploaded| confirm(job, &inspected, uploaded, log)) {
+                Ok(confirmed) => return Ok(confirmed),
+                Err(Dropped::Without(files)) => left_out.add(files)?,
+                Err(Dropped::Halt(halt)) => return Err(halt),
+            }
         }
-    };
-    commit(job, &inspected, &plan, held, confirmed, outcome).map(|()| true)
+    });
+    // Nothing is read any more, whatever came of it.
+    outcome.shortcomings.extend(commands::after(job.context));
+    commit(job, &inspected, &plan, held, confirmed?, outcome).map(|()| true)
 }

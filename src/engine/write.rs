@@ -64,6 +64,7 @@ pub(super) fn write(
     let bytes = members.iter().map(|member| member.size).sum();
     outcome.skipped.clone_from(&skipped);
     outcome.shortcomings.clone_from(&inspected.completion.faults);
+    outcome.shortcomings.extend(plan.faults.iter().cloned());
     outcome.shortcomings.extend(contents::supplemental::faults(context, &supplemental));
     outcome.shortcomings.extend(inspected.linked().into_iter().map(linked_folder));
     if left_out.0.is_empty() {

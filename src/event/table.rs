@@ -128,7 +128,7 @@ kinds! {
     DoneByWatcher "done-by-watcher" Info - Fact "the watcher has archived the snapshot, and this run reports it";
     Finished "finished" Info - Fact "the run has ended, with its exit code";
     HandedOver "handed-over" Info - Fact "the watcher was asked to archive the snapshot";
-    HookOutput "hook-output" Info - Fact "a line that a command of the section hooks has printed";
+    HookOutput "hook-output" Info - Fact "a line that a command of the configuration has printed";
     Locked "locked" Info - Fact "the storage itself keeps an archive that retention would remove";
     Note "note" Info - Fact "something that is not in the archive for a good reason";
     Pushed "pushed" Info - Fact "an archive is on a destination, and checked as configured";

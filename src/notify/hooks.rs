@@ -7,7 +7,6 @@
 //! Hooks are told what happened by environment variables. Texts in them name files, and anybody who can write into an
 //! inbox of the site can name a file: characters that make cmd.exe run something else are replaced.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cancel::Cancel;
@@ -94,7 +93,7 @@ pub(super) fn run(
     if hooks.is_empty() {
         return Ok(());
     }
-    let folder = folder(config);
+    let folder = config.folder_of_commands();
     let variables = variables(moment, news, config);
     for (index, hook) in hooks.iter().enumerate() {
         let (key, number) = (moment.key(), index + 1);
@@ -134,13 +133,6 @@ impl HookError {
     pub(super) fn event(&self, level: Level) -> Event {
         Event::new(EventKind::HookFailed, chain(self)).at(level).with("hook", self.key).with("number", self.number)
     }
-}
-
-/// Where commands start: beside the configuration, but never where the backup task wants to delete.
-fn folder(config: &Config) -> PathBuf {
-    let absolute = std::path::absolute(&config.file).unwrap_or_else(|_| config.file.clone());
-    let folder = absolute.parent().map(Path::to_owned).filter(|folder| folder.is_dir());
-    folder.filter(|folder| !config.snapshot.holds(folder)).unwrap_or_else(std::env::temp_dir)
 }
 
 fn variables(moment: Moment, news: &News, config: &Config) -> Vec<(&'static str, String)> {

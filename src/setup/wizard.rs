@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::config::Preset;
 use crate::config::text::paths;
 use crate::name::SiteCode;
 
@@ -61,12 +62,10 @@ pub fn config_text(answers: &Answers) -> String {
     line(
         "# The snapshot does not hold the content library, Updates Publisher databases, the Reporting Services key …:",
     );
+    line("# 'afterbackup init --show-preset NAME' shows the entry for each of them. NAME is one of");
+    line(&format!("# {}", Preset::names()));
     line("#[[supplemental]]");
-    line("#name = \"SCUP2011\"");
-    line(
-        r"#path = 'C:\Users\*\AppData\Local\Microsoft\System Center Updates Publisher 2011\5.00.1727.0000\Scupdb.sdf'",
-    );
-    line(r"#as = '{1}\Scupdb.sdf'");
+    line("#preset = \"updates-publisher\"");
     if !answers.others.is_empty() {
         line("");
         line("# The batch file copied these, too. Remove the # where they belong into the archive:");

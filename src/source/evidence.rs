@@ -181,8 +181,8 @@ pub struct Gathered {
     pub walks: Vec<Walk>,
 }
 
-/// Looks at everything that tells whether a snapshot is complete. `log` is what the [configured log](super::ConfiguredLog)
-/// tells; where there is none, the copy in the snapshot is read.
+/// Looks at everything that tells whether a snapshot is complete. `log` is what the
+/// [configured log](super::ConfiguredLog) tells; where there is none, the copy in the snapshot is read.
 ///
 /// # Errors
 /// When a part cannot be listed, for instance because it is being deleted.

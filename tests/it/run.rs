@@ -424,6 +424,51 @@ fn supplemental_files_are_in_the_archive() {
     assert_eq!(fs::read(scene.path("back/Supplemental/SCUP/bert/Scupdb.sdf")).unwrap(), b"bert");
 }
 
+/// A command of an entry writes what is archived; one that fails, or hangs, costs its entry and not the site.
+#[cfg(unix)]
+#[test]
+fn commands_of_supplemental_entries_run_around_the_reading_and_never_cost_the_site_its_archive() {
+    let mut scene = Scene::new();
+    fs::create_dir(scene.path("export")).unwrap();
+    let key = scene.path("export/rs.snk").display().to_string();
+    scene.section(&format!(
+        "[[supplemental]]\nname = 'RS'\npath = '{key}'\nbefore = 'echo exporting $AFTERBACKUP_SUPPLEMENTAL; printf key > {key}'\n\
+         after = 'rm {key}'"
+    ));
+    let output = scene.run(&["--verbose", "run"]).exits(0);
+    assert!(output.stderr.contains("supplemental 'RS', before: exporting RS"), "{output}");
+    assert!(!output.stderr.contains("printf"), "a command may hold a password: {output}");
+    assert!(!Path::new(&key).exists(), "it was tidied up");
+    scene.run(&["fetch", "latest", "--to", "back", "Supplemental"]).exits(0);
+    assert_eq!(fs::read_to_string(scene.path("back/Supplemental/RS/rs.snk")).unwrap(), "key");
+    // Nothing is exported where nothing is archived.
+    scene.run(&["run"]).exits(0).says_not("exporting");
+
+    for (commands, code, says) in [
+        ("before = 'exit 7'\noptional = true", 3, "its command before ended with exit status: 7"),
+        ("before = 'sleep 600'\ntimeout = '1s'\noptional = true", 3, "its command before was killed because"),
+        ("after = 'exit 7'\noptional = true", 3, "its command after ended with exit status: 7"),
+        ("before = 'true'\nafter = 'true'\noptional = true", 0, "rchived"),
+    ] {
+        let mut scene = Scene::new();
+        scene.section(&format!("[[supplemental]]\nname = 'RS'\npath = '{key}'\n{commands}"));
+        scene.run(&["run"]).exits(code).says(says);
+        scene.run(&["verify", "latest"]).exits(0);
+    }
+}
+
+#[test]
+fn presets_are_shown_and_nothing_is_written() {
+    let scene = Scene::new();
+    let before = tree(scene.root());
+    let output = scene.run(&["init", "--show-preset", "reporting-services"]).exits(0);
+    for part in ["[[supplemental]]", "preset = \"reporting-services\"", "rskeymgmt -e -f", "before = "] {
+        assert!(output.stdout.contains(part), "{output}");
+    }
+    scene.run(&["init", "--show-preset", "wsuss"]).exits(2).says("wsus");
+    assert_eq!(tree(scene.root()), before);
+}
+
 /// Two users' files, a folder with all it holds, and one file: everything is put where it was.
 #[cfg(unix)]
 #[test]

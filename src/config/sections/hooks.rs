@@ -113,11 +113,11 @@ impl Reader<'_, '_> {
     }
 
     /// A command that is killed before it begins is never meant.
-    fn timeout(&mut self, section: &Section<'_>, default: Duration) -> Duration {
+    pub(super) fn timeout(&mut self, section: &Section<'_>, default: Duration) -> Duration {
         let timeout = self.duration(section, "timeout", default);
         if timeout.is_zero() {
             let hint = "write the longest time that a command may take, like \"10min\"";
-            self.faults.add(Some(section.at("timeout")), section.label("timeout"), "is no time at all", hint);
+            self.faults.add(Some(section.at("timeout")), section.label("timeout"), "must be longer than zero", hint);
             return default;
         }
         timeout

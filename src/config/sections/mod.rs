@@ -6,6 +6,7 @@ pub(super) mod destination;
 pub(super) mod drill;
 pub(super) mod hooks;
 pub(super) mod log;
+pub(super) mod preset;
 pub(super) mod report;
 pub(super) mod retention;
 pub(super) mod share;

@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
         let overdue = self.duration(&section, "overdue", OVERDUE);
         if overdue.is_zero() {
             let hint = "write how old the newest archive may be, like \"5 days\"";
-            self.faults.add(Some(section.at("overdue")), section.label("overdue"), "is no time at all", hint);
+            self.faults.add(Some(section.at("overdue")), section.label("overdue"), "must be longer than zero", hint);
         }
         let heartbeat = section.text("heartbeat-url").and_then(|text| self.heartbeat(&section, &text));
         let metrics_file = self.optional_path(&section, "metrics-file");

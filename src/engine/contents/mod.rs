@@ -1,5 +1,6 @@
 //! What goes into an archive, where, and what does not.
 
+pub(in crate::engine) mod commands;
 mod member;
 pub(in crate::engine) mod supplemental;
 

@@ -269,7 +269,7 @@ mod tests {
 
     fn entry(folder: &TempDir, path: &str, rename: Option<&str>) -> Supplemental {
         let path = folder.path().join(path).to_str().unwrap().to_owned();
-        Supplemental { name: "S".into(), path, rename: rename.map(str::to_owned), optional: false }
+        Supplemental { rename: rename.map(str::to_owned), ..Supplemental::new("S", &path) }
     }
 
     fn folder(files: &[&str]) -> TempDir {
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn broken_entry_costs_the_others_nothing() {
         let folder = folder(&["a/x", "b/x"]);
-        let broken = Supplemental { name: "R".into(), path: "relative/*".into(), rename: None, optional: false };
+        let broken = Supplemental::new("R", "relative/*");
         let expansions = expand_all(&[broken, entry(&folder, "a/x", None)], &Cancel::new()).unwrap();
         assert!(matches!(expansions[0].fault, Some(Error::NotAbsolute { .. })) && expansions[0].is_empty());
         assert!(expansions[1].fault.is_none() && !expansions[1].is_empty());
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn path_must_be_a_full_one() {
-        let entry = Supplemental { name: "S".into(), path: "relative/*".into(), rename: None, optional: false };
+        let entry = Supplemental::new("S", "relative/*");
         assert!(matches!(expand(&entry, &Cancel::new()), Err(Error::NotAbsolute { .. })));
     }
 
