@@ -4,7 +4,8 @@
 #
 #   deploy/test.sh                 everything; what concerns Windows runs beside the other steps
 #   deploy/test.sh lint tests      these steps alone, one after another
-#   deploy/test.sh campaign        not part of everything: kills programs at random moments, for some minutes
+#   deploy/test.sh campaign        not part of everything, as it takes half an hour: kills programs at random moments, and
+#                                  tries every interleaving of two pushes and every combination of recovery options
 #
 # CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER   runs Windows programs, where that target is installed already
 set -euo pipefail
@@ -160,10 +161,11 @@ step_doc_tests() {
     cargo test --locked --doc
 }
 
-# Programs that are killed at random moments: how many of them hit is a matter of luck, so that only what is left behind
-# is judged. stop.rs kills at every named point, in the step tests.
+# What takes long. Programs that are killed at random moments: how many of them hit is a matter of luck, so that only
+# what is left behind is judged; stop.rs kills at every named point, in the step tests.
 step_campaign() {
     cargo test --locked --test it -- --ignored --nocapture kill::
+    cargo test --locked --lib -- --ignored --nocapture interleavings:: full_product
 }
 
 # The tests that want a real, distributed S3 service.
