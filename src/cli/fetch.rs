@@ -225,7 +225,7 @@ fn in_order(id: &ArchiveId, destination: &str, proof: Proof) -> String {
 }
 
 fn are(files: usize) -> String {
-    if files == 1 { "1 file is".to_owned() } else { format!("{files} files are") }
+    units::count_of(files, "file is", "files are")
 }
 
 /// Why a copy could not be fetched from.
@@ -294,7 +294,8 @@ fn fetch_from(
 
 /// What is written down: also who got files back will be asked one day.
 fn told(id: &ArchiveId, destination: &str, fetched: &Fetched, proof: Proof, to: &Path) -> Event {
-    let message = format!("Fetched {} files of {id} from {destination} to {}", fetched.files, to.display());
+    let message =
+        format!("Fetched {} of {id} from {destination} to {}", units::count(fetched.files, "file"), to.display());
     let event = match fetched.damaged.first() {
         None if proof == Proof::Frames => {
             let message = format!("{message}; its index is lost, and whether files are missing is not known");
@@ -313,14 +314,18 @@ fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
     let console = program.console;
     let already = match fetched.already_there {
         0 => String::new(),
-        files => format!("; {files} were there already"),
+        files => format!("; {} there already", units::count_of(files, "was", "were")),
     };
     let bytes = units::format_bytes(fetched.bytes);
-    console.result(&format!("Fetched {} files, {bytes}, to {}{already}\n", fetched.files, to.display()));
+    console.result(&format!(
+        "Fetched {}, {bytes}, to {}{already}\n",
+        units::count(fetched.files, "file"),
+        to.display()
+    ));
     if fetched.attributes_lost > 0 {
         console.warn(&format!(
-            "{} files are hidden or system files, which cannot be set on this system",
-            fetched.attributes_lost
+            "{} hidden or of the system, which cannot be set here",
+            units::count_of(fetched.attributes_lost, "file is", "files are")
         ));
     }
     for path in &fetched.damaged {

@@ -54,7 +54,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[allow(clippy::option_option, reason = "how clap tells an option without its value from none")]
     bat: Option<Option<PathBuf>>,
-    /// Print the [[supplemental]] entry for something that the snapshot leaves out, and write nothing
+    /// Print the supplemental entry for something that the snapshot leaves out, and write nothing
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::ALL.map(Preset::name)))]
     show_preset: Option<String>,
 }

@@ -253,7 +253,11 @@ fn print(program: &Program<'_>, one: &One) {
             ));
         }
         (Some(verified), _) if verified.damages == 0 => {
-            let what = if verified.files > 0 { format!("{} files, ", verified.files) } else { "a sample, ".to_owned() };
+            let what = if verified.files > 0 {
+                format!("{}, ", units::count(verified.files, "file"))
+            } else {
+                "a sample, ".to_owned()
+            };
             program
                 .console
                 .result(&format!("{head}: ok ({what}{}){with}\n", units::format_bytes(verified.plain_bytes)));

@@ -361,7 +361,8 @@ impl SiteOutcome {
                 let manifest = self.manifest.as_deref();
                 let (files, plain, bytes) = manifest.map_or((0, 0, 0), |m| (m.files, m.uncompressed_bytes, m.bytes));
                 let message = format!(
-                    "Archived {name}: {files} files, {} in {}",
+                    "Archived {name}: {}, {} in {}",
+                    units::count(files, "file"),
                     units::format_bytes(plain),
                     units::format_bytes(bytes)
                 );

@@ -272,7 +272,7 @@ fn pattern_without_a_match_is_named_and_costs_the_exit_code() {
     let scene = Scene::new();
     scene.run(&["run"]).exits(0);
     let fetch = ["fetch", "latest", "--to", "back", "**/hman.ini", "**/nothing.x"];
-    scene.run(&fetch).exits(1).says("matches '**/nothing.x'").says("Fetched 1 files");
+    scene.run(&fetch).exits(1).says("matches '**/nothing.x'").says("Fetched 1 file");
     assert!(scene.path("back/XYZBackup/SiteServer/SMSServer/data/hman.ini").exists());
     scene.run(&["show", "latest", "--files", "**/nothing.x"]).exits(1).says("matches '**/nothing.x'");
 }

@@ -60,4 +60,5 @@ mod watch_simulated;
 #[cfg(windows)]
 mod windows;
 #[cfg(unix)]
+mod words;
 mod wrong_success;
