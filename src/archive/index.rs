@@ -16,6 +16,9 @@ pub const INDEX_PATH: &str = ".afterbackup/index.json";
 /// An index of more than this is refused: that would be millions of files.
 pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
 
+/// A path of more levels than any system has is a forged one: whoever makes its folders would run out of stack.
+const MAX_LEVELS: usize = 2048;
+
 /// A list of everything in an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
@@ -118,6 +121,9 @@ impl Index {
         }
         let mut end = 0;
         for entry in &index.entries {
+            if entry.path.matches('/').count() >= MAX_LEVELS {
+                return Err(IndexError::Levels);
+            }
             if entry.folder {
                 // Sizes are added up: a folder must not bring one that no file could have.
                 if entry.size != 0 || entry.offset != 0 {
@@ -160,6 +166,9 @@ pub enum IndexError {
     /// Outside the tar, or over another file.
     #[error("the index gives '{0}' an impossible place in the archive")]
     Place(String),
+    /// No system has so many.
+    #[error("the index has a path of more than {MAX_LEVELS} levels")]
+    Levels,
     /// Cannot be checked.
     #[error("the index has no SHA-256 for '{0}'")]
     NoSum(String),

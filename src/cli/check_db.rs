@@ -17,6 +17,7 @@ use super::{Program, threads};
 use crate::archive::databases::{DatabaseCheck, Role, pair};
 use crate::monitor::{Monitor, Task};
 use crate::sqlserver::{Checker, Guid, Kind, PairFinding, Present, Report, Rule, Severity};
+use crate::units;
 
 const BLOCK: usize = 1 << 20;
 
@@ -200,7 +201,8 @@ fn print(program: &Program<'_>, files: &[One]) {
     for one in files {
         let Some(check) = &one.check else { continue };
         for damage in check.damage() {
-            program.console.result(&format!("{}: {damage}\n", one.path));
+            let line = format!("{}: {damage}", one.path);
+            program.console.result(&format!("{}\n", units::visible_line(&line)));
         }
         let listed = check.report.findings.len() as u64;
         if check.report.findings_total > listed {

@@ -73,7 +73,7 @@ impl Console {
         let document = Document { schema: SCHEMA, time: None, content };
         let mut text = serde_json::to_string_pretty(&document).expect("results have only string keys");
         text.push('\n');
-        self.result(&text);
+        self.verbatim(&units::visible_json(&text));
     }
 
     /// Why something could not be written to standard output.
@@ -81,7 +81,8 @@ impl Console {
         self.output_error.get().map(String::as_str)
     }
 
-    fn print(&self, text: &str) {
+    /// Prints what is not for eyes: scripts, and JSON.
+    pub(super) fn verbatim(&self, text: &str) {
         let _guard = self.output.lock();
         let result = self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
@@ -96,20 +97,20 @@ impl Console {
         }
     }
 
-    /// Prints a result for people.
+    /// Prints a result for people, of whole lines. What is one line, and comes from elsewhere, is made visible before.
     pub(super) fn result(&self, text: &str) {
-        self.print(text);
+        self.verbatim(&units::visible_lines(text));
     }
 
     /// Prints a warning.
     pub(super) fn warn(&self, message: &str) {
-        self.line(&format!("warning: {message}"));
+        self.line(&format!("warning: {}", units::visible_line(message)));
     }
 
     /// Prints what a person wants to know beside the result.
     pub(super) fn note(&self, message: &str) {
         if self.level == Level::Info {
-            self.line(message);
+            self.line(&units::visible_line(message));
         }
     }
 
@@ -133,13 +134,13 @@ impl Console {
         let document = Document { schema: SCHEMA, time: Some(now()), content: event };
         let mut line = serde_json::to_string(&document).expect("events have only string keys");
         line.push('\n');
-        self.result(&line);
+        self.verbatim(&units::visible_json(&line));
     }
 
     fn line(&self, text: &str) {
         let time = if self.style.times { format!("{} ", local(now())) } else { String::new() };
         let _guard = self.output.lock();
-        self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{time}{text}")));
+        self.bars.suspend(|| drop(writeln!(io::stderr().lock(), "{time}{}", units::visible_lines(text))));
     }
 }
 
@@ -167,14 +168,14 @@ impl Monitor for Console {
             return;
         }
         match event.level {
-            Level::Info => self.line(&event.message),
+            Level::Info => self.line(&units::visible_line(&event.message)),
             Level::Warn => self.warn(&event.message),
-            Level::Error => self.line(&format!("error: {}", event.message)),
+            Level::Error => self.line(&format!("error: {}", units::visible_line(&event.message))),
         }
         self.hint(event.fields.get("hint").and_then(serde_json::Value::as_str));
         if self.style.verbose {
             for line in details(event) {
-                self.line(&line);
+                self.line(&units::visible_line(&line));
             }
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn completions(
 ) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "afterbackup", &mut script);
-    program.console.result(&String::from_utf8_lossy(&script));
+    program.console.verbatim(&String::from_utf8_lossy(&script));
     Ok(Exit::Done)
 }
 
@@ -39,6 +39,6 @@ pub(super) fn man(program: &Program<'_>, args: &Man, mut command: clap::Command)
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command).render(&mut page);
     rendered.map_err(|error| Failure::new(Exit::Failed, &error))?;
-    program.console.result(&String::from_utf8_lossy(&page));
+    program.console.verbatim(&String::from_utf8_lossy(&page));
     Ok(Exit::Done)
 }

@@ -11,6 +11,7 @@ use crate::destination::Destination;
 use crate::engine::pins::{self, PinError};
 use crate::monitor::{Event, EventKind};
 use crate::name::ArchiveId;
+use crate::units;
 
 /// Exempt an archive from pruning.
 #[derive(Debug, clap::Args)]
@@ -117,7 +118,7 @@ fn change(
     if program.console.is_json() {
         program.console.document(&Report { archive: id, pinned, destinations });
     } else {
-        program.console.result(&format!("{message}\n"));
+        program.console.result(&format!("{}\n", units::visible_line(&message)));
     }
     Ok(if failures > 0 { Exit::Partial } else { Exit::Done })
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::retention::plan::{Condition, Decision, Plan};
-use crate::units::format_bytes;
+use crate::units::{self, format_bytes};
 
 const HEAD: [&str; 5] = ["ID", "Time", "Size", "Action", "Reasons"];
 
@@ -52,17 +52,12 @@ fn cells(plan: &Plan, decision: &Decision) -> [String; 4] {
 }
 
 fn reasons(decision: &Decision) -> Vec<String> {
-    let mut lines: Vec<String> = decision.words().iter().map(|line| printable(line)).collect();
+    let mut lines: Vec<String> = decision.words().iter().map(|line| units::visible_line(line).into_owned()).collect();
     // A removed one says so itself, where it matters.
     if decision.condition == Condition::Damaged && decision.is_kept() {
         lines.push("(damaged: does not use up a slot of the rule)".to_owned());
     }
     lines
-}
-
-/// Pins are files on a destination that others can write: no line feeds or escape sequences from there.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn push_line(out: &mut String, widths: [usize; 4], [id, time, size, action, reason]: [&str; 5]) {
@@ -118,7 +113,7 @@ mod tests {
         ID                                   Time                      Size  Action  Reasons
         ------------------------------------------------------------------------------------------------------------------------------------------------------
         XYZ-20261001T233000Z                 2026-10-02 01:30:00    1.4 GiB  keep    daily archive 2026-10-02 (3 of 3)
-                                                                                     pinned: before upgrade  [31mto 2603 – März
+                                                                                     pinned: before upgrade\u{a}\u{1b}[31mto 2603 – März
         XYZ-20261119T233000Z                 2026-11-20 00:30:00  123.4 GiB  remove  no rule keeps it: day 2026-11-20 has a newer archive XYZ-20261120T120000Z
         XYZ-20261120T120000Z                 2026-11-20 13:00:00    1.5 GiB  keep    last archive (2 of 2)
                                                                                      daily archive 2026-11-20 (2 of 3)

@@ -134,10 +134,11 @@ fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String
     for part in &manifest.parts {
         lines.push(("Snapshot", format!("{} ({})", part.path, part.kind)));
     }
-    lines.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<13} {value}\n"))
+    lines
+        .iter()
+        .fold(String::new(), |text, (name, value)| text + &format!("{name:<13} {}\n", units::visible_line(value)))
 }
 
-/// What showed that the snapshot was complete, in words. Other programs may know other evidence.
 fn file_table(files: &[&Entry]) -> String {
     let columns = [("Size", Align::Right), ("Modified (UTC)", Align::Left), ("Path", Align::Left)];
     let rows: Vec<Vec<String>> = files

@@ -1,5 +1,7 @@
 //! Plain tables: columns padded with blanks, two between them, readable without colour and easy to cut.
 
+use crate::units;
+
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
@@ -9,11 +11,16 @@ pub(super) enum Align {
     Right,
 }
 
-/// Renders rows under their headings.
+/// A column is not made wider for longer cells: a forged name of a million characters would be padded in every row.
+const MOST_WIDTH: usize = 200;
+
+/// Renders rows under their headings. Cells are made visible: they may come from elsewhere.
 pub(super) fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+    let visible = |row: &Vec<String>| row.iter().map(|cell| units::visible_line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([columns[column].0.chars().count()]).max().unwrap_or(0)
+        cells.chain([columns[column].0.chars().count()]).max().unwrap_or(0).min(MOST_WIDTH)
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let line = |cells: &[&str]| {
@@ -27,7 +34,7 @@ pub(super) fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String 
     };
     let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
     let mut text = line(&headings);
-    for row in rows {
+    for row in &rows {
         text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
     }
     text

@@ -265,11 +265,12 @@ fn print(program: &Program<'_>, one: &One) {
         (Some(verified), _) => {
             program.console.result(&format!("{head}: DAMAGED ({} findings)\n", verified.damages));
             for damage in &verified.damage {
-                program.console.result(&format!("  {damage}\n"));
+                program.console.result(&format!("  {}\n", units::visible_line(damage)));
             }
         }
         (None, error) => {
-            program.console.result(&format!("{head}: cannot be verified: {}\n", error.as_deref().unwrap_or("unknown")));
+            let error = units::visible_line(error.as_deref().unwrap_or("unknown"));
+            program.console.result(&format!("{head}: cannot be verified: {error}\n"));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::sections::archive::{self, Archive};
-use super::sections::destination::{self, Destination};
+use super::sections::destination::{self, Destination, Location};
 use super::sections::drill::{self, Drill};
 use super::sections::hooks::{self, Hooks};
 use super::sections::log::{self, Log};
@@ -15,7 +15,7 @@ use super::sections::retention;
 use super::sections::snapshot::{self, Snapshot};
 use super::sections::supplemental::{self, Supplemental};
 use super::sections::watch::{self, Watch};
-use super::text::{Env, Key, Kind, Reader, Section, key, parse, paths};
+use super::text::{Env, Key, Kind, Reader, Secret, Section, key, parse, paths};
 use crate::platform::WINDOWS;
 use crate::retention::policy::Policy;
 
@@ -85,6 +85,17 @@ impl Config {
         let absolute = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
         let folder = absolute.parent().map(Path::to_owned).filter(|folder| folder.is_dir());
         folder.filter(|folder| !self.snapshot.holds(folder)).unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// The environment variables that hold secrets of destinations: commands that are run do not get them.
+    #[must_use]
+    pub fn secret_variables(&self) -> Vec<&str> {
+        let of_buckets = self.destinations.iter().filter_map(|destination| match &destination.location {
+            Location::Bucket(bucket) => Some(bucket.secrets.iter().map(|(_, secret)| secret)),
+            Location::Folder(_) => None,
+        });
+        let of_shares = self.destinations.iter().filter_map(|destination| destination.credentials.as_ref());
+        of_buckets.flatten().chain(of_shares.map(|share| &share.password)).filter_map(Secret::variable).collect()
     }
 
     /// What tells this configuration from others on this host, in a form that file names can hold.

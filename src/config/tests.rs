@@ -410,6 +410,15 @@ url = 's3://b/p/'
 }
 
 #[test]
+fn variables_with_secrets_are_known() {
+    let buckets = "[[destination]]\nname = 'b'\nurl = 's3://b/p'\nendpoint = 'https://s3.example.net'\naccess-key-env = 'B_KEY'\nsecret-key-env = 'B_SECRET'\n";
+    let shares = "[[destination]]\nname = 's'\npath = '\\\\nas\\s$'\ncredentials = { user = 'CONTOSO\\svc', password-env = 'S_PASSWORD' }\n";
+    let config = for_windows(&format!("{MINIMAL}{buckets}{shares}"), &nothing).unwrap();
+    assert_eq!(config.secret_variables(), ["B_KEY", "B_SECRET", "S_PASSWORD"]);
+    assert_eq!(read(MINIMAL).secret_variables(), [""; 0]);
+}
+
+#[test]
 fn presets_stand_for_what_is_documented_and_ask_for_what_only_the_site_knows() {
     for preset in Preset::ALL {
         // As it is shown, it is a valid entry; also where the installation is known.

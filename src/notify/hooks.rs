@@ -95,12 +95,13 @@ pub(super) fn run(
     }
     let folder = config.folder_of_commands();
     let variables = variables(moment, news, config);
+    let without = config.secret_variables();
     for (index, hook) in hooks.iter().enumerate() {
         let (key, number) = (moment.key(), index + 1);
         // Who was asked to stop before has had his time; what tidies up gets some all the same.
         let stopping = cancel.is_cancelled();
         let timeout = if stopping { hook.timeout.min(AFTER_CANCEL) } else { hook.timeout };
-        let shell = Shell { line: &hook.command, folder: &folder, variables: &variables, timeout };
+        let shell = Shell { line: &hook.command, folder: &folder, variables: &variables, without: &without, timeout };
         let mut lines = 0;
         let result = shell.run((!stopping).then_some(cancel), &mut |line| {
             lines += 1;
@@ -148,15 +149,15 @@ fn variables(moment: Moment, news: &News, config: &Config) -> Vec<(&'static str,
     ]
 }
 
-/// One line in which cmd.exe finds nothing to do when it puts it into a command.
+/// One line of letters, digits and signs that mean nothing to any shell, PowerShell included, wherever they are put.
 fn harmless(text: &str) -> String {
     let replaced = text.chars().map(|c| match c {
-        '"' => '\'',
+        _ if c.is_alphanumeric() || " ._-:/\\@+,=#[]".contains(c) => c,
         '(' => '[',
         ')' => ']',
-        '&' | '|' | '<' | '>' | '^' | '%' | '!' => '_',
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => ' ',
-        other => other,
+        ';' => ',',
+        _ if c.is_whitespace() || c.is_control() => ' ',
+        _ => '_',
     });
     replaced.collect()
 }
@@ -168,7 +169,9 @@ mod tests {
     #[test]
     fn texts_are_harmless_to_a_shell() {
         let nasty = "a.box\" & calc.exe | x > y %PATH% !x! ^ (z)\r\nline 2";
-        assert_eq!(harmless(nasty), "a.box' _ calc.exe _ x _ y _PATH_ _x_ _ [z]  line 2");
+        assert_eq!(harmless(nasty), "a.box_ _ calc.exe _ x _ y _PATH_ _x_ _ [z]  line 2");
+        let names = "`touch owned` $(id) 'a' \u{2019}b\u{2019} ~ * ? {x} ; rm\u{1b}[2J\u{202e}";
+        assert_eq!(harmless(names), "_touch owned_ _[id] _a_ _b_ _ _ _ _x_ , rm [2J_");
         assert_eq!(harmless("XYZ-20261122T235900Z is on vault: 2.1 MiB"), "XYZ-20261122T235900Z is on vault: 2.1 MiB");
     }
 }

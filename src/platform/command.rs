@@ -29,6 +29,8 @@ pub(crate) struct Shell<'a> {
     pub(crate) folder: &'a Path,
     /// Added to the environment.
     pub(crate) variables: &'a [(&'static str, String)],
+    /// Taken from the environment.
+    pub(crate) without: &'a [&'a str],
     /// For how long.
     pub(crate) timeout: Duration,
 }
@@ -54,7 +56,11 @@ impl Shell<'_> {
     /// Runs the command to its end and passes on what it prints.
     pub(crate) fn run(&self, cancel: Option<&Cancel>, output: &mut dyn FnMut(&str)) -> Result<(), CommandError> {
         let mut command = shell(self.line);
-        command.current_dir(self.folder).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.folder);
+        for name in self.without {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().map_err(CommandError::Start)?;
@@ -128,7 +134,7 @@ mod tests {
     fn run(line: &str, timeout: Duration, cancel: Option<&Cancel>) -> (Result<(), CommandError>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let variables = [("AFTERBACKUP_EVENT", "run-after".to_owned())];
-        let shell = Shell { line, folder: folder.path(), variables: &variables, timeout };
+        let shell = Shell { line, folder: folder.path(), variables: &variables, without: &[], timeout };
         let mut lines = Vec::new();
         let result = shell.run(cancel, &mut |line| lines.push(line.to_owned()));
         (result, lines)
@@ -145,6 +151,22 @@ mod tests {
         words.sort_unstable();
         assert_eq!(words, ["one run-after", "two"]);
         assert!(matches!(run("no-such-command-here", LONG, None).0, Err(CommandError::Status(_))));
+    }
+
+    /// Cargo sets this variable for tests.
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_taken_from_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let printed = |without: &[&str]| {
+            let line = "echo \"<$CARGO_MANIFEST_DIR>\"";
+            let shell = Shell { line, folder: folder.path(), variables: &[], without, timeout: LONG };
+            let mut lines = Vec::new();
+            shell.run(None, &mut |line| lines.push(line.to_owned())).unwrap();
+            lines
+        };
+        assert_ne!(printed(&["OTHER"]), ["<>"]);
+        assert_eq!(printed(&["OTHER", "CARGO_MANIFEST_DIR"]), ["<>"]);
     }
 
     #[cfg(unix)]

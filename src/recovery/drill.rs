@@ -64,6 +64,8 @@ pub struct Then<'a> {
     pub line: &'a str,
     /// It is killed after this time.
     pub timeout: Duration,
+    /// Environment variables that it does not get: they hold secrets.
+    pub without: &'a [&'a str],
 }
 
 /// Why there is no report.
@@ -285,7 +287,13 @@ impl Drill<'_> {
             ("AFTERBACKUP_DATABASE", facts.database_name().unwrap_or_default()),
             ("AFTERBACKUP_CD_LATEST", facts.cd_latest.as_ref().map_or_else(String::new, |cd| below(&cd.folder))),
         ];
-        let shell = Shell { line: then.line, folder: &folder, variables: &variables, timeout: then.timeout };
+        let shell = Shell {
+            line: then.line,
+            folder: &folder,
+            variables: &variables,
+            without: then.without,
+            timeout: then.timeout,
+        };
         let mut lines = std::collections::VecDeque::new();
         let result = shell.run(Some(self.cancel), &mut |line| {
             if lines.len() == KEPT_LINES {

@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use self::count::{count, count_of};
+pub use self::visible::{visible_json, visible_line, visible_lines};
 
 mod count;
+mod visible;
 
 /// Text that is no duration, size or rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -61,6 +61,7 @@ fn drill_all(context: &Context<'_>) {
     if newest.is_empty() {
         return failed("no drill: no destination has a good archive".to_owned());
     }
+    let without = context.config.secret_variables();
     let scratch = settings.scratch.clone().unwrap_or_else(std::env::temp_dir);
     for (destination, manifest) in newest {
         let drill = Drill {
@@ -68,7 +69,7 @@ fn drill_all(context: &Context<'_>) {
             manifest: &manifest,
             identities: &identities,
             scratch: &scratch,
-            then: settings.then.as_deref().map(|line| Then { line, timeout: settings.timeout }),
+            then: settings.then.as_deref().map(|line| Then { line, timeout: settings.timeout, without: &without }),
             // Polite: runs come first.
             threads: 1,
             clock: context.clock,

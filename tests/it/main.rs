@@ -61,4 +61,5 @@ mod watch_simulated;
 mod windows;
 #[cfg(unix)]
 mod words;
+#[cfg(unix)]
 mod wrong_success;

@@ -69,3 +69,70 @@ fn what_people_read_of_each_command() {
     }
     insta::assert_snapshot!(text);
 }
+
+/// What a terminal obeys: an escape sequence, one of a single byte, a line feed that forges a line, and a mark that
+/// turns text round.
+const NASTY: &str = "x\u{1b}[2J\u{9b}1m\nfake: all is well\u{202e}";
+
+/// No byte below 0x20 but line feeds of our own reaches a terminal, whatever snapshot, pins and manifests say.
+#[test]
+fn nothing_that_a_terminal_obeys_is_printed() {
+    let mut scene = Scene::bare();
+    night(&scene, false, FIRST);
+    scene.file(&format!("SiteServer/{NASTY}/file"), b"x");
+    std::os::unix::fs::symlink("/", scene.snapshot().join(format!("SiteServer/link {NASTY}"))).unwrap();
+    scene.complete(FIRST);
+    let folder = scene.path(&format!("keys {NASTY}"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(NASTY), "key").unwrap();
+    scene.section("[[supplemental]]\nname = 'Keys'\npath = 'keys*/*'\nbefore = 'printf \"\\033[2J\\n\"; exit 1'");
+    let mut printed = Vec::new();
+    let mut say = |scene: &Scene, args: &[&str]| {
+        let output = scene.run(args);
+        printed.push((args.join(" "), output.stdout, output.stderr));
+    };
+    let everything: [&[&str]; 14] = [
+        &["run"],
+        &["-v", "run"],
+        &["list", "--wide"],
+        &["show", "latest"],
+        &["show", "latest", "--files"],
+        &["status"],
+        &["status", "--nagios"],
+        &["verify"],
+        &["prune", "--dry-run"],
+        &["check-db", "E/XYZBackup"],
+        &["pin", "latest", "--reason", NASTY],
+        &["recover", "plan", "latest", "--site-type", "primary"],
+        &["recover", "checklist", "latest", "--site-type", "primary"],
+        &["fetch", "latest", "--to", "back"],
+    ];
+    for args in everything {
+        say(&scene, args);
+        say(&scene, &[&["--json"], args].concat());
+    }
+    // Somebody else writes into the manifest, and cuts the archive.
+    let manifest = scene.path("vault/XYZ/XYZ-20211122T235900Z.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    for key in ["host", "program", "completion_evidence"] {
+        json[key] = NASTY.into();
+    }
+    json["databases"][0]["name"] = NASTY.into();
+    json["parts"][0]["path"] = NASTY.into();
+    json["parts"][0]["kind"] = NASTY.into();
+    fs::write(&manifest, json.to_string()).unwrap();
+    for args in everything {
+        say(&scene, args);
+        say(&scene, &[&["--json"], args].concat());
+    }
+    let mut seen = 0;
+    for (args, stdout, stderr) in printed {
+        for text in [&stdout, &stderr] {
+            let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(hidden), "{args:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("fake:")), "{args:?}: {text}");
+            seen += usize::from(text.contains("fake: all is well"));
+        }
+    }
+    assert!(seen > 15, "only {seen} texts had anything to show");
+}

@@ -74,12 +74,13 @@ pub(super) fn drill(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
     }
     let line = args.then.as_deref().or(settings.and_then(|settings| settings.then.as_deref()));
     let timeout = args.timeout.or(settings.map(|settings| settings.timeout)).unwrap_or(crate::config::DRILL_TIMEOUT);
+    let without = config.as_ref().map(|config| config.secret_variables()).unwrap_or_default();
     let drill = Drill {
         destination: &*found.destination,
         manifest: &found.manifest,
         identities: &identities,
         scratch,
-        then: line.map(|line| Then { line, timeout }),
+        then: line.map(|line| Then { line, timeout, without: &without }),
         threads: threads(),
         clock: program.clock,
         monitor: program.monitor,

@@ -199,7 +199,7 @@ fn finish(
         if args.encoding == Some(Store::Utf16Le) {
             return Err(Failure::words(Exit::Usage, "--encoding utf-16le needs --output"));
         }
-        program.console.result(&script.text);
+        program.console.verbatim(&script.text);
         return Ok(Exit::Done);
     };
     // It holds the product key.

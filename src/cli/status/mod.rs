@@ -257,7 +257,7 @@ fn text(
         facts.push(("A fetch takes", drill.fetch_in_words()));
     }
     for (name, value) in facts {
-        text.extend([&format!("{name:<16}{value}"), "\n"]);
+        text.extend([&format!("{name:<16}{}", units::visible_line(&value)), "\n"]);
     }
     text.push('\n');
     text.push_str(&table(standing));
@@ -272,9 +272,9 @@ fn text(
             Health::Unknown => "UNKNOWN",
             Health::Partial | Health::Fine => "warning",
         };
-        text.extend([severity, ": ", problem, "\n"]);
+        text.extend([severity, ": ", &units::visible_line(problem), "\n"]);
         if let Some(hint) = hint {
-            text.extend(["  hint: ", hint, "\n"]);
+            text.extend(["  hint: ", &units::visible_line(hint), "\n"]);
         }
     }
     if standing.health() == Health::Fine {

@@ -109,6 +109,15 @@ impl SecretError {
 }
 
 impl Secret {
+    /// The environment variable that holds it, if one does.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        match &self.place {
+            Place::Variable(name) => Some(name),
+            Place::File(..) => None,
+        }
+    }
+
     /// The secret in an environment variable.
     #[must_use]
     pub fn in_variable(name: &str) -> Self {

@@ -54,7 +54,8 @@ fn run(context: &Context<'_>, entry: &Supplemental, key: &str, line: &CommandLin
     let variables =
         [("AFTERBACKUP_EVENT", format!("supplemental-{key}")), ("AFTERBACKUP_SUPPLEMENTAL", entry.name.clone())];
     let folder = context.config.folder_of_commands();
-    let shell = Shell { line: &line.0, folder: &folder, variables: &variables, timeout };
+    let without = context.config.secret_variables();
+    let shell = Shell { line: &line.0, folder: &folder, variables: &variables, without: &without, timeout };
     let mut lines = 0;
     shell.run((!tidies).then_some(context.cancel), &mut |line| {
         lines += 1;
