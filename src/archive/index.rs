@@ -19,6 +19,10 @@ pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
 /// A path of more levels than any system has is a forged one: whoever makes its folders would run out of stack.
 const MAX_LEVELS: usize = 2048;
 
+pub(super) fn is_too_deep(path: &str) -> bool {
+    path.matches('/').count() >= MAX_LEVELS
+}
+
 /// A list of everything in an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
@@ -121,7 +125,7 @@ impl Index {
         }
         let mut end = 0;
         for entry in &index.entries {
-            if entry.path.matches('/').count() >= MAX_LEVELS {
+            if is_too_deep(&entry.path) {
                 return Err(IndexError::Levels);
             }
             if entry.folder {
@@ -198,6 +202,14 @@ mod tests {
 
     fn parse(index: &Index, tar_bytes: u64) -> Result<Index, IndexError> {
         Index::parse(&serde_json::to_vec(index).unwrap(), &"XYZ-20261122T235900Z".parse().unwrap(), tar_bytes)
+    }
+
+    #[test]
+    fn path_of_more_levels_than_any_system_has_is_refused() {
+        let path = |levels: usize| vec!["a"; levels].join("/");
+        let parsed = |levels| parse(&index(vec![file(&path(levels), 0, 1)]), 1);
+        assert!(parsed(MAX_LEVELS).is_ok());
+        assert!(matches!(parsed(40_000), Err(IndexError::Levels)));
     }
 
     #[test]

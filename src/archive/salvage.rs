@@ -14,7 +14,7 @@ use zstd::zstd_safe;
 
 use super::access::{Access, AccessError};
 use super::decode::unpack;
-use super::index::{Attributes, Entry, INDEX_PATH, Index, IndexError, MAX_INDEX_BYTES};
+use super::index::{Attributes, Entry, INDEX_PATH, Index, IndexError, MAX_INDEX_BYTES, is_too_deep};
 use super::manifest::{FORMAT, Manifest, Sha256Hex};
 use super::read_error::ReadError;
 use super::seek_table::{MAX_FRAME_BYTES, SeekTable};
@@ -93,6 +93,7 @@ pub(super) fn index_of_tar(
     // A frame that is lost reads as zeros, and is not the end of the tar.
     archive.set_ignore_zeros(true);
     let mut index = Index { format: FORMAT, id: manifest.id.clone(), entries: Vec::new(), skipped: Vec::new() };
+    let mut index_bytes = 0;
     let mut block = vec![0; BLOCK_BYTES];
     for member in archive.entries().into_iter().flatten() {
         if cancel.is_cancelled() {
@@ -100,7 +101,12 @@ pub(super) fn index_of_tar(
         }
         // Behind a header that is damaged nothing can be told apart.
         let Ok(mut member) = member else { break };
-        let Some(mut entry) = entry(&mut member) else { continue };
+        let Some(mut entry) = entry(&mut member).filter(|entry| !is_too_deep(&entry.path)) else { continue };
+        // As much as an index may have.
+        index_bytes += (entry.path.len() + size_of::<Entry>()) as u64;
+        if index_bytes > MAX_INDEX_BYTES {
+            return Err(ReadError::Contradiction("how many members there are"));
+        }
         if entry.path == INDEX_PATH {
             match own_index(&mut member, manifest, table.total().1) {
                 Ok(Some(index)) => return Ok((index, Proof::Index)),

@@ -18,6 +18,7 @@ use crate::destination::Target;
 use crate::engine::context::Context;
 use crate::engine::state::StateFile;
 use crate::monitor::{Event, EventKind, Tee};
+use crate::platform::trust;
 
 mod check_db;
 mod console;
@@ -112,7 +113,23 @@ impl Program<'_> {
         Ok(config)
     }
 
-    /// Is there no configuration that could know this name? Then it can only be a folder.
+    /// Runs no commands of a configuration, and no programs that it names, that others can change: as root they would
+    /// have the highest rights. A configuration without commands, and other accounts, are warned.
+    fn trust(&self, config: &Config) -> Result<(), Failure> {
+        let runs_as_root = trust::is_privileged() && config.commands().next().is_some();
+        let programs = config.commands().filter_map(trust::program_of);
+        for found in std::iter::once(config.file.as_path()).chain(programs).filter_map(trust::untrusted) {
+            let hint = format!("take that right away: {}", found.repair);
+            if runs_as_root {
+                let message = format!("{}, and its commands would be run as root", found.what);
+                return Err(Failure::words(Exit::Usage, message).hint(Some(&hint)));
+            }
+            self.console.warn(&format!("{}, who decides what is archived, and where", found.what));
+            self.console.hint(Some(&hint));
+        }
+        Ok(())
+    }
+
     /// What the configuration says that is archived, if there is one that can be read.
     fn configured_kind(&self) -> Option<config::SnapshotKind> {
         let env = |name: &str| std::env::var(name).ok();
@@ -120,6 +137,7 @@ impl Program<'_> {
         Config::load(&file, &env).ok().map(|config| config.snapshot.kind)
     }
 
+    /// Is there no configuration that could know this name? Then it can only be a folder.
     fn has_no_config(&self, name: &str) -> bool {
         let env = |name: &str| std::env::var(name).ok();
         config::locate(self.global.config.as_deref(), &env).is_err() && std::path::Path::new(name).is_dir()

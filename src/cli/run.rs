@@ -32,6 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
+    program.trust(&loaded.config)?;
     let context = program.context(&loaded);
     if args.no_wait && handover::hand_over(&context)? {
         let event = Event::new(EventKind::HandedOver, "Handed over to the watcher; see its log for the result");

@@ -27,6 +27,7 @@ pub(super) struct Args {}
 
 pub(super) fn watch(program: &Program<'_>, _args: &Args) -> Result<Exit, Failure> {
     let loaded = program.load()?;
+    program.trust(&loaded.config)?;
     #[cfg(unix)]
     let ready = super::systemd::ready;
     #[cfg(not(unix))]

@@ -87,6 +87,14 @@ impl Config {
         folder.filter(|folder| !self.snapshot.holds(folder)).unwrap_or_else(std::env::temp_dir)
     }
 
+    /// The command lines that it gives.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &str> {
+        let Hooks { run_before, run_after, run_failed, run_finally } = &self.hooks;
+        let hooks = [run_before, run_after, run_failed, run_finally].into_iter().flatten().map(|hook| &*hook.command);
+        let supplemental = self.supplemental.iter().flat_map(|entry| entry.before.iter().chain(&entry.after));
+        hooks.chain(supplemental.map(|line| &*line.0)).chain(self.drill.then.as_deref())
+    }
+
     /// The environment variables that hold secrets of destinations: commands that are run do not get them.
     #[must_use]
     pub fn secret_variables(&self) -> Vec<&str> {

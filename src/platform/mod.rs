@@ -10,6 +10,7 @@ pub(crate) mod places;
 pub(crate) mod positional;
 pub(crate) mod private;
 pub(crate) mod process;
+pub(crate) mod trust;
 pub(crate) mod verbatim;
 
 /// Is this Windows? For what can be tested on every system with either answer.

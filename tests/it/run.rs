@@ -457,6 +457,31 @@ fn commands_of_supplemental_entries_run_around_the_reading_and_never_cost_the_si
     }
 }
 
+/// Whoever may write it would be root; other accounts are warned.
+#[cfg(unix)]
+#[test]
+fn configuration_that_others_can_write_is_not_obeyed_by_root() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut scene = Scene::new();
+    let script = scene.path("mail.sh");
+    fs::write(&script, "#!/bin/sh\ntrue\n").unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&script, 0o755);
+    scene.section(&format!("[hooks]\nrun-after = ['{}']", script.display()));
+    let code = if rustix::process::geteuid().is_root() { 2 } else { 0 };
+    for open in [scene.config(), script.clone()] {
+        mode(&open, 0o777);
+        scene.run(&["run"]).exits(code).says("can be changed by everyone").says("chmod o-w");
+        // Who only reads is not kept from it.
+        scene.run(&["list"]).says_not("can be changed");
+        mode(&open, 0o755);
+    }
+    scene.run(&["run"]).exits(0).says_not("can be changed");
+    let without_commands = Scene::new();
+    mode(&without_commands.config(), 0o777);
+    without_commands.run(&["run"]).exits(0).says("can be changed by everyone, who decides what is archived");
+}
+
 #[test]
 fn presets_are_shown_and_nothing_is_written() {
     let scene = Scene::new();

@@ -61,6 +61,9 @@ struct Document<'a> {
 
 pub(super) fn drill(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
     let config = program.config().ok();
+    if let Some(config) = &config {
+        program.trust(config)?;
+    }
     let settings = config.as_ref().map(|config| &config.drill);
     let found = find(program, &args.place, &args.archive)?;
     let identities = args.key.identities_or(settings.and_then(|settings| settings.identity.as_deref()))?;
