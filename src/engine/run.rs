@@ -130,7 +130,8 @@ fn archive<'a>(
             }
         }
     });
-    // Nothing is read any more, whatever came of it.
+    let ended = confirmed.and_then(|confirmed| commit(job, &inspected, &plan, held, confirmed, outcome));
+    // Whatever came of it; and the archive is visible before anything that may take long.
     outcome.shortcomings.extend(commands::after(job.context));
-    commit(job, &inspected, &plan, held, confirmed?, outcome).map(|()| true)
+    ended.map(|()| true)
 }

@@ -433,12 +433,16 @@ fn commands_of_supplemental_entries_run_around_the_reading_and_never_cost_the_si
     let key = scene.path("export/rs.snk").display().to_string();
     scene.section(&format!(
         "[[supplemental]]\nname = 'RS'\npath = '{key}'\nbefore = 'echo exporting $AFTERBACKUP_SUPPLEMENTAL; printf key > {key}'\n\
-         after = 'rm {key}'"
+         after = 'rm {key}; ls {} > {}'",
+        scene.path("vault/XYZ").display(),
+        scene.path("seen").display()
     ));
     let output = scene.run(&["--verbose", "run"]).exits(0);
     assert!(output.stderr.contains("supplemental 'RS', before: exporting RS"), "{output}");
     assert!(!output.stderr.contains("printf"), "a command may hold a password: {output}");
     assert!(!Path::new(&key).exists(), "it was tidied up");
+    let seen = fs::read_to_string(scene.path("seen")).unwrap();
+    assert!(seen.contains(&format!("{ID}.json")), "the archive was visible before: {seen}");
     scene.run(&["fetch", "latest", "--to", "back", "Supplemental"]).exits(0);
     assert_eq!(fs::read_to_string(scene.path("back/Supplemental/RS/rs.snk")).unwrap(), "key");
     // Nothing is exported where nothing is archived.

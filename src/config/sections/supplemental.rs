@@ -33,7 +33,7 @@ pub struct Supplemental {
     pub optional: bool,
     /// What is run before its files are looked for, if anything is.
     pub before: Option<CommandLine>,
-    /// What is run when they have been read.
+    /// What is run when the archive is made, or has failed.
     pub after: Option<CommandLine>,
     /// A command that takes longer is killed.
     pub timeout: Duration,
