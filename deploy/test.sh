@@ -268,7 +268,9 @@ step_windows() {
     runner=${CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER:-}
     if [ -x "$windows_tools/setup.sh" ] && [ "$(id -u)" = 0 ]; then
         "$windows_tools/setup.sh"
-        runner=$(realpath "$windows_tools/wine-run")
+        AFTERBACKUP_WINE_RUN=$(realpath "$windows_tools/wine-run")
+        export AFTERBACKUP_WINE_RUN
+        runner=$PWD/deploy/windows/wine.sh
     elif [ ! -d "$libraries" ] || [ -z "$runner" ]; then
         skip "needs the target $windows_target and CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER"
         return
