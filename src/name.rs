@@ -109,15 +109,15 @@ impl ArchiveId {
 
     /// Name of the archive file.
     #[must_use]
-    pub fn archive_name(&self, encrypted: bool) -> String {
-        format!("{self}{}", if encrypted { ".tar.zst.age" } else { ".tar.zst" })
+    pub fn archive_name(&self, form: Form) -> String {
+        format!("{self}{}", form.extension())
     }
 
     /// Name of the archive file of an attempt that may not have the plain name, because another attempt may be using
     /// it.
     #[must_use]
-    pub fn attempt_name(&self, encrypted: bool, attempt: u32) -> String {
-        format!("{self}.{attempt:08x}{}", if encrypted { ".tar.zst.age" } else { ".tar.zst" })
+    pub fn attempt_name(&self, form: Form, attempt: u32) -> String {
+        format!("{self}.{attempt:08x}{}", form.extension())
     }
 
     /// Name of the note that this archive is being removed.
@@ -142,6 +142,38 @@ impl ArchiveId {
     #[must_use]
     pub fn key(&self, file_name: &str) -> String {
         format!("{}/{file_name}", self.site)
+    }
+}
+
+/// What an archive file is, as its name says to people who tidy up by hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Is it an age file?
+    pub encrypted: bool,
+    /// Does it need other archives to be read?
+    pub differential: bool,
+}
+
+impl Form {
+    /// A full archive that is not encrypted.
+    pub const PLAIN: Self = Self { encrypted: false, differential: false };
+    /// A full archive that is encrypted.
+    pub const ENCRYPTED: Self = Self { encrypted: true, differential: false };
+    /// Every one.
+    pub const ALL: [Self; 4] = [
+        Self::PLAIN,
+        Self::ENCRYPTED,
+        Self { encrypted: false, differential: true },
+        Self { encrypted: true, differential: true },
+    ];
+
+    fn extension(self) -> &'static str {
+        match (self.differential, self.encrypted) {
+            (false, false) => ".tar.zst",
+            (false, true) => ".tar.zst.age",
+            (true, false) => ".diff.tar.zst",
+            (true, true) => ".diff.tar.zst.age",
+        }
     }
 }
 
@@ -222,8 +254,8 @@ pub enum StoredFile {
     Archive {
         /// Of which archive.
         id: ArchiveId,
-        /// Is it an age file?
-        encrypted: bool,
+        /// And what kind of file.
+        form: Form,
     },
     /// The manifest that makes it exist.
     Manifest(ArchiveId),
@@ -252,9 +284,11 @@ impl StoredFile {
             dot.map_or((file_name, ""), |dot| file_name.split_at(dot))
         })?;
         let id = stem.parse().ok()?;
-        match without_attempt(extension) {
-            ".tar.zst" => Some(Self::Archive { id, encrypted: false }),
-            ".tar.zst.age" => Some(Self::Archive { id, encrypted: true }),
+        let extension = without_attempt(extension);
+        if let Some(form) = Form::ALL.into_iter().find(|form| form.extension() == extension) {
+            return Some(Self::Archive { id, form });
+        }
+        match extension {
             ".json" => Some(Self::Manifest(id)),
             ".pin" => Some(Self::Pin(id)),
             ".removing" => Some(Self::Removing(id)),
@@ -265,10 +299,14 @@ impl StoredFile {
 
 /// The extension of an archive file without the number of its attempt: `.1a2b3c4d.tar.zst` is `.tar.zst`.
 fn without_attempt(extension: &str) -> &str {
-    let parts = extension.strip_prefix('.').and_then(|rest| rest.split_once(".tar"));
+    let parts = extension.strip_prefix('.').and_then(|rest| rest.split_once('.'));
     let is_digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
     match parts {
-        Some((attempt, _)) if attempt.len() == 8 && attempt.bytes().all(is_digit) => {
+        Some((attempt, rest))
+            if attempt.len() == 8
+                && (rest.starts_with("tar") || rest.starts_with("diff"))
+                && attempt.bytes().all(is_digit) =>
+        {
             extension.get(attempt.len() + 1..).unwrap_or(extension)
         }
         _ => extension,
@@ -304,7 +342,7 @@ mod tests {
         let completed = "2026-11-22T23:59:00.987Z".parse().unwrap();
         let id = ArchiveId::new("xyz".parse().unwrap(), completed);
         assert_eq!(id.to_string(), "XYZ-20261122T235900Z");
-        assert_eq!(id.key(&id.archive_name(true)), "XYZ/XYZ-20261122T235900Z.tar.zst.age");
+        assert_eq!(id.key(&id.archive_name(Form::ENCRYPTED)), "XYZ/XYZ-20261122T235900Z.tar.zst.age");
     }
 
     #[test]
@@ -314,11 +352,11 @@ mod tests {
         assert_eq!(series.series(), Some("Content-Library"));
         assert_eq!(
             StoredFile::parse("XYZ-20261122T235900Z.tar.zst"),
-            Some(StoredFile::Archive { id: plain.clone(), encrypted: false })
+            Some(StoredFile::Archive { id: plain.clone(), form: Form::PLAIN })
         );
         assert_eq!(
             StoredFile::parse("XYZ.Content-Library-20261122T235900Z.tar.zst.age"),
-            Some(StoredFile::Archive { id: series, encrypted: true })
+            Some(StoredFile::Archive { id: series, form: Form::ENCRYPTED })
         );
         assert_eq!(StoredFile::parse("XYZ-20261122T235900Z.json"), Some(StoredFile::Manifest(plain.clone())));
         assert_eq!(StoredFile::parse("XYZ-20261122T235900Z.pin"), Some(StoredFile::Pin(plain)));
@@ -327,10 +365,12 @@ mod tests {
     #[test]
     fn names_of_attempts_and_notes_read_back() {
         let id: ArchiveId = "XYZ.Lib-20261122T235900Z".parse().unwrap();
-        for encrypted in [false, true] {
-            let name = id.attempt_name(encrypted, 0x1a2b);
-            assert!(name.starts_with("XYZ.Lib-20261122T235900Z.00001a2b.tar.zst"), "{name}");
-            assert_eq!(StoredFile::parse(&name), Some(StoredFile::Archive { id: id.clone(), encrypted }));
+        for form in Form::ALL {
+            let name = id.attempt_name(form, 0x1a2b);
+            assert!(name.starts_with("XYZ.Lib-20261122T235900Z.00001a2b."), "{name}");
+            for name in [name, id.archive_name(form)] {
+                assert_eq!(StoredFile::parse(&name), Some(StoredFile::Archive { id: id.clone(), form }));
+            }
         }
         assert_eq!(StoredFile::parse(&id.removing_name()), Some(StoredFile::Removing(id)));
     }
@@ -350,6 +390,8 @@ mod tests {
             "XYZ-20261122T235900Z.1a2b3c4.tar.zst",
             "XYZ-20261122T235900Z.1A2B3C4D.tar.zst",
             "XYZ-20261122T235900Z.1a2b3c4d.1a2b3c4d.tar.zst",
+            "XYZ-20261122T235900Z.tar.diff.zst",
+            "XYZ-20261122T235900Z.1a2b3c4d.diff",
             "XYZ-2026112T235900Z.json",
             "XYZ-20261322T235900Z.json",
             "WXYZ-20261122T235900Z.json",

@@ -4,17 +4,23 @@
 //! touching the members themselves. It comes from storage that others may have written to, so nothing in it is believed
 //! before [`Index::parse`] has checked it against the archive it belongs to.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::manifest::{FORMAT, Sha256Hex};
 use crate::name::ArchiveId;
 
 /// Path of the index in the archive.
-pub const INDEX_PATH: &str = ".afterbackup/index.json";
+pub const INDEX_PATH: &str = ".afterbackup/index.jsonl";
 
 /// An index of more than this is refused: that would be millions of files.
 pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
+
+/// A path has at most 32 KiB, and what is found in a database some hundred lines.
+pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// A path of more levels than any system has is a forged one: whoever makes its folders would run out of stack.
 const MAX_LEVELS: usize = 2048;
@@ -24,7 +30,7 @@ pub(super) fn is_too_deep(path: &str) -> bool {
 }
 
 /// A list of everything in an archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     /// Major version of the format.
     pub format: u32,
@@ -32,13 +38,12 @@ pub struct Index {
     pub id: ArchiveId,
     /// Every member of the tar but the index, in order.
     pub entries: Vec<Entry>,
-    /// What the snapshot had but the archive cannot hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What the snapshot had but the archive cannot hold, in order.
     pub skipped: Vec<Skipped>,
 }
 
 /// One member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Path in the archive, with `/`.
     pub path: String,
@@ -64,8 +69,33 @@ pub struct Entry {
     pub origin: Option<String>,
     /// What the page checks found, for database files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub database: Option<Box<serde_json::Value>>,
+    pub database: Option<Findings>,
 }
+
+/// What the page checks found in a file, as JSON text: nobody who opens an archive needs it taken apart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Findings(Box<RawValue>);
+
+impl Findings {
+    pub(super) fn of(found: &impl Serialize) -> Self {
+        Self(serde_json::value::to_raw_value(found).expect("a check has only string keys"))
+    }
+
+    /// The JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for Findings {
+    fn eq(&self, other: &Self) -> bool {
+        self.json() == other.json()
+    }
+}
+
+impl Eq for Findings {}
 
 /// What was not archived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,19 +121,22 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-mod attribute_names {
+pub(super) mod attribute_names {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::Attributes;
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-    pub(super) fn serialize<S: Serializer>(attributes: &Attributes, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::archive) fn serialize<S: Serializer>(
+        attributes: &Attributes,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let names = [(attributes.read_only, "read-only"), (attributes.hidden, "hidden"), (attributes.system, "system")];
         let set: Vec<&str> = names.iter().filter(|(is_set, _)| *is_set).map(|&(_, name)| name).collect();
         set.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Attributes, D::Error> {
+    pub(in crate::archive) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Attributes, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         Ok(Attributes { read_only: has("read-only"), hidden: has("hidden"), system: has("system") })
@@ -111,47 +144,22 @@ mod attribute_names {
 }
 
 impl Index {
-    /// Reads an index and checks it against its archive: same id, every file inside the tar, none overlapping another.
-    ///
-    /// # Errors
-    /// When it is damaged, of another version, or contradicts the archive.
-    pub fn parse(json: &[u8], id: &ArchiveId, tar_bytes: u64) -> Result<Self, IndexError> {
-        let index: Self = serde_json::from_slice(json).map_err(IndexError::Json)?;
-        if index.format != FORMAT {
-            return Err(IndexError::Version(index.format));
-        }
-        if index.id != *id {
-            return Err(IndexError::OtherArchive(index.id));
-        }
-        let mut end = 0;
-        for entry in &index.entries {
-            if is_too_deep(&entry.path) {
-                return Err(IndexError::Levels);
-            }
-            if entry.folder {
-                // Sizes are added up: a folder must not bring one that no file could have.
-                if entry.size != 0 || entry.offset != 0 {
-                    return Err(IndexError::Place(entry.path.clone()));
-                }
-                continue;
-            }
-            let entry_end = entry.offset.checked_add(entry.size).filter(|&end| end <= tar_bytes);
-            // In order and apart: a small archive cannot claim the same bytes for a million files.
-            match entry_end {
-                Some(entry_end) if entry.offset >= end => end = entry_end,
-                _ => return Err(IndexError::Place(entry.path.clone())),
-            }
-            if entry.sha256.is_none() {
-                return Err(IndexError::NoSum(entry.path.clone()));
-            }
-        }
-        Ok(index)
-    }
-
     /// Number of files.
     #[must_use]
     pub fn files(&self) -> u64 {
         self.entries.iter().filter(|entry| !entry.folder).count() as u64
+    }
+}
+
+/// The order of an archive: folders before what they contain, siblings by the bytes of their names.
+#[must_use]
+pub fn archive_order(a: &str, b: &str) -> Ordering {
+    let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    match (a.as_bytes().get(common), b.as_bytes().get(common)) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Less,
+        (Some(_), None) => Ordering::Greater,
+        (Some(a), Some(b)) => (*a != b'/', a).cmp(&(*b != b'/', b)),
     }
 }
 
@@ -161,6 +169,18 @@ pub enum IndexError {
     /// Not JSON, or not the JSON of an index.
     #[error("the index is damaged")]
     Json(#[source] serde_json::Error),
+    /// Without its first line, or cut.
+    #[error("the index is cut")]
+    Cut,
+    /// A line that no index has.
+    #[error("the index has a line of over {MAX_LINE_BYTES} bytes")]
+    Line,
+    /// Not sorted, or one path twice.
+    #[error("the index has '{0}' twice or out of order")]
+    Order(String),
+    /// What the directory says of the chunks is not so.
+    #[error("the directory of the index does not fit the index")]
+    Directory,
     /// Another format.
     #[error("the index has format {0}, this program reads format {FORMAT}")]
     Version(u32),
@@ -185,14 +205,12 @@ mod tests {
     fn file(path: &str, offset: u64, size: u64) -> Entry {
         Entry {
             path: path.into(),
-            folder: false,
             size,
             modified: "2026-11-22T23:59:00.1234567Z".parse().unwrap(),
             sha256: Some(Sha256Hex([0xAB; 32])),
             offset,
             attributes: Attributes { read_only: true, ..Attributes::default() },
-            origin: None,
-            database: None,
+            ..Entry::default()
         }
     }
 
@@ -201,7 +219,7 @@ mod tests {
     }
 
     fn parse(index: &Index, tar_bytes: u64) -> Result<Index, IndexError> {
-        Index::parse(&serde_json::to_vec(index).unwrap(), &"XYZ-20261122T235900Z".parse().unwrap(), tar_bytes)
+        Index::parse(&index.to_lines(), &"XYZ-20261122T235900Z".parse().unwrap(), tar_bytes)
     }
 
     #[test]
@@ -214,7 +232,7 @@ mod tests {
 
     #[test]
     fn index_reads_back_as_written() {
-        let index = index(vec![file("XYZBackup/ä.txt", 512, 10), file("XYZBackup/b", 1536, 0)]);
+        let index = index(vec![file("XYZBackup/b", 512, 10), file("XYZBackup/ä.txt", 1536, 0)]);
         assert_eq!(parse(&index, 1536).unwrap(), index);
     }
 
@@ -236,8 +254,7 @@ mod tests {
 
     #[test]
     fn an_index_of_another_archive_or_without_sums_is_refused() {
-        let json = serde_json::to_vec(&index(vec![])).unwrap();
-        assert!(Index::parse(&json, &"ABC-20261122T235900Z".parse().unwrap(), 10).is_err());
+        assert!(Index::parse(&index(vec![]).to_lines(), &"ABC-20261122T235900Z".parse().unwrap(), 10).is_err());
         let mut bare = file("a", 0, 5);
         bare.sha256 = None;
         assert!(matches!(parse(&index(vec![bare]), 10), Err(IndexError::NoSum(_))));

@@ -11,7 +11,7 @@ pub use super::database::Database;
 use super::databases::site_databases;
 use super::provenance::{EvidenceKind, PartKind};
 use super::verdict::Why;
-use crate::name::{ArchiveId, SiteCode, StoredFile};
+use crate::name::{ArchiveId, Form, SiteCode, StoredFile};
 
 /// The version of the stored format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -97,10 +97,15 @@ pub struct IndexLocation {
     pub frames: u64,
     /// Where the first begins in the compressed archive, before encryption.
     pub frame_offset: u64,
-    /// Where the JSON begins in the tar.
+    /// Where the frame of its directory begins, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_offset: Option<u64>,
+    /// Where its first line begins in the tar.
     pub offset: u64,
     /// Its size in bytes.
     pub size: u64,
+    /// Its SHA-256: what an archive based on this one knows it by.
+    pub sha256: Sha256Hex,
 }
 
 /// A folder the snapshot was read from.
@@ -141,7 +146,7 @@ impl Manifest {
         }
         let names_own_archive = matches!(
             StoredFile::parse(&manifest.archive),
-            Some(StoredFile::Archive { id, encrypted }) if id == manifest.id && encrypted == manifest.encryption.is_some()
+            Some(StoredFile::Archive { id, form }) if id == manifest.id && form == manifest.form()
         );
         if !names_own_archive {
             return Err(fault(Fault::OtherArchive(manifest.archive)));
@@ -151,6 +156,7 @@ impl Manifest {
         let sizes_exist = manifest.bytes.max(manifest.uncompressed_bytes) <= MAX_ARCHIVE_BYTES;
         let tail_fits = sizes_exist
             && index.frame_offset < manifest.compressed_bytes
+            && index.directory_offset.is_none_or(|at| index.frame_offset < at && at < manifest.compressed_bytes)
             && manifest.compressed_bytes <= manifest.bytes
             && index.offset.checked_add(index.size).is_some_and(|end| end <= manifest.uncompressed_bytes);
         if !tail_fits {
@@ -165,6 +171,12 @@ impl Manifest {
         let mut json = serde_json::to_vec_pretty(self).expect("a manifest has only string keys");
         json.push(b'\n');
         json
+    }
+
+    /// What kind of file the archive is.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        Form { encrypted: self.encryption.is_some(), differential: false }
     }
 
     /// The site.
@@ -316,14 +328,22 @@ mod tests {
             archived: id.stamp(),
             program: "afterbackup 0.1.0".into(),
             host: "CM01".into(),
-            archive: id.archive_name(false),
+            archive: id.archive_name(Form::PLAIN),
             bytes: 1000,
             sha256: Sha256Hex([7; 32]),
             compressed_bytes: 1000,
             uncompressed_bytes: 10_240,
             files: 3,
             encryption: None,
-            index: IndexLocation { frame: 2, frames: 1, frame_offset: 700, offset: 8704, size: 512 },
+            index: IndexLocation {
+                frame: 2,
+                frames: 1,
+                frame_offset: 700,
+                directory_offset: None,
+                offset: 8704,
+                size: 512,
+                sha256: Sha256Hex([8; 32]),
+            },
             parts: vec![Part { kind: PartKind::Site, path: r"E:\ConfigMgr_Backup\XYZBackup".into() }],
             fingerprint: "00".into(),
             folders: vec![],

@@ -8,6 +8,7 @@ mod decode;
 pub mod extract;
 mod frames;
 pub mod index;
+mod index_lines;
 pub mod manifest;
 mod member;
 mod outlet;

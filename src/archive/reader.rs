@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 
 use super::access::{Access, AccessError, Identities};
 use super::decode::{Frame, decode, unpack};
 use super::index::{Entry, Index, MAX_INDEX_BYTES};
-use super::manifest::{Manifest, Sha256Hex};
+use super::index_lines::Parser;
+use super::manifest::{IndexLocation, Manifest, Sha256Hex};
 pub use super::read_error::ReadError;
 use super::salvage::{self, Proof};
 use super::seek_table::SeekTable;
@@ -59,8 +61,7 @@ impl<'a> Reader<'a> {
         if table.total().1 != manifest.uncompressed_bytes {
             return Err(ReadError::Contradiction("the size of the tar"));
         }
-        let json = read_index(&tail, &table, first, location.offset, location.size)?;
-        let index = Index::parse(&json, &manifest.id, manifest.uncompressed_bytes)?;
+        let index = read_index(&tail, &table, first, &manifest)?;
         Ok(Self { access, manifest, table, index })
     }
 
@@ -256,8 +257,7 @@ fn index_of(access: &Access<'_>, manifest: &Manifest, table: &SeekTable) -> Resu
     if end - start > MAX_TAIL_BYTES || table.total().1 != manifest.uncompressed_bytes {
         return Err(wrong());
     }
-    let json = read_index(&access.range(start..end)?, table, first, location.offset, location.size)?;
-    Ok(Index::parse(&json, &manifest.id, manifest.uncompressed_bytes)?)
+    read_index(&access.range(start..end)?, table, first, manifest)
 }
 
 fn is_damage(error: std::io::Error) -> Result<bool, ReadError> {
@@ -275,7 +275,9 @@ fn read_whole(stream: &mut dyn std::io::Read, buffer: &mut [u8]) -> Result<bool,
     }
 }
 
-fn read_index(tail: &[u8], table: &SeekTable, first: usize, offset: u64, size: u64) -> Result<Vec<u8>, ReadError> {
+/// The index of an archive out of its tail, frame by frame.
+fn read_index(tail: &[u8], table: &SeekTable, first: usize, manifest: &Manifest) -> Result<Index, ReadError> {
+    let IndexLocation { offset, size, .. } = manifest.index;
     let start = table.plain(first).start;
     let damaged = || ReadError::Contradiction("the place of the index");
     let end = offset.checked_add(size).ok_or_else(damaged)?;
@@ -283,7 +285,8 @@ fn read_index(tail: &[u8], table: &SeekTable, first: usize, offset: u64, size: u
         return Err(damaged());
     }
     let mut decompressor = Decompressor::new().map_err(|_| damaged())?;
-    let mut json = Vec::new();
+    let mut parser = Parser::new(manifest.id.clone(), manifest.uncompressed_bytes);
+    let mut sha256 = Sha256::new();
     let mut buffer = Vec::new();
     for frame in first..table.len() {
         let place = table.compressed(frame);
@@ -298,9 +301,14 @@ fn read_index(tail: &[u8], table: &SeekTable, first: usize, offset: u64, size: u
         }
         let from = usize::try_from(offset.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged())?;
         let to = usize::try_from(end.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged())?;
-        json.extend_from_slice(&buffer[from..to]);
+        sha256.update(&buffer[from..to]);
+        parser.frame(&buffer[from..to])?;
     }
-    Ok(json)
+    let index = parser.finish()?;
+    if Sha256Hex(sha256.finalize().into()) != manifest.index.sha256 {
+        return Err(ReadError::Contradiction("the SHA-256 of the index"));
+    }
+    Ok(index)
 }
 
 /// Groups frames into requests.

@@ -180,11 +180,9 @@ fn entry<R: Read>(member: &mut tar::Entry<'_, R>) -> Option<Entry> {
         folder,
         size: if folder { 0 } else { member.size() },
         modified,
-        sha256: None,
         offset: if folder { 0 } else { member.raw_file_position() },
         attributes,
-        origin: None,
-        database: None,
+        ..Entry::default()
     })
 }
 

@@ -43,6 +43,9 @@ pub enum WriteError {
         /// Why.
         reason: String,
     },
+    /// Two things with one path.
+    #[error("two files or folders would be '{0}' in the archive: give the supplemental entries other names")]
+    Twice(String),
     /// Nobody takes it.
     #[error(transparent)]
     Output(OutputClosed),

@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::databases::{DatabaseCheck, Role, pair_all};
-use super::frames::{CompressError, Cutter, SMALL_FRAME, compress};
-use super::index::{Attributes, Entry, INDEX_PATH, Index, Skipped};
+use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
+use super::index::{Attributes, Entry, Findings, INDEX_PATH, Index, Skipped, archive_order};
+use super::index_lines::{Chunks, each};
 use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
 use super::member::fingerprint_line;
 pub use super::member::{Member, Need, fingerprint};
@@ -114,7 +115,16 @@ pub fn write(
         (Err(error), _) => return Err(error),
     };
     let (compressed_frames, uncompressed_bytes) = table.total();
-    let frame_offset = table.compressed(tarred.index_frame).start;
+    let place = tarred.place;
+    let location = IndexLocation {
+        frame: place.frame as u64,
+        frames: (table.len() - place.frame) as u64,
+        frame_offset: table.compressed(place.frame).start,
+        directory_offset: place.directory_frame.map(|frame| table.compressed(frame).start),
+        offset: place.offset,
+        size: place.size,
+        sha256: place.sha256,
+    };
     outlet.send(Bytes::from(table.to_bytes())).map_err(out_error)?;
     let out = outlet.finish().map_err(out_error)?;
     Ok(Written {
@@ -122,13 +132,7 @@ pub fn write(
         sha256: out.sha256,
         compressed_bytes: compressed_frames + table.stored_bytes(),
         uncompressed_bytes,
-        location: IndexLocation {
-            frame: tarred.index_frame as u64,
-            frames: (table.len() - tarred.index_frame) as u64,
-            frame_offset,
-            offset: tarred.index_offset,
-            size: tarred.index_size,
-        },
+        location,
         index: tarred.index,
         fingerprint: tarred.fingerprint,
         databases: tarred.databases,
@@ -147,12 +151,19 @@ fn out_error(error: io::Error) -> WriteError {
 /// What the reading thread made.
 struct Tarred {
     index: Index,
-    index_frame: usize,
-    index_offset: u64,
-    index_size: u64,
+    place: IndexPlace,
     fingerprint: String,
     databases: Vec<DatabaseCheck>,
     unread: Vec<Skipped>,
+}
+
+/// Where the index came to lie.
+struct IndexPlace {
+    frame: usize,
+    directory_frame: Option<usize>,
+    offset: u64,
+    size: u64,
+    sha256: Sha256Hex,
 }
 
 /// The reading thread: files to tar.
@@ -167,7 +178,16 @@ struct Tarring<'a> {
 }
 
 impl Tarring<'_> {
-    fn run(mut self, id: &ArchiveId, members: Vec<Member>, mut skipped: Vec<Skipped>) -> Result<Tarred, WriteError> {
+    fn run(
+        mut self,
+        id: &ArchiveId,
+        mut members: Vec<Member>,
+        mut skipped: Vec<Skipped>,
+    ) -> Result<Tarred, WriteError> {
+        members.sort_by(|a, b| archive_order(&a.path, &b.path));
+        if let Some(pair) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            return Err(WriteError::Twice(pair[0].path.clone()));
+        }
         let mut entries = Vec::with_capacity(members.len());
         for member in members {
             if self.cancel.is_cancelled() {
@@ -177,6 +197,7 @@ impl Tarring<'_> {
         }
         self.judge(&mut entries);
         skipped.extend(self.unread.iter().cloned());
+        skipped.sort_by(|a, b| archive_order(&a.path, &b.path));
         let index = Index { format: FORMAT, id: id.clone(), entries, skipped };
         self.index(index)
     }
@@ -191,11 +212,9 @@ impl Tarring<'_> {
             folder: member.folder,
             size: member.size,
             modified: member.modified,
-            sha256: None,
-            offset: 0,
             attributes: member.attributes,
             origin: member.origin,
-            database: None,
+            ..Entry::default()
         };
         if member.folder {
             self.cutter.reserve(head.len())?;
@@ -249,8 +268,7 @@ impl Tarring<'_> {
         pair_all(&mut self.databases);
         for check in &self.databases {
             if let Some(entry) = entries.iter_mut().find(|entry| entry.path == check.path) {
-                let found = serde_json::to_value(check).expect("a check has only string keys");
-                entry.database = Some(Box::new(found));
+                entry.database = Some(Findings::of(check));
             }
         }
     }
@@ -290,41 +308,43 @@ impl Tarring<'_> {
     }
 
     fn index(mut self, index: Index) -> Result<Tarred, WriteError> {
-        let mut count = Counter(0);
-        serde_json::to_writer(&mut count, &index).expect("an index has only string keys");
+        let mut chunks = Chunks::default();
+        each(&index, |path, line| {
+            chunks.add(path, line.len());
+            Ok::<(), Stopped>(())
+        })?;
+        let directory = chunks.directory();
+        let size = chunks.bytes() + directory.len() as u64;
         self.cutter.cut()?;
-        let index_frame = self.cutter.frame();
+        let frame = self.cutter.frame();
         // No time of its own: the same snapshot gives the same bytes.
-        let head = header(INDEX_PATH, false, count.0, index.id.stamp(), Attributes::default());
+        let head = header(INDEX_PATH, false, size, index.id.stamp(), Attributes::default());
         self.cutter.append(&head)?;
-        let index_offset = self.cutter.position();
-        let mut buffered = io::BufWriter::with_capacity(64 << 10, &mut self.cutter);
-        let written = serde_json::to_writer(&mut buffered, &index)
-            .map_err(io::Error::from)
-            .and_then(|()| io::Write::flush(&mut buffered));
-        drop(buffered);
-        // The cutter fails only when the other side has stopped.
-        written.map_err(|_| WriteError::Stopped)?;
-        self.cutter.append(&[0; tar_header::BLOCK][..padding(count.0)])?;
+        let offset = self.cutter.position();
+        let (mut chunks, mut sha256) = (Chunks::default(), Sha256::new());
+        each(&index, |path, line| {
+            sha256.update(line);
+            // The first begins with the header.
+            if chunks.add(path, line.len()) && chunks.bytes() > line.len() as u64 {
+                self.cutter.cut()?;
+            }
+            self.cutter.append(line)
+        })?;
+        let mut directory_frame = None;
+        if !directory.is_empty() {
+            self.cutter.cut()?;
+            directory_frame = Some(self.cutter.frame());
+            sha256.update(&directory);
+            self.cutter.append(&directory)?;
+        }
+        self.cutter.append(&[0; tar_header::BLOCK][..padding(size)])?;
         self.cutter.append(&tar_header::END)?;
         self.cutter.cut()?;
         let digest: [u8; 32] = self.fingerprint.finalize().into();
         let fingerprint = Sha256Hex(digest).to_string();
-        let (databases, unread) = (self.databases, self.unread);
-        Ok(Tarred { index, index_frame, index_offset, index_size: count.0, fingerprint, databases, unread })
-    }
-}
-
-struct Counter(u64);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let sha256 = Sha256Hex(sha256.finalize().into());
+        let place = IndexPlace { frame, directory_frame, offset, size, sha256 };
+        Ok(Tarred { index, place, fingerprint, databases: self.databases, unread: self.unread })
     }
 }
 

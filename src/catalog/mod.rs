@@ -368,23 +368,24 @@ mod tests {
     use super::*;
     use crate::destination::faulty::{Call, Faulty, Script};
     use crate::destination::{ErrorKind, in_memory};
+    use crate::name::Form;
 
     /// A manifest as JSON. Nothing lies beside it yet.
     fn manifest(id: &ArchiveId) -> Vec<u8> {
         let digits = "0".repeat(64);
-        let (name, stamp) = (id.archive_name(false), id.stamp());
+        let (name, stamp) = (id.archive_name(Form::PLAIN), id.stamp());
         format!(
             r#"{{"format":1,"id":"{id}","site":"{}","completed":"{stamp}","completion_evidence":"metadata",
             "archived":"{stamp}","program":"test","host":"CM01","archive":"{name}","bytes":100,"sha256":"{digits}",
             "compressed_bytes":100,"uncompressed_bytes":1536,"files":0,
-            "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9}}}}"#,
+            "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9,"sha256":"{digits}"}}}}"#,
             id.site()
         )
         .into_bytes()
     }
 
     fn store(destination: &dyn Destination, id: &ArchiveId) {
-        destination.put_new(&id.key(&id.archive_name(false)), &[0; 100]).unwrap();
+        destination.put_new(&id.key(&id.archive_name(Form::PLAIN)), &[0; 100]).unwrap();
         destination.put_new(&id.key(&id.manifest_name()), &manifest(id)).unwrap();
     }
 
@@ -463,15 +464,15 @@ mod tests {
         // No archive; one that is too short; one under the other name.
         put(&ids[2], ids[2].manifest_name(), &manifest(&ids[2]));
         put(&ids[3], ids[3].manifest_name(), &manifest(&ids[3]));
-        put(&ids[3], ids[3].archive_name(false), &[0; 99]);
+        put(&ids[3], ids[3].archive_name(Form::PLAIN), &[0; 99]);
         // Newer, truncated, of another archive.
         let newer = String::from_utf8(manifest(&ids[4])).unwrap().replace(r#""format":1"#, r#""format":2"#);
         put(&ids[4], ids[4].manifest_name(), newer.as_bytes());
         put(&ids[5], ids[5].manifest_name(), &manifest(&ids[5])[..200]);
-        put(&ids[5], ids[5].archive_name(false), &[0; 100]);
+        put(&ids[5], ids[5].archive_name(Form::PLAIN), &[0; 100]);
         put(&ids[6], ids[6].manifest_name(), &vec![b' '; usize::try_from(MAX_BYTES).unwrap() + 1]);
         let orphan = &many("XYZ", 8)[7];
-        put(orphan, orphan.archive_name(true), &[0; 5]);
+        put(orphan, orphan.archive_name(Form::ENCRYPTED), &[0; 5]);
 
         let catalog = read(&*destination, None).unwrap();
         assert!(catalog.archives.keys().eq(&ids[..4]));
@@ -538,9 +539,9 @@ mod tests {
         let ids = many("XYZ", 6);
         let put = |id: &ArchiveId, name: String| destination.put_new(&id.key(&name), &[0; 100]).unwrap();
         store(&*destination, &ids[0]);
-        put(&ids[0], ids[0].attempt_name(false, 7));
-        put(&ids[1], ids[1].archive_name(false));
-        put(&ids[2], ids[2].archive_name(true));
+        put(&ids[0], ids[0].attempt_name(Form::PLAIN, 7));
+        put(&ids[1], ids[1].archive_name(Form::PLAIN));
+        put(&ids[2], ids[2].archive_name(Form::ENCRYPTED));
         put(&ids[2], ids[2].removing_name());
         put(&ids[2], ids[2].pin_name());
         put(&ids[3], ids[3].pin_name());
@@ -550,9 +551,9 @@ mod tests {
         let catalog = read(&*destination, None).unwrap();
         let names = |orphans: &[Orphan]| orphans.iter().map(|one| one.entry.name.clone()).collect::<Vec<_>>();
         assert!(catalog.archives.keys().eq([&ids[0], &ids[5]]));
-        assert_eq!(names(&catalog.duplicates), [ids[0].attempt_name(false, 7)]);
-        assert_eq!(names(&catalog.orphans), [ids[1].archive_name(false)]);
-        assert_eq!(names(&catalog.half_removed), [ids[2].archive_name(true)]);
+        assert_eq!(names(&catalog.duplicates), [ids[0].attempt_name(Form::PLAIN, 7)]);
+        assert_eq!(names(&catalog.orphans), [ids[1].archive_name(Form::PLAIN)]);
+        assert_eq!(names(&catalog.half_removed), [ids[2].archive_name(Form::ENCRYPTED)]);
         assert_eq!(names(&catalog.stray), [ids[3].pin_name(), ids[4].removing_name(), ids[5].removing_name()]);
         let [problem] = catalog.problems.as_slice() else { panic!("{:?}", catalog.problems) };
         assert_eq!((problem.kind, &problem.archive), (ProblemKind::Orphan, &ids[1]));

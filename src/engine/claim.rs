@@ -18,7 +18,7 @@ use crate::archive::manifest::{MAX_BYTES, Manifest};
 use crate::catalog::{Catalog, ProblemKind};
 use crate::destination::{self, Claim, Destination, Entry, ErrorKind, Leftover};
 use crate::error::chain;
-use crate::name::{ArchiveId, StoredFile};
+use crate::name::{ArchiveId, Form, StoredFile};
 
 /// What there is of an archive on a destination.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(super) fn stored(
 pub(super) fn prepare(
     destination: &dyn Destination,
     id: &ArchiveId,
-    encrypted: bool,
+    form: Form,
     before: &Catalog,
     (now, sweep_after): (Timestamp, Duration),
     warn: &mut dyn FnMut(String),
@@ -91,7 +91,7 @@ pub(super) fn prepare(
     let is_dead = |other: &Leftover| other.abandoned || is_old(other.modified, now, sweep_after);
     let (dead, live): (Vec<Leftover>, Vec<Leftover>) = others.partition(is_dead);
     let alone = dead.is_empty() && live.is_empty() && !before.mentions(id);
-    let plain = id.archive_name(encrypted);
+    let plain = id.archive_name(form);
     // A prune may be about to remove it: its manifest is gone first, then its archive.
     if alone && !is_there(destination, &id.key(&id.manifest_name()))? && !is_there(destination, &id.key(&plain))? {
         return Ok(Prepared::Open { archive: plain, claim });
@@ -122,7 +122,7 @@ pub(super) fn prepare(
     let archive = if live.is_empty() && files.is_empty() && broken.is_none() {
         plain
     } else {
-        id.attempt_name(encrypted, rand::random())
+        id.attempt_name(form, rand::random())
     };
     Ok(Prepared::Open { archive, claim })
 }

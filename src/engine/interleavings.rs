@@ -43,7 +43,7 @@ use super::prune::remove;
 use crate::archive::manifest::{Manifest, Sha256Hex};
 use crate::catalog::{self, Pin};
 use crate::destination::{self, Claim, Destination, Entry, Error, ErrorKind, Leftover, Upload, in_memory};
-use crate::name::{ArchiveId, StoredFile};
+use crate::name::{ArchiveId, Form, StoredFile};
 
 /// What a destination may pretend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -321,9 +321,7 @@ impl Destination for Stepped {
                 return Ok(());
             }
             let other = match (self.0.lie, StoredFile::parse(key.rsplit_once('/').map_or(key, |(_, name)| name))) {
-                (Lie::DeletesTheOther, Some(StoredFile::Archive { id, encrypted })) => {
-                    id.key(&id.archive_name(encrypted))
-                }
+                (Lie::DeletesTheOther, Some(StoredFile::Archive { id, form })) => id.key(&id.archive_name(form)),
                 _ => key.to_owned(),
             };
             self.0.inner.delete(&other)
@@ -390,12 +388,12 @@ fn id() -> ArchiveId {
 fn archive(process: usize) -> (Bytes, Manifest) {
     let bytes = Bytes::from(format!("archive of process {process}"));
     let (id, length) = (id(), bytes.len());
-    let (name, stamp) = (id.archive_name(false), id.stamp());
+    let (name, stamp) = (id.archive_name(Form::PLAIN), id.stamp());
     let sum = Sha256Hex(Sha256::digest(&bytes).into());
     let json = format!(
         r#"{{"format":1,"id":"{id}","site":"XYZ","completed":"{stamp}","archived":"{stamp}","host":"host {process}",
         "archive":"{name}","bytes":{length},"sha256":"{sum}","compressed_bytes":{length},"uncompressed_bytes":1536,
-        "files":0,"index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9}}}}"#
+        "files":0,"index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9,"sha256":"{sum}"}}}}"#
     );
     let manifest = Manifest::parse(&id.manifest_name(), json.as_bytes()).unwrap();
     (bytes, manifest)
@@ -413,7 +411,7 @@ const NOW: (Timestamp, Duration) = (Timestamp::UNIX_EPOCH, Duration::from_hours(
 fn push(destination: &dyn Destination) -> String {
     let (bytes, manifest) = archive(PROCESS.get());
     let prepared = catalog::read(destination, Some(id().site()))
-        .and_then(|before| prepare(destination, &id(), false, &before, NOW, &mut |_| {}));
+        .and_then(|before| prepare(destination, &id(), Form::PLAIN, &before, NOW, &mut |_| {}));
     match prepared {
         Ok(Prepared::There(_)) => "already".to_owned(),
         Ok(Prepared::Open { archive, claim }) => {
@@ -497,7 +495,7 @@ const SCENARIOS: [Scenario; 6] = [
         name: "push x push over an archive that is missing",
         before: |destination| {
             store(destination);
-            destination.delete(&id().key(&id().archive_name(false))).unwrap();
+            destination.delete(&id().key(&id().archive_name(Form::PLAIN))).unwrap();
         },
         processes: [push, push],
         end: |told, visible| visible && told.iter().all(|one| one == "archived" || one == "already"),

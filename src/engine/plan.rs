@@ -16,7 +16,7 @@ use crate::archive::writer;
 use crate::catalog::{Catalog, Inventory};
 use crate::destination::{self, Target};
 use crate::monitor::{Event, EventKind};
-use crate::name::ArchiveId;
+use crate::name::{ArchiveId, Form};
 use crate::source::{KnownFolder, PartKind};
 
 /// How far two names of the same snapshot may lie apart: less than a run of the task takes.
@@ -26,6 +26,8 @@ const NAMES_APART: SignedDuration = SignedDuration::from_hours(12);
 pub(super) struct Plan {
     /// The name of the archive.
     pub(super) id: ArchiveId,
+    /// What kind of file it will be.
+    pub(super) form: Form,
     /// The destinations that lack it.
     pub(super) lanes: Vec<Lane>,
     /// What is wrong with commands of supplemental entries, in words.
@@ -48,7 +50,8 @@ pub(super) fn plan(
         return Err(Halt::As(SiteResult::NotComplete { reasons: vec![reason] }));
     }
     let id = known_as(job, inspected, held, &id)?.unwrap_or(id);
-    let mut plan = Plan { id, lanes: Vec::new(), faults: Vec::new(), stored: None };
+    let form = Form { encrypted: !context.config.archive.recipients.is_empty(), ..Form::PLAIN };
+    let mut plan = Plan { id, form, lanes: Vec::new(), faults: Vec::new(), stored: None };
     outcome.archive = Some(plan.id.clone());
     let units = snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
     outcome.faults = units.flat_map(|unit| unit.faults.iter().cloned()).collect();
@@ -77,10 +80,9 @@ fn claim(
     let context = job.context;
     let settings = target.settings();
     let destination = target.open()?;
-    let encrypted = !context.config.archive.recipients.is_empty();
     let now = (context.clock.now(), settings.sweep_after);
     let mut warn = |words: String| context.tell(&Event::new(EventKind::Warning, words));
-    Ok(match claim::prepare(&**destination, &plan.id, encrypted, catalog, now, &mut warn)? {
+    Ok(match claim::prepare(&**destination, &plan.id, plan.form, catalog, now, &mut warn)? {
         Prepared::There(manifest) => {
             plan.stored = plan.stored.take().or(manifest);
             DestinationResult::AlreadyThere

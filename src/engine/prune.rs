@@ -409,6 +409,7 @@ mod tests {
     use crate::destination::faulty::{Call, Faulty, Script};
     use crate::destination::{self, ErrorKind, in_memory};
     use crate::monitor::Collector;
+    use crate::name::Form;
     use crate::retention::policy::Policy;
 
     const DAYS: i64 = 6;
@@ -429,14 +430,22 @@ mod tests {
             archived: id.stamp(),
             program: "test".to_owned(),
             host: "CM01".to_owned(),
-            archive: id.archive_name(false),
+            archive: id.archive_name(Form::PLAIN),
             bytes: 100,
             sha256: Sha256Hex([0; 32]),
             compressed_bytes: 100,
             uncompressed_bytes: 1536,
             files: 0,
             encryption: None,
-            index: IndexLocation { frame: 0, frames: 1, frame_offset: 0, offset: 512, size: 9 },
+            index: IndexLocation {
+                frame: 0,
+                frames: 1,
+                frame_offset: 0,
+                directory_offset: None,
+                offset: 512,
+                size: 9,
+                sha256: Sha256Hex([0; 32]),
+            },
             parts: vec![],
             fingerprint: String::new(),
             folders: vec![],
@@ -498,7 +507,7 @@ mod tests {
         }
 
         fn store(&self, destination: usize, id: &ArchiveId) {
-            self.put(destination, &id.key(&id.archive_name(false)), &[0; 100]);
+            self.put(destination, &id.key(&id.archive_name(Form::PLAIN)), &[0; 100]);
             self.put(destination, &id.key(&id.manifest_name()), &manifest(id).to_json());
         }
 
@@ -532,7 +541,7 @@ mod tests {
             let names = self.names(destination);
             let ids = (0..DAYS).map(id).filter(|id| names.contains(&id.manifest_name()));
             // Promise: no manifest without its archive.
-            ids.inspect(|id| assert!(names.contains(&id.archive_name(false)), "{id} has no archive")).collect()
+            ids.inspect(|id| assert!(names.contains(&id.archive_name(Form::PLAIN)), "{id} has no archive")).collect()
         }
     }
 
@@ -556,7 +565,8 @@ mod tests {
             .filter(|(call, _)| *call == Call::Delete)
             .map(|(_, key)| key)
             .collect();
-        let files = |id: &ArchiveId| [id.manifest_name(), id.archive_name(false), id.pin_name(), id.removing_name()];
+        let files =
+            |id: &ArchiveId| [id.manifest_name(), id.archive_name(Form::PLAIN), id.pin_name(), id.removing_name()];
         let expected = days(0..4).into_iter().flat_map(|id| files(&id).map(|name| id.key(&name)));
         assert!(deleted.into_iter().eq(expected));
         assert_eq!(place.names(0).len(), 4, "no note is left: {:?}", place.names(0));
@@ -601,7 +611,7 @@ mod tests {
     #[test]
     fn dry_run_names_what_would_be_swept_and_touches_nothing() {
         let place = Place::filled();
-        place.put(0, &id(5).key(&id(5).attempt_name(false, 1)), b"of an attempt that came second");
+        place.put(0, &id(5).key(&id(5).attempt_name(Form::PLAIN, 1)), b"of an attempt that came second");
         let before = place.names(0);
         let modified = place.destination(0).list("XYZ").unwrap().iter().map(|entry| entry.modified).max();
         let (clock, monitor, cancel) = (FixedClock(modified.unwrap() + LATER), Collector::default(), Cancel::new());
@@ -613,7 +623,7 @@ mod tests {
             cancel: &cancel,
         };
         let pruned = prune(&context, None, None, true).remove(0);
-        assert_eq!(pruned.swept, [id(5).key(&id(5).attempt_name(false, 1))]);
+        assert_eq!(pruned.swept, [id(5).key(&id(5).attempt_name(Form::PLAIN, 1))]);
         assert!(pruned.removed.is_empty() && monitor.events().is_empty());
         assert_eq!(place.names(0), before);
         assert_eq!(prune(&context, None, None, false).remove(0).swept, pruned.swept);
@@ -625,7 +635,7 @@ mod tests {
         for kind in [ErrorKind::Locked, ErrorKind::PermissionDenied] {
             let place = Place::filled();
             let orphan = id(-1);
-            place.put(0, &orphan.key(&orphan.archive_name(false)), b"orphan");
+            place.put(0, &orphan.key(&orphan.archive_name(Form::PLAIN)), b"orphan");
             place.scripts[0].fail_always(Call::Delete, kind);
             let pruned = place.prune_after(LATER).remove(0);
             assert!(!pruned.is_failure(), "{pruned:?}");
@@ -641,7 +651,7 @@ mod tests {
         let newer = String::from_utf8(manifest(&id(6)).to_json()).unwrap().replace("\"format\": 1", "\"format\": 2");
         let based = String::from_utf8(manifest(&id(7)).to_json()).unwrap().replacen('{', "{\"base\": \"x\",", 1);
         for (day, json) in [(6, newer.as_bytes()), (7, based.as_bytes()), (8, b"{"), (9, b"")] {
-            place.put(0, &id(day).key(&id(day).archive_name(false)), &[0; 100]);
+            place.put(0, &id(day).key(&id(day).archive_name(Form::PLAIN)), &[0; 100]);
             place.put(0, &id(day).key(&id(day).manifest_name()), json);
         }
         place.put(0, "XYZ/notes.txt", b"foreign");
@@ -651,7 +661,10 @@ mod tests {
         assert_eq!(pruned.removed, days(0..4));
         let names = place.names(0);
         for day in 4..10 {
-            assert!(names.contains(&id(day).manifest_name()) && names.contains(&id(day).archive_name(false)), "{day}");
+            assert!(
+                names.contains(&id(day).manifest_name()) && names.contains(&id(day).archive_name(Form::PLAIN)),
+                "{day}"
+            );
         }
         assert!(names.contains(&"notes.txt".to_owned()));
     }
@@ -660,15 +673,15 @@ mod tests {
     fn archive_that_lost_its_manifest_is_kept_and_what_attempts_left_goes_when_old() {
         let place = Place::filled();
         let orphan = id(9);
-        place.put(0, &orphan.key(&orphan.archive_name(true)), b"may be whole");
-        let second = id(5).key(&id(5).attempt_name(false, 7));
+        place.put(0, &orphan.key(&orphan.archive_name(Form::ENCRYPTED)), b"may be whole");
+        let second = id(5).key(&id(5).attempt_name(Form::PLAIN, 7));
         place.put(0, &second, b"of an attempt that came second");
         assert!(place.prune_after(Duration::from_hours(47)).remove(0).swept.is_empty());
         // A clock that was set back makes nothing old.
         let cancel = Cancel::new();
         assert!(place.prune_at("1990-01-01T00:00:00Z".parse().unwrap(), &cancel).remove(0).swept.is_empty());
         assert_eq!(place.prune_after(LATER).remove(0).swept, [second]);
-        assert!(place.names(0).contains(&orphan.archive_name(true)));
+        assert!(place.names(0).contains(&orphan.archive_name(Form::ENCRYPTED)));
     }
 
     #[test]

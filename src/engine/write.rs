@@ -76,7 +76,7 @@ pub(super) fn write(
         recipients: recipients(&options.recipients)?,
         check_databases: options.check_databases,
     };
-    let key = plan.id.key(&plan.id.archive_name(!options.recipients.is_empty()));
+    let key = plan.id.key(&plan.id.archive_name(plan.form));
     let mut uploads = Fanout::begin(&plan.lanes, &key, bytes, context.cancel);
     let task = context.monitor.task(&format!("Archiving {}", plan.id), Some(bytes));
     let send = &mut |block| uploads.send(&block);

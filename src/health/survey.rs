@@ -13,7 +13,7 @@ use crate::archive::manifest::Database;
 use crate::archive::verdict::Why;
 use crate::catalog::{self, ProblemKind};
 use crate::destination::{self, Destination, Target};
-use crate::name::{ArchiveId, SiteCode, StoredFile};
+use crate::name::{ArchiveId, Form, SiteCode, StoredFile};
 use crate::retention::plan::is_future;
 use crate::source::KnownFolder;
 
@@ -212,7 +212,7 @@ fn look_at_site(
     holding.newest = past.last().map(|id| {
         let id = (*id).clone();
         let Some(stored) = catalog.archives.get(&id) else {
-            let names = [false, true].map(|encrypted| id.archive_name(encrypted));
+            let names = Form::ALL.map(|form| id.archive_name(form));
             let found = names.iter().find_map(|name| destination.stat(&id.key(name)).ok());
             return Newest { id, bytes: found.map_or(0, |entry| entry.bytes), content: None };
         };

@@ -198,8 +198,7 @@ fn has_extension(path: &str, extension: &str) -> bool {
 }
 
 fn database_file(entry: &Entry) -> Option<DatabaseFile> {
-    let report: Option<Report> =
-        entry.database.as_ref().and_then(|value| serde_json::from_value((**value).clone()).ok());
+    let report: Option<Report> = entry.database.as_ref().and_then(|value| serde_json::from_str(value.json()).ok());
     let is_ours =
         report.as_ref().is_some_and(|report| report.kind != Kind::Other && report.verdict != Verdict::NotSqlServer);
     let by_name = ["mdf", "ndf", "ldf"].iter().any(|one| has_extension(&entry.path, one));
@@ -256,7 +255,7 @@ mod tests {
             r#"{{"format":1,"id":"XYZ-20261122T235900Z","site":"XYZ","completed":"2026-11-22T23:59:00Z",
             "archived":"2026-11-22T23:59:00Z","archive":"XYZ-20261122T235900Z.tar.zst","bytes":100,"sha256":"{digits}",
             "compressed_bytes":100,"uncompressed_bytes":1536,"files":0,
-            "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9}}}}"#
+            "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9,"sha256":"{digits}"}}}}"#
         );
         Manifest::parse("XYZ-20261122T235900Z.json", json.as_bytes()).unwrap()
     }

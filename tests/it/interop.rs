@@ -24,7 +24,7 @@ fn members(scene: &Scene) -> Vec<String> {
     let mut members: Vec<String> = tree(&scene.snapshot())
         .into_iter()
         .map(|(name, node)| format!("XYZBackup/{name}{}", if node.sha256.is_none() { "/" } else { "" }))
-        .chain(["XYZBackup/".to_owned(), ".afterbackup/index.json".to_owned()])
+        .chain(["XYZBackup/".to_owned(), ".afterbackup/index.jsonl".to_owned()])
         .collect();
     members.sort_unstable();
     members

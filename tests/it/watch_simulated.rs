@@ -15,7 +15,7 @@ use afterbackup::engine::context::Context;
 use afterbackup::engine::handover::{self, Turn, Working};
 use afterbackup::engine::state::By;
 use afterbackup::monitor::{Event, EventKind, Monitor, Task};
-use afterbackup::name::ArchiveId;
+use afterbackup::name::{ArchiveId, Form};
 use afterbackup::watch::Watcher;
 use tempfile::TempDir;
 
@@ -199,7 +199,7 @@ impl Schedule {
         let whole: BTreeSet<String> = whole(self.layout).into_iter().collect();
         let mut found = BTreeMap::new();
         for id in self.archives() {
-            let key = id.key(&id.archive_name(false));
+            let key = id.key(&id.archive_name(Form::PLAIN));
             let mut bytes = Vec::new();
             self.vault.open(&key).unwrap().read_to_end(&mut bytes).unwrap();
             let files = runs_in(&zstd::decode_all(bytes.as_slice()).unwrap());

@@ -13,7 +13,7 @@ use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::Destination;
 use afterbackup::monitor::{Collector, Monitor, Task};
-use afterbackup::name::ArchiveId;
+use afterbackup::name::{ArchiveId, Form};
 use afterbackup::source::walk::{self, Kind};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -126,7 +126,7 @@ pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
         archived: id.stamp(),
         program: "test".to_owned(),
         host: "CM01".to_owned(),
-        archive: id.archive_name(key.is_some()),
+        archive: id.archive_name(Form { encrypted: key.is_some(), ..Form::PLAIN }),
         bytes: written.bytes,
         sha256: written.sha256,
         compressed_bytes: written.compressed_bytes,
@@ -208,8 +208,7 @@ impl Forged {
 
     /// Ends the archive with an index of these entries.
     pub fn finish(self, entries: Vec<Entry>) -> (Vec<u8>, Manifest) {
-        let json = serde_json::to_vec(&Index { format: FORMAT, id: id(), entries, skipped: vec![] }).unwrap();
-        self.finish_with(&json)
+        self.finish_with(&Index { format: FORMAT, id: id(), entries, skipped: vec![] }.to_lines())
     }
 
     /// Ends the archive with this as its index.
@@ -234,8 +233,10 @@ impl Forged {
                 frame: frame as u64,
                 frames: (self.table.len() - frame) as u64,
                 frame_offset,
+                directory_offset: None,
                 offset,
                 size: json.len() as u64,
+                sha256: sum(json),
             },
             index: Index { format: FORMAT, id: id(), entries: vec![], skipped: vec![] },
             databases: vec![],
@@ -250,14 +251,11 @@ impl Forged {
 pub fn file(path: &str, offset: u64, bytes: &[u8]) -> Entry {
     Entry {
         path: path.to_owned(),
-        folder: false,
         size: bytes.len() as u64,
         modified: id().stamp(),
         sha256: Some(sum(bytes)),
         offset,
-        attributes: afterbackup::archive::index::Attributes::default(),
-        origin: None,
-        database: None,
+        ..Entry::default()
     }
 }
 

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::member::folder_member;
-use crate::archive::index::Skipped;
+use crate::archive::index::{Skipped, archive_order};
 use crate::archive::writer::{Member, Need};
 use crate::name::SiteCode;
 use crate::source::supplemental::Expansion;
 use crate::source::walk::{Kind, Walk};
 use crate::source::{Gathered, KnownFolder, PartKind, Snapshot};
 
-/// Everything that goes into the archive, and what does not.
+/// Everything that goes into the archive, in its order, and what does not.
 pub(in crate::engine) fn all(
     snapshot: &Snapshot,
     gathered: &Gathered,
@@ -61,6 +61,7 @@ pub(in crate::engine) fn all(
         gaps.extend(skipped(walk, &prefix));
     }
     supplemental::add(extra, stamp, &mut members, &mut gaps);
+    members.sort_by(|a, b| archive_order(&a.path, &b.path));
     (members, gaps)
 }
 

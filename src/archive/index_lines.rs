@@ -1,0 +1,465 @@
+//! The index as it is stored: JSON Lines in the order of the archive, cut into chunks.
+//!
+//! Each chunk begins a frame of its own, and where there are several, a directory behind them names the first path of
+//! each: one file out of millions costs the directory and one chunk.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::index::{
+    Attributes, Entry, Findings, Index, IndexError, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped, archive_order,
+    attribute_names, is_too_deep,
+};
+use super::manifest::{FORMAT, Sha256Hex};
+use crate::name::ArchiveId;
+
+/// A chunk ends before it would become larger.
+const CHUNK_BYTES: u64 = 512 << 10;
+/// All that was found in databases together. Their files are few.
+const MAX_FINDINGS_BYTES: usize = 64 << 20;
+
+impl Index {
+    /// Reads an index and checks it against its archive: same id, in order, every file inside the tar, none overlapping
+    /// another.
+    ///
+    /// # Errors
+    /// When it is damaged, of another version, or contradicts the archive.
+    pub fn parse(lines: &[u8], id: &ArchiveId, tar_bytes: u64) -> Result<Self, IndexError> {
+        let mut parser = Parser::new(id.clone(), tar_bytes);
+        parser.feed(lines)?;
+        parser.finish()
+    }
+
+    /// The index as it is stored, without a directory of chunks.
+    #[must_use]
+    pub fn to_lines(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let Ok(()) = each(self, |_, line| {
+            all.extend_from_slice(line);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        all
+    }
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    format: u32,
+    id: ArchiveId,
+}
+
+/// What was not archived, as a line.
+#[derive(Serialize)]
+struct SkippedLine<'a> {
+    path: &'a str,
+    skipped: &'a str,
+}
+
+/// A line of the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Chunk {
+    /// The first path in it; empty in the first chunk.
+    #[serde(rename = "chunk")]
+    pub(super) first: String,
+    /// Where it begins in the index.
+    pub(super) offset: u64,
+    /// Its size in bytes.
+    pub(super) size: u64,
+}
+
+/// Gives every line, with its path and its line feed, in order.
+pub(super) fn each<E>(index: &Index, mut take: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut line = Vec::new();
+    let mut give = |path: &str, value: &dyn erased::Line| {
+        line.clear();
+        value.write(&mut line);
+        line.push(b'\n');
+        take(path, &line)
+    };
+    give("", &Head { format: index.format, id: index.id.clone() })?;
+    let mut skipped = index.skipped.iter().peekable();
+    for entry in &index.entries {
+        while let Some(one) = skipped.next_if(|one| archive_order(&one.path, &entry.path) == Ordering::Less) {
+            give(&one.path, &SkippedLine { path: &one.path, skipped: &one.reason })?;
+        }
+        give(&entry.path, entry)?;
+    }
+    skipped.try_for_each(|one| give(&one.path, &SkippedLine { path: &one.path, skipped: &one.reason }))
+}
+
+mod erased {
+    use serde::Serialize;
+
+    /// What can be a line, whatever its type.
+    pub(super) trait Line {
+        fn write(&self, line: &mut Vec<u8>);
+    }
+
+    impl<T: Serialize> Line for T {
+        fn write(&self, line: &mut Vec<u8>) {
+            serde_json::to_writer(line, self).expect("a line has only string keys, and memory takes it");
+        }
+    }
+}
+
+/// Where chunks begin.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    chunks: Vec<Chunk>,
+}
+
+impl Chunks {
+    /// Adds a line; true when it begins a chunk.
+    pub(super) fn add(&mut self, path: &str, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.size + bytes <= CHUNK_BYTES => {
+                chunk.size += bytes;
+                false
+            }
+            _ => {
+                self.chunks.push(Chunk { first: path.to_owned(), offset: self.bytes(), size: bytes });
+                true
+            }
+        }
+    }
+
+    /// The size of all chunks.
+    pub(super) fn bytes(&self) -> u64 {
+        self.chunks.last().map_or(0, |chunk| chunk.offset + chunk.size)
+    }
+
+    /// The lines of the directory; none for a single chunk.
+    pub(super) fn directory(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        if self.chunks.len() > 1 {
+            for chunk in &self.chunks {
+                serde_json::to_writer(&mut lines, chunk).expect("a chunk has only string keys");
+                lines.push(b'\n');
+            }
+        }
+        lines
+    }
+}
+
+/// Any line but the first. Unknown fields are ignored.
+#[derive(Deserialize)]
+struct AnyLine {
+    path: Option<String>,
+    chunk: Option<String>,
+    skipped: Option<String>,
+    #[serde(default)]
+    folder: bool,
+    #[serde(default)]
+    size: u64,
+    modified: Option<Timestamp>,
+    sha256: Option<Sha256Hex>,
+    #[serde(default)]
+    offset: u64,
+    #[serde(default, with = "attribute_names")]
+    attributes: Attributes,
+    origin: Option<String>,
+    database: Option<Findings>,
+}
+
+/// Takes an index apart as it comes, and believes nothing of it.
+#[derive(Debug)]
+pub(super) struct Parser {
+    id: ArchiveId,
+    tar_bytes: u64,
+    index: Option<Index>,
+    /// Where the file before ends in the tar.
+    end: u64,
+    /// The path of the line before.
+    path: String,
+    /// A line of which the end has not come yet.
+    rest: Vec<u8>,
+    /// Bytes of the lines before it.
+    bytes: u64,
+    findings: usize,
+    /// Where chunks begin, as they came; none when all came at once.
+    begun: Vec<(u64, String)>,
+    directory: Vec<Chunk>,
+    begins: bool,
+}
+
+impl Parser {
+    pub(super) fn new(id: ArchiveId, tar_bytes: u64) -> Self {
+        Self {
+            id,
+            tar_bytes,
+            index: None,
+            end: 0,
+            path: String::new(),
+            rest: Vec::new(),
+            bytes: 0,
+            findings: 0,
+            begun: Vec::new(),
+            directory: Vec::new(),
+            begins: false,
+        }
+    }
+
+    /// Takes the next frame: where it begins a line, that line begins a chunk, or the directory.
+    pub(super) fn frame(&mut self, bytes: &[u8]) -> Result<(), IndexError> {
+        self.begins = self.rest.is_empty();
+        self.feed(bytes)
+    }
+
+    /// Takes the next bytes, wherever they end.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), IndexError> {
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if self.rest.len() + part.len() > MAX_LINE_BYTES {
+                return Err(IndexError::Line);
+            }
+            if part.last() != Some(&b'\n') {
+                self.rest.extend_from_slice(part);
+            } else if self.rest.is_empty() {
+                self.line(part)?;
+            } else {
+                let mut whole = std::mem::take(&mut self.rest);
+                whole.extend_from_slice(part);
+                self.line(&whole)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The index, when all of it has come.
+    pub(super) fn finish(self) -> Result<Index, IndexError> {
+        let mut at = 0;
+        for chunk in &self.directory {
+            if chunk.offset != at {
+                return Err(IndexError::Directory);
+            }
+            at = at.saturating_add(chunk.size);
+        }
+        let named = self.directory.iter().map(|chunk| (chunk.offset, &chunk.first));
+        // Without a directory there is one chunk; without frames nobody knows where chunks begin.
+        let fits = match self.begun.len() {
+            0 => true,
+            1 => self.directory.is_empty(),
+            _ => named.eq(self.begun.iter().map(|(offset, first)| (*offset, first))),
+        };
+        if !fits {
+            return Err(IndexError::Directory);
+        }
+        self.index.filter(|_| self.rest.is_empty()).ok_or(IndexError::Cut)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), IndexError> {
+        let begins = std::mem::take(&mut self.begins).then_some(self.bytes);
+        self.bytes += line.len() as u64;
+        if self.bytes > MAX_INDEX_BYTES {
+            return Err(IndexError::Cut);
+        }
+        let Some(index) = &mut self.index else {
+            let head: Head = serde_json::from_slice(line).map_err(IndexError::Json)?;
+            if head.format != FORMAT {
+                return Err(IndexError::Version(head.format));
+            }
+            if head.id != self.id {
+                return Err(IndexError::OtherArchive(head.id));
+            }
+            self.begun.extend(begins.map(|at| (at, String::new())));
+            self.index = Some(Index { format: head.format, id: head.id, entries: Vec::new(), skipped: Vec::new() });
+            return Ok(());
+        };
+        let line: AnyLine = serde_json::from_slice(line).map_err(IndexError::Json)?;
+        if let Some(first) = line.chunk {
+            self.directory.push(Chunk { first, offset: line.offset, size: line.size });
+            return Ok(());
+        }
+        let path = line.path.ok_or(IndexError::Cut)?;
+        if !self.directory.is_empty() {
+            return Err(IndexError::Order(path));
+        }
+        if path.is_empty() {
+            return Err(IndexError::Order(path));
+        }
+        if is_too_deep(&path) {
+            return Err(IndexError::Levels);
+        }
+        self.begun.extend(begins.map(|at| (at, path.clone())));
+        // A folder that could not be read to its end is there and among what is missing.
+        let order = archive_order(&self.path, &path);
+        let again = index.entries.last().is_some_and(|last| last.path == path);
+        if let Some(reason) = line.skipped {
+            if order == Ordering::Greater {
+                return Err(IndexError::Order(path));
+            }
+            self.path.clone_from(&path);
+            index.skipped.push(Skipped { path, reason });
+            return Ok(());
+        }
+        if order == Ordering::Greater || again {
+            return Err(IndexError::Order(path));
+        }
+        self.path.clone_from(&path);
+        self.findings += line.database.as_ref().map_or(0, |found| found.json().len());
+        if self.findings > MAX_FINDINGS_BYTES {
+            return Err(IndexError::Line);
+        }
+        let entry = Entry {
+            path,
+            folder: line.folder,
+            size: line.size,
+            modified: line.modified.ok_or(IndexError::Cut)?,
+            sha256: line.sha256,
+            offset: line.offset,
+            attributes: line.attributes,
+            origin: line.origin,
+            database: line.database,
+        };
+        self.end = check_place(&entry, self.end, self.tar_bytes)?;
+        index.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// Checks where an entry says it is; gives where it ends.
+fn check_place(entry: &Entry, end: u64, tar_bytes: u64) -> Result<u64, IndexError> {
+    if entry.folder {
+        // Sizes are added up: a folder must not bring one that no file could have.
+        if entry.size != 0 || entry.offset != 0 {
+            return Err(IndexError::Place(entry.path.clone()));
+        }
+        return Ok(end);
+    }
+    if entry.sha256.is_none() {
+        return Err(IndexError::NoSum(entry.path.clone()));
+    }
+    // In order and apart: a small archive cannot claim the same bytes for a million files.
+    let entry_end = entry.offset.checked_add(entry.size).filter(|&end| end <= tar_bytes);
+    entry_end.filter(|_| entry.offset >= end).ok_or_else(|| IndexError::Place(entry.path.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id() -> ArchiveId {
+        "XYZ-20261122T235900Z".parse().unwrap()
+    }
+
+    fn file(path: &str, offset: u64) -> Entry {
+        Entry { path: path.into(), offset, size: 1, sha256: Some(Sha256Hex([0xAB; 32])), ..Entry::default() }
+    }
+
+    fn index(entries: Vec<Entry>, skipped: &[&str]) -> Index {
+        let skipped = skipped.iter().map(|path| Skipped { path: (*path).into(), reason: "a link".into() }).collect();
+        Index { format: FORMAT, id: id(), entries, skipped }
+    }
+
+    /// The frames of an index as the writer cuts them, the directory last.
+    fn frames(index: &Index) -> Vec<Vec<u8>> {
+        let (mut chunks, mut frames) = (Chunks::default(), Vec::<Vec<u8>>::new());
+        each(index, |path, line| {
+            if chunks.add(path, line.len()) {
+                frames.push(Vec::new());
+            }
+            frames.last_mut().unwrap().extend_from_slice(line);
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        frames.extend(Some(chunks.directory()).filter(|directory| !directory.is_empty()));
+        frames
+    }
+
+    fn parse(frames: &[Vec<u8>]) -> Result<Index, IndexError> {
+        let mut parser = Parser::new(id(), u64::MAX);
+        frames.iter().try_for_each(|frame| parser.frame(frame))?;
+        parser.finish()
+    }
+
+    fn large() -> Index {
+        index((0..20_000).map(|number| file(&format!("XYZBackup/{number:08}"), number)).collect(), &["XYZBackup/link"])
+    }
+
+    #[test]
+    fn large_index_has_chunks_and_a_directory_that_leads_to_them() {
+        let index = large();
+        let frames = frames(&index);
+        assert!(frames.len() > 4 && frames.iter().all(|frame| frame.len() as u64 <= CHUNK_BYTES));
+        assert_eq!(parse(&frames).unwrap(), index);
+        let directory: Vec<Chunk> = frames
+            .last()
+            .unwrap()
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let all = frames.concat();
+        assert_eq!(directory[0].first, "");
+        for chunk in &directory[1..] {
+            let line = &all[usize::try_from(chunk.offset).unwrap()..];
+            assert!(line.starts_with(format!("{{\"path\":\"{}\"", chunk.first).as_bytes()), "{chunk:?}");
+        }
+    }
+
+    #[test]
+    fn directory_that_lies_is_refused() {
+        let frames = frames(&large());
+        let (directory, chunks) = frames.split_last().unwrap();
+        let text = String::from_utf8(directory.clone()).unwrap();
+        let second = text.lines().nth(1).unwrap();
+        for lie in [
+            String::new(),
+            text.replacen(second, "", 1).replace("\n\n", "\n"),
+            text.replacen("0000", "0001", 1),
+            text.replacen("\"size\":5", "\"size\":4", 1),
+            text.replacen("\"offset\":0", "\"offset\":1", 1),
+            text.replacen("\"size\":", "\"size\":18446744073709551615,\"was\":", 1),
+            format!("{text}{second}\n"),
+        ] {
+            assert_ne!(lie, text);
+            let frames = [chunks, &[lie.clone().into_bytes()]].concat();
+            assert!(matches!(parse(&frames), Err(IndexError::Directory)), "{lie:.200}");
+        }
+        let behind = format!("{text}{}", "{\"path\":\"z\",\"skipped\":\"\"}\n");
+        assert!(matches!(parse(&[chunks, &[behind.into_bytes()]].concat()), Err(IndexError::Order(_))));
+    }
+
+    #[test]
+    fn what_is_cut_or_out_of_order_is_refused() {
+        let whole = index(vec![file("a", 0), file("a/b", 1), file("a.txt", 2)], &["a", "b"]);
+        let lines = whole.to_lines();
+        assert_eq!(parse(std::slice::from_ref(&lines)).unwrap(), whole);
+        for end in 0..lines.len() {
+            let parsed = parse(&[lines[..end].to_vec()]);
+            // Where a line ends, only the manifest knows that more should follow.
+            assert_eq!(parsed.is_ok(), end > 0 && lines[end - 1] == b'\n', "{end}");
+        }
+        for entries in [
+            vec![file("b", 0), file("a", 1)],
+            vec![file("a", 0), file("a", 1)],
+            vec![file("a.txt", 0), file("a/b", 1)],
+            vec![file("", 0)],
+        ] {
+            assert!(
+                matches!(parse(&[index(entries.clone(), &[]).to_lines()]), Err(IndexError::Order(_))),
+                "{entries:?}"
+            );
+        }
+        let long = index(vec![file(&"a".repeat(MAX_LINE_BYTES), 0)], &[]);
+        assert!(matches!(parse(&[long.to_lines()]), Err(IndexError::Line)));
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_folders_and_names(a in "[a./]{0,6}", b in "[a./]{0,6}") {
+            let names = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(archive_order(&a, &b), names(&a).cmp(&names(&b)));
+        }
+
+        #[test]
+        fn any_bytes_are_judged_without_panic(bytes in any::<Vec<u8>>()) {
+            prop_assert!(parse(&[bytes]).is_err());
+        }
+    }
+}
