@@ -145,10 +145,26 @@ impl Chunks {
     }
 }
 
+/// The directory, from its lines.
+pub(super) fn directory(lines: &[u8]) -> Result<Vec<Chunk>, IndexError> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let chunk: Chunk = serde_json::from_slice(line).map_err(IndexError::Json)?;
+        let before = chunks.last();
+        let in_order = before.is_none_or(|before| archive_order(&before.first, &chunk.first) == Ordering::Less);
+        if chunk.offset != before.map_or(0, |before| before.offset.saturating_add(before.size)) || !in_order {
+            return Err(IndexError::Directory);
+        }
+        chunks.push(chunk);
+    }
+    Ok(chunks)
+}
+
 /// Any line but the first. Unknown fields are ignored.
 #[derive(Deserialize)]
 struct AnyLine {
     path: Option<String>,
+    id: Option<ArchiveId>,
     chunk: Option<String>,
     skipped: Option<String>,
     #[serde(default)]
@@ -184,6 +200,8 @@ pub(super) struct Parser {
     begun: Vec<(u64, String)>,
     directory: Vec<Chunk>,
     begins: bool,
+    /// Not all of the index comes, and the first line only with the first chunk.
+    part: bool,
 }
 
 impl Parser {
@@ -200,7 +218,14 @@ impl Parser {
             begun: Vec::new(),
             directory: Vec::new(),
             begins: false,
+            part: false,
         }
+    }
+
+    /// For some chunks, without the first line.
+    pub(super) fn within(id: ArchiveId, tar_bytes: u64) -> Self {
+        let index = Index { format: FORMAT, id: id.clone(), entries: Vec::new(), skipped: Vec::new() };
+        Self { index: Some(index), part: true, ..Self::new(id, tar_bytes) }
     }
 
     /// Takes the next frame: where it begins a line, that line begins a chunk, or the directory.
@@ -269,6 +294,9 @@ impl Parser {
             return Ok(());
         };
         let line: AnyLine = serde_json::from_slice(line).map_err(IndexError::Json)?;
+        if self.part && line.path.is_none() && line.id.is_some_and(|id| id == self.id) && index.entries.is_empty() {
+            return Ok(());
+        }
         if let Some(first) = line.chunk {
             self.directory.push(Chunk { first, offset: line.offset, size: line.size });
             return Ok(());

@@ -9,6 +9,7 @@ pub mod extract;
 mod frames;
 pub mod index;
 mod index_lines;
+mod lookup;
 pub mod manifest;
 mod member;
 mod outlet;

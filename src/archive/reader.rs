@@ -97,6 +97,11 @@ impl<'a> Reader<'a> {
         Ok((Self { access, manifest, table, index }, proof))
     }
 
+    /// Of what was read.
+    pub(super) fn new(access: Access<'a>, manifest: Manifest, table: SeekTable, index: Index) -> Self {
+        Self { access, manifest, table, index }
+    }
+
     /// What is known of the archive.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {

@@ -120,7 +120,7 @@ pub(super) fn fetch(program: &Program<'_>, args: &Args) -> Result<Exit, Failure>
             program.console.warn(&format!("{message}; trying {name}"));
         }
         let last = number + 1 == copies.len();
-        let reader = Reader::open(&**destination, manifest.clone(), &identities);
+        let reader = open(&**destination, manifest, &identities, &args.patterns);
         let attempt = fetch_from(program, reader, args, &options, fetch.as_ref().map(|(_, f)| f));
         match attempt {
             Ok((fetched, without)) => {
@@ -333,16 +333,49 @@ fn report(program: &Program<'_>, fetched: &Fetched, to: &Path) {
     }
 }
 
-/// The entries that match a pattern, or lie in a folder that does. Without patterns, all.
+/// Opens a copy; where only paths are asked for, not all of a large index need be read. What is wrong with a part of it
+/// is told when all of it is read.
+fn open<'a>(
+    destination: &'a dyn Destination,
+    manifest: &Manifest,
+    identities: &'a Identities,
+    patterns: &[String],
+) -> Result<Reader<'a>, ReadError> {
+    let paths: Option<Vec<String>> = patterns.iter().map(|pattern| as_path(pattern)).collect();
+    match Reader::open_for(destination, manifest, identities, &paths.unwrap_or_default()) {
+        Ok(Some(reader)) => Ok(reader),
+        Err(error) if !error.is_damage() => Err(error),
+        _ => Reader::open(destination, manifest.clone(), identities),
+    }
+}
+
+/// A pattern that is a path, as far as its characters say. Administrators write paths of Windows; archives have slashes
+/// only.
+fn as_path(pattern: &str) -> Option<String> {
+    let slashed = pattern.replace('\\', "/");
+    let path = slashed.trim_end_matches('/');
+    (!path.is_empty() && !path.contains(['*', '?', '[', ']', '{', '}'])).then(|| path.to_owned())
+}
+
+/// The entries that match a pattern, or lie in a folder that does. Without patterns, all. A path that is there as it is
+/// spelled means that one alone.
 pub(super) fn select<'a>(index: &'a Index, patterns: &[String]) -> Result<Vec<&'a Entry>, Failure> {
     if patterns.is_empty() {
         return Ok(index.entries.iter().collect());
     }
-    let globs = globs(patterns)?;
+    let is_there = |path: &String| index.entries.iter().any(|entry| entry.path == *path);
+    let (mut exact, mut others) = (BTreeSet::new(), Vec::new());
+    for pattern in patterns {
+        match as_path(pattern).filter(is_there) {
+            Some(path) => drop(exact.insert(path)),
+            None => others.push(pattern.clone()),
+        }
+    }
+    let globs = globs(&others)?;
+    let is_match = |path: &str| exact.contains(path) || globs.is_match(path);
     // A folder is matched by itself, and takes along what is below it.
     let matches = |path: &str| {
-        globs.is_match(path)
-            || path.match_indices('/').any(|(slash, _)| path.get(..slash).is_some_and(|above| globs.is_match(above)))
+        is_match(path) || path.match_indices('/').any(|(slash, _)| path.get(..slash).is_some_and(is_match))
     };
     Ok(index.entries.iter().filter(|entry| matches(&entry.path)).collect())
 }

@@ -26,46 +26,126 @@ fn fetch(
     extract(reader, &entries, &options, &Collector::default(), &Cancel::new())
 }
 
-/// One small file of an archive with 8,000: bytes read, and ranged requests.
-fn cost_of_one_small_file(source: &Path, key: Option<&Key>) -> (u64, u64) {
-    let (archive, written) = archives::write(archives::members(source), &archives::options(2, key));
-    let manifest = archives::manifest(&written, key);
-    let script = Script::default();
-    let destination = Faulty::new(in_memory("memory"), &script);
-    archives::store(&destination, &manifest, &archive);
-    script.forget();
+/// An archive with 8,000 files of 10 KiB.
+struct Large {
+    archive: Vec<u8>,
+    manifest: Manifest,
+    identities: Identities,
+}
 
-    let identities = archives::identities(key);
-    let reader = Reader::open(&destination, manifest, &identities).unwrap();
-    let target = tempfile::tempdir().unwrap();
-    let fetched = fetch(&reader, |entry| entry.path.ends_with("/04711.bin"), target.path()).unwrap();
-    assert_eq!((fetched.files, fetched.bytes), (1, 10 << 10));
-    assert_eq!(fetched.read_bytes, script.bytes_read());
-    let file = target.path().join("XYZBackup/inboxes/71/04711.bin");
-    assert!(fs::read(file).unwrap() == data(10 << 10, 4711));
-    assert_eq!(script.count(Call::Open) + script.count(Call::Read), 0);
-    (script.bytes_read(), script.count(Call::ReadRange))
+impl Large {
+    fn new(key: Option<&Key>) -> Self {
+        let source = tempfile::tempdir().unwrap();
+        for number in 0..8000 {
+            let folder = source.path().join(format!("inboxes/{:02}", number % 80));
+            if number < 80 {
+                fs::create_dir_all(&folder).unwrap();
+            }
+            fs::write(folder.join(format!("{number:05}.bin")), data(10 << 10, number)).unwrap();
+        }
+        let (archive, written) = archives::write(archives::members(source.path()), &archives::options(2, key));
+        Self { archive, manifest: archives::manifest(&written, key), identities: archives::identities(key) }
+    }
+
+    fn destination(&self, script: &Script) -> Faulty {
+        let destination = Faulty::new(in_memory("memory"), script);
+        archives::store(&destination, &self.manifest, &self.archive);
+        script.forget();
+        destination
+    }
+
+    /// One small file: bytes read, and ranged requests.
+    fn cost_of_one_small_file(&self, whole_index: bool) -> (u64, u64) {
+        const PATH: &str = "XYZBackup/inboxes/71/04711.bin";
+        let script = Script::default();
+        let destination = self.destination(&script);
+        let reader = if whole_index {
+            Reader::open(&destination, self.manifest.clone(), &self.identities).unwrap()
+        } else {
+            let paths = [PATH.to_owned()];
+            Reader::open_for(&destination, &self.manifest, &self.identities, &paths).unwrap().expect("it is large")
+        };
+        let target = tempfile::tempdir().unwrap();
+        let fetched = fetch(&reader, |entry| entry.path == PATH, target.path()).unwrap();
+        assert_eq!((fetched.files, fetched.bytes), (1, 10 << 10));
+        assert_eq!(fetched.read_bytes, script.bytes_read());
+        assert!(fs::read(target.path().join(PATH)).unwrap() == data(10 << 10, 4711));
+        assert_eq!(script.count(Call::Open) + script.count(Call::Read), 0);
+        (script.bytes_read(), script.count(Call::ReadRange))
+    }
 }
 
 #[test]
-fn one_small_file_of_8000_costs_two_small_requests_and_encryption_one_more() {
-    let source = tempfile::tempdir().unwrap();
-    for number in 0..8000 {
-        let folder = source.path().join(format!("inboxes/{:02}", number % 80));
-        if number < 80 {
-            fs::create_dir_all(&folder).unwrap();
-        }
-        fs::write(folder.join(format!("{number:05}.bin")), data(10 << 10, number)).unwrap();
+fn one_small_file_of_8000_costs_few_small_requests_and_encryption_one_more() {
+    let plain = Large::new(None);
+    let key = Key::new();
+    let encrypted = Large::new(Some(&key));
+    for (whole_index, most_bytes, most_requests) in [(true, 600_000, 2), (false, 350_000, 3)] {
+        let (bytes, requests) = plain.cost_of_one_small_file(whole_index);
+        eprintln!("{bytes} bytes in {requests} requests");
+        assert!(bytes <= most_bytes, "{bytes}");
+        assert!(requests <= most_requests, "{requests}");
+        // Chunks of 64 KiB at either end of each range, and the header.
+        let (encrypted_bytes, encrypted_requests) = encrypted.cost_of_one_small_file(whole_index);
+        eprintln!("{encrypted_bytes} bytes in {encrypted_requests} requests, encrypted");
+        assert!(encrypted_bytes <= bytes + 2 * requests * (64 << 10) + (8 << 10), "{encrypted_bytes}");
+        assert!(encrypted_requests <= most_requests + 1, "{encrypted_requests}");
     }
-    let (bytes, requests) = cost_of_one_small_file(source.path(), None);
-    eprintln!("{bytes} bytes in {requests} requests");
-    assert!(bytes <= 600_000, "{bytes}");
-    assert!(requests <= 2, "{requests}");
-    // Chunks of 64 KiB at either end of both ranges, and the header.
-    let (encrypted_bytes, requests) = cost_of_one_small_file(source.path(), Some(&Key::new()));
-    eprintln!("{encrypted_bytes} bytes in {requests} requests, encrypted");
-    assert!(encrypted_bytes <= bytes + 4 * (64 << 10) + (8 << 10), "{encrypted_bytes}");
-    assert!(requests <= 3, "{requests}");
+}
+
+#[test]
+fn paths_of_a_large_index_are_found_as_in_the_whole_of_it() {
+    let large = Large::new(None);
+    let destination = large.destination(&Script::default());
+    let whole = Reader::open(&destination, large.manifest.clone(), &large.identities).unwrap();
+    let below = |path: &str| -> Vec<Entry> {
+        let is_below =
+            |entry: &&Entry| entry.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        whole.index().entries.iter().filter(is_below).cloned().collect()
+    };
+    let open = |paths: &[&str]| {
+        let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+        Reader::open_for(&destination, &large.manifest, &large.identities, &paths).unwrap()
+    };
+    let all: Vec<&str> = whole.index().entries.iter().map(|entry| entry.path.as_str()).collect();
+    // The first, the last, those around each border of two chunks wherever it lies, and whole folders.
+    for path in all.iter().step_by(97).chain([&all[0], &all[1], all.last().unwrap(), &"XYZBackup/inboxes/40"]) {
+        let reader = open(&[path]).expect("it is there");
+        let found: Vec<&Entry> = reader.index().entries.iter().collect();
+        for entry in below(path) {
+            assert!(found.contains(&&entry), "{} is not among what was read for {path}", entry.path);
+        }
+    }
+    assert!(open(&[all[5], all[7000]]).is_some());
+    for path in ["XYZBackup/inboxes/40/none", "xyzbackup/inboxes/40", "A", "ZZZ", "XYZBackup/inboxes/40/"] {
+        assert!(open(&[path]).is_none(), "{path}");
+        assert!(open(&[all[5], path]).is_none(), "{path}");
+    }
+    assert!(open(&[]).is_none());
+}
+
+#[test]
+fn part_of_a_large_index_that_is_damaged_is_told() {
+    let large = Large::new(None);
+    let location = large.manifest.index;
+    let directory = usize::try_from(location.directory_offset.unwrap()).unwrap();
+    let first = usize::try_from(location.frame_offset).unwrap();
+    let path = ["XYZBackup/inboxes/00/00000.bin".to_owned()];
+    for at in [directory, directory + 10, directory + 40, first, first + 50, first + 1000, large.archive.len() - 1] {
+        let mut archive = large.archive.clone();
+        archive[at] ^= 1;
+        let damaged = Large { archive, manifest: large.manifest.clone(), identities: Identities::default() };
+        let destination = damaged.destination(&Script::default());
+        let error = Reader::open_for(&destination, &damaged.manifest, &damaged.identities, &path).unwrap_err();
+        assert!(error.is_damage(), "{at}: {error:?}");
+    }
+    for lie in [location.frame_offset + 1, location.directory_offset.unwrap() + 1] {
+        let mut manifest = large.manifest.clone();
+        manifest.index.directory_offset = Some(lie);
+        let destination = large.destination(&Script::default());
+        let error = Reader::open_for(&destination, &manifest, &large.identities, &path).unwrap_err();
+        assert!(error.is_damage(), "{lie}: {error:?}");
+    }
 }
 
 /// A small archive with a bit of everything, and where it lies.
