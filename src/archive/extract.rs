@@ -31,6 +31,7 @@ use crate::platform::WINDOWS;
 use crate::platform::files::{persistently, remove_dressed, rename_new};
 use crate::platform::open::{create_with_attributes, replace};
 use crate::platform::positional::write_all_at;
+use crate::platform::private;
 use crate::platform::verbatim::{plain, verbatim};
 
 /// Where and how to unpack.
@@ -125,10 +126,10 @@ pub fn extract(
     Ok(Fetched {
         files: tally.files,
         bytes: tally.bytes,
+        already_there: fetched.already_there + tally.already_there,
         attributes_lost: tally.attributes_lost,
         damaged: checked.damaged,
         read_bytes: reader.read_bytes(),
-        ..fetched
     })
 }
 
@@ -169,7 +170,7 @@ impl Target {
             if metadata.is_dir() { Found::Nothing } else { Found::Other { replaceable: false } }
         } else if !metadata.is_file() {
             Found::Other { replaceable: false }
-        } else if metadata.len() == entry.size && file_sum(&place).is_ok_and(|sum| Some(sum) == entry.sha256) {
+        } else if is_same(&place, entry) {
             Found::Same
         } else {
             Found::Other { replaceable: true }
@@ -199,7 +200,11 @@ impl Target {
         }
         self.make_folders(folder.parent().unwrap_or(Path::new("")))?;
         let place = self.root.join(folder);
-        fs::create_dir(&place).map_err(|error| write_error(&place, error))?;
+        match fs::create_dir(&place) {
+            // Another fetch into this folder was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&place) => {}
+            other => other.map_err(|error| write_error(&place, error))?,
+        }
         self.known.insert(folder.to_owned(), true);
         Ok(())
     }
@@ -228,7 +233,8 @@ impl Mark {
     fn set(root: &Path) -> Result<Self, ExtractError> {
         sweep(root);
         let path = root.join(format!("{MARK_PREFIX}{}", std::process::id()));
-        let made = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        // Whatever others have put under this name is neither followed nor emptied.
+        let made = private::create_new(&path).and_then(|file| file.lock().map(|()| file));
         let file = made.map_err(|error| write_error(&path, error))?;
         Ok(Self { path, file: Some(file) })
     }
@@ -248,7 +254,7 @@ fn sweep(root: &Path) {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(MARK_PREFIX)) else { continue };
         let is_dead = pid.bytes().all(|byte| byte.is_ascii_digit())
-            && File::options().write(true).open(entry.path()).is_ok_and(|mark| mark.try_lock().is_ok());
+            && private::open(&entry.path()).is_ok_and(|mark| mark.try_lock().is_ok());
         if is_dead && sweep_partials(root, &format!("{PARTIAL_PREFIX}{pid}-")).is_ok() {
             drop(fs::remove_file(entry.path()));
         }
@@ -268,10 +274,15 @@ fn sweep_partials(folder: &Path, prefix: &str) -> io::Result<()> {
     Ok(())
 }
 
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 #[derive(Default)]
 struct Tally {
     files: u64,
     bytes: u64,
+    already_there: u64,
     attributes_lost: u64,
 }
 
@@ -343,7 +354,15 @@ impl Files<'_> {
     fn rename(&self, file: usize, partial: &Path) -> io::Result<()> {
         let (entry, place) = &self.wanted[file];
         let step = if self.force { replace } else { rename_new };
-        persistently(|| step(partial, place))?;
+        match persistently(|| step(partial, place)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(place, entry) => {
+                // Another fetch into this folder was faster.
+                remove_dressed(partial)?;
+                self.tally.lock().already_there += 1;
+                return Ok(());
+            }
+            other => other?,
+        }
         crate::stop_point::reached("file-in-place");
         let mut tally = self.tally.lock();
         tally.files += 1;
@@ -376,7 +395,9 @@ impl Sink for Files<'_> {
         let result = match open {
             Some(open) if sound => self.dress(file, &open).and_then(|()| {
                 drop(open);
-                self.rename(file, &partial)
+                let renamed = self.rename(file, &partial);
+                // It is out of `open`, so that nothing else would remove it.
+                renamed.inspect_err(|_| drop(remove_dressed(&partial)))
             }),
             Some(_) => persistently(|| fs::remove_file(&partial)),
             // None of its pieces could be read.
@@ -409,6 +430,12 @@ fn system_time(time: Timestamp) -> SystemTime {
     };
     // What the system cannot express (years before 1601 on Windows) becomes its epoch rather than an error.
     moved.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Is there a file with the content of an entry?
+fn is_same(place: &Path, entry: &Entry) -> bool {
+    fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_file() && metadata.len() == entry.size)
+        && file_sum(place).is_ok_and(|sum| Some(sum) == entry.sha256)
 }
 
 /// The SHA-256 of a file.

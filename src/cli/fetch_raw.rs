@@ -16,6 +16,8 @@ use crate::destination::Destination;
 use crate::monitor::{Event, EventKind, Monitor};
 use crate::name::ArchiveId;
 use crate::platform::files::{persistently, rename_new};
+use crate::platform::open::shared;
+use crate::platform::private;
 use crate::platform::verbatim::{plain, verbatim};
 
 #[derive(Serialize)]
@@ -35,18 +37,36 @@ pub(super) fn raw_of_any(
 ) -> Result<Exit, Failure> {
     for (number, (destination, manifest)) in copies.iter().enumerate() {
         match raw(program, &**destination, manifest, to) {
-            Err(failure) if failure.exit == Exit::Damage && number + 1 < copies.len() => {
+            Err(Fault::Copy(failure)) if number + 1 < copies.len() => {
                 program.console.warn(&format!("{} on {}: trying another copy", failure.message, destination.name()));
             }
-            other => return other,
+            other => return other.map_err(|(Fault::Copy(failure) | Fault::Here(failure))| failure),
         }
     }
     Err(Failure::words(Exit::Failed, "there is no copy"))
 }
 
+/// Where the fault lies.
+enum Fault {
+    /// With this copy or its destination: another one may do.
+    Copy(Failure),
+    /// Where it is fetched to.
+    Here(Failure),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Here(failure)
+    }
+}
+
+fn of_destination(error: &crate::destination::Error) -> Fault {
+    Fault::Copy(Failure::new(Exit::Failed, error).hint(error.hint()))
+}
+
 /// The archive file and its manifest, as they lie on the destination. The manifest comes last and byte for byte, so
 /// that what was interrupted at any moment is gone on with by the same command.
-fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Failure> {
+fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest, to: &Path) -> Result<Exit, Fault> {
     let failed = |what: &str, path: &Path, error: &std::io::Error| {
         Failure::words(Exit::Failed, format!("cannot {what} {}: {error}", plain(path).display()))
     };
@@ -56,8 +76,7 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     let json_name = manifest.id.manifest_name();
     let json = to.join(&json_name);
     let key = manifest.id.key(&json_name);
-    let stored =
-        destination.read(&key, MAX_BYTES).map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
+    let stored = destination.read(&key, MAX_BYTES).map_err(|error| of_destination(&error))?;
     sweep_own(to, &[&manifest.archive, &json_name]);
     let occupied = |path: &Path| {
         Failure::words(Exit::Failed, format!("{} is already there, and another file", plain(path).display()))
@@ -65,25 +84,38 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     };
     let already = match sum_of_file(program, &place) {
         Ok(Some(sum)) if sum == manifest.sha256 => true,
-        Ok(Some(_)) => return Err(occupied(&place)),
+        Ok(Some(_)) => return Err(occupied(&place).into()),
         Ok(None) => false,
-        Err(error) => return Err(failed("read", &place, &error)),
+        Err(error) => return Err(failed("read", &place, &error).into()),
     };
     if !already {
         let partial = to.join(format!(".{}.partial-{}", manifest.archive, std::process::id()));
         let copied = copy_raw(program, destination, manifest, &partial).and_then(|sum| {
             crate::stop_point::reached("raw-copied");
             if sum == manifest.sha256 {
-                return persistently(|| rename_new(&partial, &place)).map_err(|error| failed("write", &place, &error));
+                return match persistently(|| rename_new(&partial, &place)) {
+                    // Another fetch into this folder was faster.
+                    Err(error) if is_taken(&error) => {
+                        drop(fs::remove_file(&partial));
+                        let same = sum_of_file(program, &place).is_ok_and(|there| there == Some(manifest.sha256));
+                        if same { Ok(()) } else { Err(occupied(&place).into()) }
+                    }
+                    other => other.map_err(|error| failed("write", &place, &error).into()),
+                };
             }
-            Err(Failure::words(Exit::Damage, format!("{} is damaged: its SHA-256 is {sum}", manifest.archive)))
+            let words = format!("{} is damaged: its SHA-256 is {sum}", manifest.archive);
+            Err(Fault::Copy(Failure::words(Exit::Damage, words)))
         });
         copied.inspect_err(|_| drop(fs::remove_file(&partial)))?;
         crate::stop_point::reached("raw-archive-in-place");
     }
-    match fs::read(&json) {
+    let there = |path: &Path| {
+        let mut bytes = Vec::new();
+        shared(path)?.take(MAX_BYTES).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    match there(&json) {
         Ok(bytes) if bytes == stored => {}
-        Ok(_) => return Err(occupied(&json)),
+        Ok(_) => return Err(occupied(&json).into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let partial = to.join(format!(".{json_name}.partial-{}", std::process::id()));
             let write = || {
@@ -93,9 +125,13 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
                 drop(file);
                 persistently(|| rename_new(&partial, &json))
             };
-            write().inspect_err(|_| drop(fs::remove_file(&partial))).map_err(|error| failed("write", &json, &error))?;
+            match write().inspect_err(|_| drop(fs::remove_file(&partial))) {
+                // Another fetch into this folder was faster.
+                Err(error) if is_taken(&error) && there(&json).is_ok_and(|bytes| bytes == stored) => {}
+                other => other.map_err(|error| failed("write", &json, &error))?,
+            }
         }
-        Err(error) => return Err(failed("read", &json, &error)),
+        Err(error) => return Err(failed("read", &json, &error).into()),
     }
     let done = if already { "Already there and the same" } else { "Fetched" };
     let message = format!("{done}: {} from {} to {}", manifest.archive, destination.name(), plain(to).display());
@@ -116,6 +152,10 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
     Ok(Exit::Done)
 }
 
+fn is_taken(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AlreadyExists
+}
+
 /// Removes what interrupted fetches have left under these names.
 fn sweep_own(folder: &Path, names: &[&str]) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -125,7 +165,7 @@ fn sweep_own(folder: &Path, names: &[&str]) {
             process.is_some_and(|process| !process.is_empty() && process.bytes().all(|b| b.is_ascii_digit()))
         });
         // A fetch that is at work holds a lock on it.
-        let free = ours && fs::File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        let free = ours && private::open(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         if free {
             drop(fs::remove_file(entry.path()));
         }
@@ -134,7 +174,7 @@ fn sweep_own(folder: &Path, names: &[&str]) {
 
 /// The SHA-256 of a file, if there is one.
 fn sum_of_file(program: &Program<'_>, path: &Path) -> std::io::Result<Option<Sha256Hex>> {
-    let mut file = match fs::File::open(path) {
+    let mut file = match shared(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
@@ -156,12 +196,12 @@ fn copy_raw(
     destination: &dyn Destination,
     manifest: &Manifest,
     partial: &Path,
-) -> Result<Sha256Hex, Failure> {
+) -> Result<Sha256Hex, Fault> {
     let failed = |error: &std::io::Error| {
         Failure::words(Exit::Failed, format!("cannot write {}: {error}", plain(partial).display()))
     };
     let key = manifest.id.key(&manifest.archive);
-    let mut source = destination.open(&key).map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
+    let mut source = destination.open(&key).map_err(|error| of_destination(&error))?;
     let mut file = fs::File::options().write(true).create_new(true).open(partial).map_err(|error| failed(&error))?;
     // So that another fetch into this folder does not take it for a leftover.
     file.try_lock().ok();
@@ -170,10 +210,10 @@ fn copy_raw(
     let mut buffer = vec![0; 1 << 20];
     loop {
         if program.cancel.is_cancelled() {
-            return Err(Failure::words(Exit::Cancelled, "cancelled"));
+            return Err(Failure::words(Exit::Cancelled, "cancelled").into());
         }
         let read = source.read(&mut buffer).map_err(|error| {
-            Failure::words(Exit::Failed, format!("cannot read {key} on {}: {error}", destination.name()))
+            Fault::Copy(Failure::words(Exit::Failed, format!("cannot read {key} on {}: {error}", destination.name())))
         })?;
         if read == 0 {
             break;

@@ -6,7 +6,7 @@ use super::Program;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::place::{Place, choose};
-use crate::catalog::{Pin, Selector};
+use crate::catalog::{Catalog, Pin, Problem, ProblemKind, Selector};
 use crate::destination::Destination;
 use crate::engine::pins::{self, PinError};
 use crate::monitor::{Event, EventKind};
@@ -66,6 +66,13 @@ fn keeps(before: Option<&Pin>, pin: &Pin) -> bool {
     before.is_some_and(|before| pin.reason.is_empty() || before.reason == pin.reason)
 }
 
+/// Is the archive there, as far as is known, but not seen?
+fn hides(catalog: &Catalog, id: &ArchiveId) -> bool {
+    use ProblemKind::{Manifest, Newer, Unreadable};
+    let hidden = |problem: &Problem| problem.archive == *id && matches!(problem.kind, Manifest | Newer | Unreadable);
+    !catalog.archives.contains_key(id) && catalog.problems.iter().any(hidden)
+}
+
 fn change(
     program: &Program<'_>,
     place: &Place,
@@ -82,6 +89,8 @@ fn change(
     // The new one, else the one that is there.
     let mut reason = pin.map(|pin| pin.reason.clone()).filter(|reason| !reason.is_empty());
     let mut failures = held.iter().filter(|one| one.catalog.is_err()).count();
+    // Where its manifest cannot be used, as was warned, it may well be, and neither gets nor loses its pin.
+    failures += held.iter().filter_map(|one| one.catalog.as_ref().ok()).filter(|catalog| hides(catalog, &id)).count();
     let catalogs = held.iter().filter_map(|one| one.catalog.as_ref().ok().map(|catalog| (one, catalog)));
     for (one, stored) in catalogs.filter_map(|(one, catalog)| Some((one, catalog.archives.get(&id)?))) {
         let before = stored.pin.as_ref();

@@ -71,16 +71,6 @@ impl Place {
         Ok(held)
     }
 
-    /// Finds an archive: the first destination that has it whole, in the order of the configuration.
-    pub(super) fn find(
-        &self,
-        program: &Program<'_>,
-        selector: &Selector,
-    ) -> Result<(Arc<dyn Destination>, Manifest), Failure> {
-        let mut copies = self.find_all(program, selector)?;
-        Ok(copies.swap_remove(0))
-    }
-
     /// Finds all copies of an archive, the whole ones first. There is at least one.
     pub(super) fn find_all(&self, program: &Program<'_>, selector: &Selector) -> Result<Vec<Copy>, Failure> {
         let targets = self.targets(program)?;

@@ -9,9 +9,10 @@ use super::fetch::{Key, read_failure, select};
 use super::list::databases;
 use super::place::Place;
 use super::table::{Align, render};
+use crate::archive::AccessError;
 use crate::archive::index::{Entry, Skipped};
 use crate::archive::manifest::{MAX_BYTES, Manifest};
-use crate::archive::reader::Reader;
+use crate::archive::reader::{ReadError, Reader};
 use crate::catalog::{Pin, Selector};
 use crate::destination::Destination;
 use crate::name::ArchiveId;
@@ -49,24 +50,37 @@ struct Shown<'a> {
 }
 
 pub(super) fn show(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
-    let (destination, manifest) = args.place.find(program, &args.archive)?;
+    let copies = args.place.find_all(program, &args.archive)?;
     let identities = args.key.identities()?;
-    let reader = match &args.files {
-        None => None,
-        Some(_) => Some(Reader::open(&*destination, manifest.clone(), &identities).map_err(|e| read_failure(&e))?),
-    };
+    let mut chosen = (0, None);
+    for (number, (destination, manifest)) in copies.iter().enumerate().filter(|_| args.files.is_some()) {
+        match Reader::open(&**destination, manifest.clone(), &identities) {
+            Ok(reader) => {
+                chosen = (number, Some(reader));
+                break;
+            }
+            // Damage, or a destination that fails: another copy may do.
+            Err(error) if number + 1 < copies.len() && is_of_copy(&error) => {
+                let next = copies[number + 1].0.name();
+                program.console.warn(&format!("{}; trying {next}", read_failure(&error).message));
+            }
+            Err(error) => return Err(read_failure(&error)),
+        }
+    }
+    let (number, reader) = chosen;
+    let (destination, manifest) = &copies[number];
     let patterns: Vec<String> = args.files.iter().cloned().collect();
     let files = reader.as_ref().map(|reader| select(reader.index(), &patterns)).transpose()?;
     if program.console.is_json() {
         let skipped = reader.as_ref().map(|reader| reader.index().skipped.as_slice());
         let nothing = files.as_ref().is_some_and(Vec::is_empty);
-        program.console.document(&Shown { destination: destination.name(), manifest: &manifest, files, skipped });
+        program.console.document(&Shown { destination: destination.name(), manifest, files, skipped });
         return if nothing { Err(no_match(args)) } else { Ok(Exit::Done) };
     }
     match files {
         None => {
-            let pin = read_pin(&*destination, &manifest.id)?;
-            program.console.result(&describe(destination.name(), &manifest, pin.as_ref()));
+            let pin = read_pin(&**destination, &manifest.id)?;
+            program.console.result(&describe(destination.name(), manifest, pin.as_ref()));
         }
         Some(files) if files.is_empty() => return Err(no_match(args)),
         Some(files) => {
@@ -77,6 +91,10 @@ pub(super) fn show(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> 
         }
     }
     Ok(Exit::Done)
+}
+
+fn is_of_copy(error: &ReadError) -> bool {
+    error.is_damage() || matches!(error, ReadError::Access(AccessError::Destination(_)))
 }
 
 fn no_match(args: &Args) -> Failure {

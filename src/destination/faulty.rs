@@ -34,6 +34,27 @@ pub enum Call {
     RemoveLeftover,
 }
 
+impl Call {
+    /// Every call there is.
+    pub const ALL: [Self; 15] = [
+        Self::Folders,
+        Self::List,
+        Self::Stat,
+        Self::Read,
+        Self::ReadRange,
+        Self::Open,
+        Self::Claim,
+        Self::Upload,
+        Self::Write,
+        Self::Finish,
+        Self::Abort,
+        Self::PutNew,
+        Self::Delete,
+        Self::Leftovers,
+        Self::RemoveLeftover,
+    ];
+}
+
 #[derive(Debug)]
 struct Fault {
     call: Call,
@@ -144,6 +165,25 @@ impl Faulty {
         Self { inner, script: script.clone() }
     }
 }
+
+/// In debug builds, `AFTERBACKUP_TEST_FAIL=NAME:CALL#N:KIND` lets a call of the destination of this name fail from the
+/// N-th time on, so that tests see what the whole program makes of it. Nothing reads it in the released program.
+pub(super) fn as_told(opened: Box<dyn Destination>) -> Box<dyn Destination> {
+    let told = if cfg!(debug_assertions) { std::env::var("AFTERBACKUP_TEST_FAIL").ok() } else { None };
+    let Some(told) = told else { return opened };
+    let wanted = told.split_once(':').filter(|(name, _)| *name == opened.name());
+    let Some((call, kind)) = wanted.and_then(|(_, fault)| fault.split_once(':')) else { return opened };
+    let (call, nth) = call.split_once('#').expect("AFTERBACKUP_TEST_FAIL is NAME:CALL#N:KIND");
+    let script = Script::default();
+    let call = Call::ALL.into_iter().find(|one| format!("{one:?}") == call).expect("a call of a destination");
+    let kind = KINDS.into_iter().find(|one| format!("{one:?}") == kind).expect("a kind of error");
+    script.fail_times(call, nth.parse().expect("the N of CALL#N is a number"), u64::MAX, kind);
+    Box::new(Faulty::new(opened, &script))
+}
+
+/// What tests let calls fail with: each asks for another decision.
+pub const KINDS: [ErrorKind; 5] =
+    [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::Full, ErrorKind::Unavailable, ErrorKind::Other];
 
 impl Destination for Faulty {
     fn name(&self) -> &str {

@@ -1,6 +1,6 @@
 //! From the configuration to a destination.
 
-use super::{Destination, Error, bucket, folder, secret, share, throttle};
+use super::{Destination, Error, bucket, faulty, folder, secret, share, throttle};
 use crate::cancel::Cancel;
 use crate::config;
 
@@ -29,6 +29,7 @@ pub fn open(destination: &config::Destination, cancel: &Cancel) -> Result<Box<dy
             Box::new(bucket::Bucket::open(&destination.name, settings, destination.retry_for, cancel)?)
         }
     };
+    let opened = faulty::as_told(opened);
     Ok(match destination.bandwidth {
         Some(bytes_per_second) => Box::new(throttle::Throttled::new(opened, bytes_per_second, cancel)),
         None => opened,

@@ -144,6 +144,33 @@ fn links_in_the_target_do_not_lead_out_of_it() {
     assert!(names(&scene.path("elsewhere")).is_empty());
 }
 
+#[cfg(unix)]
+#[test]
+fn pipes_and_links_under_names_that_a_fetch_uses_hold_up_nothing_and_lead_nowhere() {
+    use std::os::unix::fs::symlink;
+
+    let scene = archived();
+    let back = scene.path("back");
+    fs::create_dir_all(&back).unwrap();
+    fs::write(scene.path("precious"), "precious").unwrap();
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(back.join(name)).status().unwrap();
+        assert!(made.success());
+    };
+    pipe(".afterbackup-fetch-1");
+    pipe(&format!(".{ID}.tar.zst.partial-1"));
+    symlink(scene.path("precious"), back.join(".afterbackup-fetch-2")).unwrap();
+    scene.run(&["fetch", "latest", "--to", "back"]).exits(0);
+    scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(0);
+    for name in [format!("{ID}.json"), format!("{ID}.tar.zst")] {
+        fs::remove_file(back.join(&name)).unwrap();
+        pipe(&name);
+        scene.run(&["fetch", "latest", "--to", "back", "--raw"]).exits(1).says(&name);
+        fs::remove_file(back.join(&name)).unwrap();
+    }
+    assert_eq!(fs::read(scene.path("precious")).unwrap(), b"precious");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs root, to mount a file system: deploy/test.sh tests"]

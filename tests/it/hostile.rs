@@ -12,7 +12,7 @@ use afterbackup::archive::reader::{ReadError, Reader};
 use afterbackup::archive::verify::verify;
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::{Destination, in_memory};
-use afterbackup::monitor::Collector;
+use afterbackup::monitor::{Collector, Event, Monitor, Task};
 use afterbackup::name::Form;
 use tempfile::TempDir;
 
@@ -64,12 +64,21 @@ fn on_a_destination((archive, manifest): (Vec<u8>, Manifest)) -> (Box<dyn Destin
 }
 
 fn fetch_into(target: &Path, forged: (Vec<u8>, Manifest), force: bool) -> Result<Fetched, ExtractError> {
+    fetch_watched(target, forged, force, &Collector::default())
+}
+
+fn fetch_watched(
+    target: &Path,
+    forged: (Vec<u8>, Manifest),
+    force: bool,
+    monitor: &dyn Monitor,
+) -> Result<Fetched, ExtractError> {
     let (destination, manifest) = on_a_destination(forged);
     let identities = Identities::default();
     let reader = Reader::open(&*destination, manifest, &identities)?;
     let entries: Vec<&Entry> = reader.index().entries.iter().collect();
     let options = extract::Options { target: target.to_owned(), force, threads: 2 };
-    extract(&reader, &entries, &options, &Collector::default(), &Cancel::new())
+    extract(&reader, &entries, &options, monitor, &Cancel::new())
 }
 
 /// In the order of an archive, each file in its own place, all with the same content.
@@ -250,6 +259,41 @@ fn folder_where_a_file_is_needed_is_left_alone() {
         assert!(matches!(error, ExtractError::Exists { .. }), "{error:?}");
         assert!(place.target().join("a/b").is_dir());
         assert!(!place.target().join("c").exists());
+    }
+}
+
+/// Somebody who writes a file when the fetch has looked at the target and begins to read.
+#[derive(Debug)]
+struct Other<'a>(&'a Path, &'a [u8]);
+
+impl Monitor for Other<'_> {
+    fn task(&self, name: &str, bytes: Option<u64>) -> Box<dyn Task> {
+        fs::write(self.0, self.1).unwrap();
+        Collector::default().task(name, bytes)
+    }
+
+    fn event(&self, _: &Event) {}
+}
+
+/// A file whose bytes lie in two frames, so that it is written piece by piece.
+fn large() -> (Vec<u8>, Manifest) {
+    let mut forged = Forged::default();
+    let entry = file("a", forged.tar_bytes, &CONTENT.repeat(2));
+    forged.frame(CONTENT).frame(CONTENT);
+    forged.finish(vec![entry])
+}
+
+#[test]
+fn file_that_another_fetch_writes_meanwhile_is_taken_as_it_is_or_left_alone() {
+    for (forged, content) in [(forged(&["a"]), CONTENT.to_vec()), (large(), CONTENT.repeat(2))] {
+        let place = Place::new();
+        let other = place.target().join("a");
+        let fetched = fetch_watched(&place.target(), forged.clone(), false, &Other(&other, &content)).unwrap();
+        assert_eq!((fetched.files, fetched.already_there), (0, 1));
+        fs::remove_file(&other).unwrap();
+        fetch_watched(&place.target(), forged, false, &Other(&other, b"another")).unwrap_err();
+        assert_eq!(fs::read(&other).unwrap(), b"another");
+        assert_eq!(fs::read_dir(place.target()).unwrap().count(), 1, "nothing is left behind");
     }
 }
 

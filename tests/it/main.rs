@@ -23,6 +23,8 @@ mod destination;
 mod docs;
 mod drill;
 mod evidence;
+#[cfg(debug_assertions)]
+mod failing_calls;
 mod fanout;
 mod fetch;
 mod golden;
