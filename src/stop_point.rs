@@ -7,6 +7,7 @@
 //! - `AFTERBACKUP_TEST_TRACE=FILE` appends the name of every point that is reached.
 //! - `AFTERBACKUP_TEST_STOP=NAME#N` ends the process, without any cleaning up, when the point is reached for the N-th
 //!   time, with the exit code 99.
+//! - `AFTERBACKUP_TEST_FAIL=NAME:CALL#N:KIND` lets a call of the destination of this name fail from the N-th time on.
 //! - `AFTERBACKUP_TEST_HOLD=NAME#N=FILE` creates the file there and goes on once Ctrl-C or a signal was heard.
 
 #[cfg(not(debug_assertions))]
@@ -18,6 +19,11 @@ mod points {
 
     /// Nothing, in the released program.
     pub(crate) fn interrupted() {}
+
+    /// None, in the released program.
+    pub(crate) fn failing_call() -> Option<String> {
+        None
+    }
 }
 
 #[cfg(debug_assertions)]
@@ -103,6 +109,11 @@ mod points {
         *heard.lock() = true;
         bell.notify_all();
     }
+
+    /// Which call of which destination is to fail.
+    pub(crate) fn failing_call() -> Option<String> {
+        std::env::var("AFTERBACKUP_TEST_FAIL").ok()
+    }
 }
 
-pub(crate) use points::{interrupted, reached};
+pub(crate) use points::{failing_call, interrupted, reached};

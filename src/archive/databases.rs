@@ -223,10 +223,10 @@ pub struct Judged {
     pub warnings: Vec<String>,
 }
 
-/// The names that the database of a site has.
+/// The names that the database of a site may have: one of its own, else those that setup gives it.
 #[must_use]
-pub fn site_databases(site: SiteCode) -> [String; 2] {
-    [format!("CM_{site}"), format!("SMS_{site}")]
+pub fn site_databases(site: SiteCode, own: Option<&str>) -> Vec<String> {
+    own.map_or_else(|| vec![format!("CM_{site}"), format!("SMS_{site}")], |own| vec![own.to_owned()])
 }
 
 /// Is this the name of some site's database?
@@ -235,12 +235,12 @@ fn is_of_a_site(name: &str) -> bool {
     code.is_some_and(|(_, code)| code.parse::<SiteCode>().is_ok())
 }
 
-/// Judges the paired files of a site's archive: with the site's database, and those that were sound in the archive
-/// before.
+/// Judges the paired files of a site's archive: with the site's database (`named`, where it has a name of its own), and
+/// those that were sound in the archive before.
 #[must_use]
-pub fn judge(checks: &[DatabaseCheck], site: SiteCode, before: Option<&[Database]>) -> Judged {
+pub fn judge(checks: &[DatabaseCheck], site: SiteCode, named: Option<&str>, before: Option<&[Database]>) -> Judged {
     let mut judged = Judged::default();
-    let own = site_databases(site);
+    let own = site_databases(site, named);
     let is_own = |name: &str| own.iter().any(|own| own.eq_ignore_ascii_case(name));
     let placed: Vec<&DatabaseCheck> = checks.iter().filter(|check| check.role.is_some()).collect();
     let stand_ins = !placed.is_empty() && placed.iter().all(|check| check.is_stand_in());
@@ -264,8 +264,10 @@ pub fn judge(checks: &[DatabaseCheck], site: SiteCode, before: Option<&[Database
         ));
     }
     if !judged.databases.iter().any(|entry| is_own(&entry.name)) {
-        judged.damage.push(format!("the database {} of the site is not there", own[0]));
-        judged.databases.push(Database::absent(&own[0], Why::Missing));
+        let name = own.first().map_or_else(String::new, Clone::clone);
+        let hint = named.map_or(" (if it has another name, write database = \"NAME\" into [snapshot])", |_| "");
+        judged.damage.push(format!("the database {name} of the site is not there{hint}"));
+        judged.databases.push(Database::absent(&name, Why::Missing));
     }
     for (name, why) in unprovable(before.unwrap_or_default(), &judged.databases) {
         judged.warnings.push(format!("{name} cannot be proven to be sound: {why}. This is not repeated every time"));
@@ -363,15 +365,21 @@ mod tests {
 
     #[test]
     fn site_without_its_database_is_damaged() {
-        let judged = judge(&[], "XYZ".parse().unwrap(), None);
+        let judged = judge(&[], "XYZ".parse().unwrap(), None, None);
         assert_eq!(judged.databases, [Database::absent("CM_XYZ", Why::Missing)]);
         assert_eq!(judged.damage.len(), 1);
     }
 
     #[test]
+    fn database_of_another_name_is_the_one_that_must_be_there() {
+        let judged = judge(&[], "XYZ".parse().unwrap(), Some("ConfigMgr"), None);
+        assert_eq!(judged.databases, [Database::absent("ConfigMgr", Why::Missing)]);
+    }
+
+    #[test]
     fn database_that_was_sound_and_is_gone_is_damage_once() {
         let before = [proven("SUSDB"), proven("SUSDB"), proven("CM_XYZ")];
-        let judged = judge(&[], "XYZ".parse().unwrap(), Some(&before));
+        let judged = judge(&[], "XYZ".parse().unwrap(), None, Some(&before));
         let why: Vec<_> = judged.databases.iter().map(|one| (one.name.as_str(), one.why.clone())).collect();
         assert_eq!(why, [("CM_XYZ", Some(Why::Missing)), ("SUSDB", Some(Why::Gone))]);
     }

@@ -76,6 +76,9 @@ pub struct Manifest {
     /// How many files and folders are not in it though they should be; the index names them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped: u64,
+    /// The name of the site's database, where setup did not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_database: Option<String>,
     /// Verdicts of the page checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Database>,
@@ -214,7 +217,7 @@ impl Manifest {
     /// Is the site's database proven to be sound, with its log, and is nothing damaged?
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        let names = site_databases(self.site());
+        let names = site_databases(self.site(), self.site_database.as_deref());
         let mut own = self.databases.iter().filter(|one| names.iter().any(|name| name.eq_ignore_ascii_case(&one.name)));
         self.is_good() && own.clone().next().is_some() && own.all(|database| database.verdict.is_proven())
     }
@@ -349,6 +352,7 @@ mod tests {
             folders: vec![],
             missing: vec![],
             skipped: 0,
+            site_database: None,
             databases: vec![],
             id,
         }
@@ -384,6 +388,11 @@ mod tests {
         ] {
             let manifest = Manifest { databases, ..manifest() };
             assert_eq!((manifest.is_good(), manifest.is_proven()), (good, proven), "{:?}", manifest.databases);
+        }
+        for (name, proven) in [("ConfigMgr", true), ("configmgr", true), ("CM_XYZ", false)] {
+            let databases = vec![one(name, Verdict::Sound)];
+            let manifest = Manifest { databases, site_database: Some("ConfigMgr".into()), ..manifest() };
+            assert_eq!(manifest.is_proven(), proven, "{name}");
         }
     }
 

@@ -166,11 +166,10 @@ impl Faulty {
     }
 }
 
-/// In debug builds, `AFTERBACKUP_TEST_FAIL=NAME:CALL#N:KIND` lets a call of the destination of this name fail from the
-/// N-th time on, so that tests see what the whole program makes of it. Nothing reads it in the released program.
+/// Lets calls fail as `AFTERBACKUP_TEST_FAIL` says, so that tests see what the whole program makes of it. Nothing does
+/// in the released program.
 pub(super) fn as_told(opened: Box<dyn Destination>) -> Box<dyn Destination> {
-    let told = if cfg!(debug_assertions) { std::env::var("AFTERBACKUP_TEST_FAIL").ok() } else { None };
-    let Some(told) = told else { return opened };
+    let Some(told) = crate::stop_point::failing_call() else { return opened };
     let wanted = told.split_once(':').filter(|(name, _)| *name == opened.name());
     let Some((call, kind)) = wanted.and_then(|(_, fault)| fault.split_once(':')) else { return opened };
     let (call, nth) = call.split_once('#').expect("AFTERBACKUP_TEST_FAIL is NAME:CALL#N:KIND");

@@ -86,7 +86,8 @@ fn verdicts(job: Job<'_>, plan: &Plan, held: &[Inventory<'_>], written: &Written
         return Judged::default();
     }
     let before = regression::newest_before(held, &plan.id);
-    judge(&written.databases, plan.id.site(), before.map(|before| before.databases.as_slice()))
+    let named = job.context.config.snapshot.database.as_deref();
+    judge(&written.databases, plan.id.site(), named, before.map(|before| before.databases.as_slice()))
 }
 
 fn manifest(job: Job<'_>, inspected: &Inspected, plan: &Plan, written: &Written, databases: Vec<Database>) -> Manifest {
@@ -129,6 +130,7 @@ fn manifest(job: Job<'_>, inspected: &Inspected, plan: &Plan, written: &Written,
         folders: inspected.folders().into_iter().map(|folder| folder.code().to_owned()).collect(),
         missing: inspected.missing().into_iter().map(|folder| folder.code().to_owned()).collect(),
         skipped: written.index.skipped.len() as u64,
+        site_database: job.context.config.snapshot.database.clone(),
         databases,
     }
 }

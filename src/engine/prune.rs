@@ -451,6 +451,7 @@ mod tests {
             folders: vec![],
             missing: vec![],
             skipped: 0,
+            site_database: None,
             databases: vec![],
         }
     }

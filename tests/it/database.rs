@@ -273,6 +273,20 @@ fn database_of_another_site_is_damage() {
 }
 
 #[test]
+fn database_with_a_name_of_its_own_is_the_sites_when_the_configuration_says_so() {
+    let mut scene = scene(&Data { name: "ConfigMgr", ..Data::default() }.build(), &log(0, TODAY));
+    scene.run(&["run"]).exits(6).says("CM_XYZ of the site is not there (if it has another name, write database =");
+    scene.snapshot_key("site = 'XYZ'\ndatabase = 'ConfigMgr'");
+    scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(24)).to_string());
+    scene.run(&["run"]).exits(0).says_not("not there");
+    scene.run(&["fetch", "latest-good", "--to", "x"]).exits(0);
+    // Another one in its place is not.
+    scene.file("SiteDBServer/CM_XYZ.mdf", &Data::default().build());
+    scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(48)).to_string());
+    scene.run(&["run"]).exits(6).says("ConfigMgr");
+}
+
+#[test]
 fn few_lost_pages_are_a_note_and_many_are_damage_told_as_ranges() {
     let zeroed = |pages: std::ops::Range<usize>| {
         let mut bytes = Data { status: crate::synthetic::UNCLEAN, pages: 2048, ..Data::default() }.build();

@@ -139,6 +139,7 @@ pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
         folders: vec![],
         missing: vec![],
         skipped: 0,
+        site_database: None,
         databases: vec![],
         id,
     }

@@ -14,6 +14,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("sql-path", Kind::Text, r"'\\SQL01\ConfigMgr_Backup'"),
     key("log", Kind::Text, r"'C:\Program Files\Microsoft Configuration Manager\Logs\smsbkup.log'"),
     key("site", Kind::Text, "\"XYZ\""),
+    key("database", Kind::Text, "\"ConfigMgr\""),
     key("quiet", Kind::Text, "\"2min\""),
     key("cd-latest", Kind::Text, r"'\\CM01\SMS_XYZ\cd.latest'"),
     key("log-backups", Kind::Text, "\"include\""),
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub log: Option<PathBuf>,
     /// Only this site, where `path` holds several.
     pub site: Option<SiteCode>,
+    /// The site's database, where it is not named after the site.
+    pub database: Option<String>,
     /// How long nothing may have changed, where the log does not tell.
     pub quiet: Duration,
     /// CD.Latest, which SQL Server's backups lack.
@@ -54,6 +57,7 @@ impl Snapshot {
             sql_path: None,
             log: None,
             site: None,
+            database: None,
             quiet: QUIET,
             cd_latest: None,
             log_backups: LogBackups::Include,
@@ -116,7 +120,8 @@ const LOG_BACKUPS: [(&str, LogBackups); 3] =
     [("include", LogBackups::Include), ("trigger", LogBackups::Trigger), ("ignore", LogBackups::Ignore)];
 
 /// Keys that only one kind has, and what to do.
-const ONLY_SITE: [(&str, &str); 2] = [
+const ONLY_SITE: [(&str, &str); 3] = [
+    ("database", "remove it: SQL Server's backups are found by the name CM_XYZ"),
     ("sql-path", "remove it: path is where SQL Server's backups lie"),
     ("log", "remove it: SQL Server's backups are judged by their files"),
 ];
@@ -161,6 +166,19 @@ impl Reader<'_, '_> {
                 None
             }
         });
+        let database = section.text("database").map(|text| {
+            let reason = if text.value.is_empty() || text.value.chars().any(char::is_control) {
+                Some(("is no name of a database", "write the name that SQL Server shows: database = \"ConfigMgr\""))
+            } else if site.is_none() {
+                Some(("is only for one site", "write which: site = \"XYZ\""))
+            } else {
+                None
+            };
+            if let Some((message, hint)) = reason {
+                self.faults.add(Some(text.at), section.label("database"), message, hint);
+            }
+            text.value
+        });
         let quiet = self.duration(&section, "quiet", QUIET);
         let sql_path = self.optional_path(&section, "sql-path");
         let log = self.optional_path(&section, "log");
@@ -176,7 +194,7 @@ impl Reader<'_, '_> {
         let path = self.optional_path(&section, "path")?;
         let (kind, log_backups) = (kind?, log_backups?);
         let without_cd_latest = section.flag("without-cd-latest").unwrap_or(false);
-        Some(Snapshot { kind, path, sql_path, log, site, quiet, cd_latest, log_backups, without_cd_latest })
+        Some(Snapshot { kind, path, sql_path, log, site, database, quiet, cd_latest, log_backups, without_cd_latest })
     }
 }
 
