@@ -76,7 +76,7 @@ worked() {
 
 step_packages() {
     local wanted=(age ceph-mgr ceph-mon ceph-osd codespell faketime gcc jq libarchive-tools libc6-dev p7zip-full
-        python3 radosgw shellcheck time zstd)
+        python3 radosgw shellcheck time xdelta3 zstd)
     local package missing=()
     for package in "${wanted[@]}"; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")

@@ -474,6 +474,10 @@ mod tests {
                 "{entries:?}"
             );
         }
+        let found = serde_json::from_str(&format!("[{}]", "[],".repeat(300_000).trim_end_matches(','))).unwrap();
+        let many = (0..).zip(std::iter::repeat_n(found, MAX_FINDINGS_BYTES / 900_000 + 1));
+        let many = many.map(|(at, found)| Entry { database: Some(found), ..file(&format!("{at:04}"), at) }).collect();
+        assert!(matches!(parse(&[index(many, &[]).to_lines()]), Err(IndexError::Line)), "findings without end");
         let long = index(vec![file(&"a".repeat(MAX_LINE_BYTES), 0)], &[]);
         assert!(matches!(parse(&[long.to_lines()]), Err(IndexError::Line)));
     }

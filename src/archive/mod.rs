@@ -5,6 +5,7 @@ mod check;
 pub mod database;
 pub mod databases;
 mod decode;
+pub mod delta;
 pub mod extract;
 mod frames;
 pub mod index;

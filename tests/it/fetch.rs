@@ -5,7 +5,7 @@ use std::fs;
 use afterbackup::archive::manifest::Manifest;
 use age::secrecy::ExposeSecret;
 
-use crate::harness::{ID, Scene, assert_part_of_tree, assert_same_tree, names, read_only, tree};
+use crate::harness::{COMPLETED, ID, Scene, assert_part_of_tree, assert_same_tree, names, read_only, tree};
 
 fn archived() -> Scene {
     let scene = Scene::new();
@@ -302,4 +302,25 @@ fn pattern_without_a_match_is_named_and_costs_the_exit_code() {
     scene.run(&fetch).exits(1).says("matches '**/nothing.x'").says("Fetched 1 file");
     assert!(scene.path("back/XYZBackup/SiteServer/SMSServer/data/hman.ini").exists());
     scene.run(&["show", "latest", "--files", "**/nothing.x"]).exits(1).says("matches '**/nothing.x'");
+}
+
+#[cfg(unix)]
+#[test]
+fn path_as_it_is_spelled_means_that_file_alone() {
+    let scene = Scene::new();
+    for name in ["Notes.txt", "notes.txt", "notes.txt.bak"] {
+        scene.file(&format!("SiteServer/SMSServer/data/{name}"), name.as_bytes());
+    }
+    scene.complete(COMPLETED);
+    scene.run(&["run"]).exits(0);
+    let below = "XYZBackup/SiteServer/SMSServer/data";
+    for (to, pattern, files) in [
+        ("exact", format!("{below}/notes.txt"), 1),
+        ("windows", format!("{below}/Notes.txt").replace('/', "\\"), 1),
+        ("other", format!("{below}/NOTES.TXT"), 2),
+        ("glob", format!("{below}/notes.*"), 3),
+    ] {
+        let output = scene.run(&["fetch", "latest", "--to", to, &pattern]).exits(0);
+        assert!(output.stdout.contains(&format!("Fetched {files} file")), "{pattern}: {output}");
+    }
 }

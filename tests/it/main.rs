@@ -56,6 +56,8 @@ mod stop;
 mod systemd;
 mod targets;
 mod torn;
+#[cfg(unix)]
+mod vcdiff;
 mod verify;
 mod watch;
 mod watch_simulated;

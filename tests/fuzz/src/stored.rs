@@ -1,6 +1,7 @@
-//! What lies on destinations: names, manifests, indexes, seek tables.
+//! What lies on destinations: names, manifests, indexes, seek tables, differences.
 #![no_main]
 
+use afterbackup::archive::delta::vcdiff::Window;
 use afterbackup::archive::index::Index;
 use afterbackup::archive::manifest::Manifest;
 use afterbackup::name::StoredFile;
@@ -13,6 +14,10 @@ fuzz_target!(|bytes: &[u8]| {
     drop(Manifest::parse("XYZ-20261122T235900Z.json", bytes));
     drop(Index::parse(bytes, &id, 1 << 40));
     drop(SeekTable::parse(bytes, bytes.len() as u64));
+    if let Ok(Some((window, _))) = Window::parse(bytes) {
+        let source = window.source().map_or(0, |range| (range.end - range.start).min(1 << 16));
+        drop(window.decode(&vec![7; usize::try_from(source).unwrap_or_default()], &mut Vec::new()));
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
         drop(StoredFile::parse(text));
         drop(safe_path(text, Rules::Windows));
