@@ -173,6 +173,60 @@ fn moved_bytes_are_found_wherever_they_lie() {
     }
 }
 
+/// The COPY instructions of the only window: their lengths.
+fn copies(target: &[u8], base: &[u8], encoder: &mut Encoder) -> Vec<u64> {
+    let mut delta = Vec::new();
+    encoder.window(target, base, 0, &mut delta);
+    let (window, _) = Window::parse(&delta).unwrap().unwrap();
+    decode::opcodes(&window).into_iter().filter(|&(opcode, _)| opcode >= 19).map(|(_, size)| size).collect()
+}
+
+#[test]
+fn each_run_of_16_at_the_same_place_is_found() {
+    let base = noise(17 * 1000, 1);
+    for first in 0..17 {
+        let mut target = base.clone();
+        target[first..].iter_mut().step_by(17).for_each(|byte| *byte ^= 0x55);
+        let whole = copies(&target, &base, &mut Encoder::new()).into_iter().filter(|&len| len == 16).count();
+        assert_eq!(whole, if first == 0 || first == 16 { 1000 } else { 999 }, "first change at {first}");
+    }
+}
+
+#[test]
+fn moved_bytes_come_from_anywhere_in_changed_pages_and_only_from_there() {
+    let base = noise(5 * 8192, 1);
+    let mut used = Encoder::new();
+    for turn in 0..50 {
+        // Page 2 changes, and gets bytes of itself from before the change, after it, and of another page.
+        for (page, found) in [(2, true), (turn % 2, false), (3 + turn % 2, false)] {
+            for place in [100, 7000] {
+                let mut target = base.clone();
+                target.copy_within(page * 8192 + place..page * 8192 + place + 64, 2 * 8192 + 4000);
+                let copies = copies(&target, &base, &mut used);
+                assert_eq!(copies.contains(&64), found, "turn {turn}, byte {place} of page {page}: {copies:?}");
+                // Every page comes into the table, for the next turn to forget.
+                let target: Vec<u8> = base.iter().map(|byte| !byte).collect();
+                used.window(&target, &base, 0, &mut Vec::new());
+            }
+        }
+    }
+}
+
+#[test]
+fn strings_of_a_window_long_ago_are_not_taken_for_those_of_this_one() {
+    let base = noise(5 * 8192, 1);
+    let mut used = Encoder::new();
+    let all: Vec<u8> = base.iter().map(|byte| !byte).collect();
+    used.window(&all, &base, 0, &mut Vec::new());
+    for turn in 0..100 {
+        let mut target = base.clone();
+        let place = 400 * (turn % 20);
+        target.copy_within(place..place + 200, 2 * 8192 + 4000);
+        let copies = copies(&target, &base, &mut used);
+        assert!(!copies.contains(&200), "turn {turn}: {copies:?}");
+    }
+}
+
 #[test]
 fn earlier_windows_leave_no_trace() {
     let pages: Vec<Vec<u8>> = (0..40).map(|n| noise(20_000 + 8 * n, n as u64 % 5)).collect();
