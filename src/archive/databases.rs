@@ -102,6 +102,19 @@ pub struct DatabaseCheck {
 }
 
 impl DatabaseCheck {
+    /// Without its lists, which can be long: the numbers stay.
+    pub(super) fn shortened(&self) -> Self {
+        let mut short = self.clone();
+        let report = &mut short.report;
+        report.findings.clear();
+        report.warnings.clear();
+        if let Some(backup) = &mut report.backup {
+            backup.sets.clear();
+        }
+        short.pairing.clear();
+        short
+    }
+
     /// The check of a file, if it is one of SQL Server, or must be one.
     #[must_use]
     pub fn new(path: &str, report: Report, role: Option<Role>) -> Option<Self> {
@@ -357,6 +370,23 @@ mod tests {
         ] {
             assert_eq!(Role::of_member(path), role, "{path}");
         }
+    }
+
+    #[test]
+    fn backup_with_thousands_of_sets_is_kept_short_enough_to_be_read() {
+        use crate::archive::index::{ALL_FINDINGS_BYTES, Findings};
+        use crate::sqlserver::{BackupFacts, BackupSet};
+
+        let set = BackupSet { database: "CM_XYZ".into(), server: "SQL01".into(), ..BackupSet::default() };
+        let backup = BackupFacts { families: 1, family: 1, sets: vec![set; 20_000], ..BackupFacts::default() };
+        let mut report = Report::default();
+        (report.kind, report.findings_total, report.backup) = (Kind::Backup, 7, Some(backup));
+        let check = DatabaseCheck::new("SQL/CM_XYZ/LOG/x.trn", report, None).unwrap();
+        let mut left = ALL_FINDINGS_BYTES;
+        assert!(Findings::within(&check, &mut left).is_none());
+        let short = Findings::within(&check.shortened(), &mut left).unwrap();
+        let read: Report = serde_json::from_str(short.json()).unwrap();
+        assert_eq!((read.kind, read.findings_total, read.backup.unwrap().families), (Kind::Backup, 7, 1));
     }
 
     fn proven(name: &str) -> Database {

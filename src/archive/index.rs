@@ -16,11 +16,16 @@ use crate::name::ArchiveId;
 /// Path of the index in the archive.
 pub const INDEX_PATH: &str = ".afterbackup/index.jsonl";
 
-/// An index of more than this is refused: that would be millions of files.
-pub(super) const MAX_INDEX_BYTES: u64 = 1 << 30;
+/// An index of more than this is neither written nor read: that would be ten million files.
+pub(super) const MAX_INDEX_BYTES: u64 = 2 << 30;
 
-/// A path has at most 32 KiB, and what is found in a database some hundred lines.
-pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
+/// A longer line is neither written nor read: a path has at most 32 KiB, what is found in a database
+/// [`FINDINGS_BYTES`].
+pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// What is kept of what was found in a database file, and in all of them. Readers take twice that.
+pub(super) const FINDINGS_BYTES: usize = 512 << 10;
+pub(super) const ALL_FINDINGS_BYTES: usize = 32 << 20;
 
 /// A path of more levels than any system has is a forged one: whoever makes its folders would run out of stack.
 const MAX_LEVELS: usize = 2048;
@@ -78,8 +83,12 @@ pub struct Entry {
 pub struct Findings(Box<RawValue>);
 
 impl Findings {
-    pub(super) fn of(found: &impl Serialize) -> Self {
-        Self(serde_json::value::to_raw_value(found).expect("a check has only string keys"))
+    /// `None` when it is more than may be kept of one file, or than is `left` for all that follow.
+    pub(super) fn within(found: &impl Serialize, left: &mut usize) -> Option<Self> {
+        let json = serde_json::value::to_raw_value(found).expect("a check has only string keys");
+        let bytes = json.get().len();
+        *left = left.checked_sub(bytes).filter(|_| bytes <= FINDINGS_BYTES)?;
+        Some(Self(json))
     }
 
     /// The JSON.
@@ -250,6 +259,17 @@ mod tests {
         assert!(parse(&index(vec![folder(0, 0)]), 10).is_ok());
         assert!(matches!(parse(&index(vec![folder(u64::MAX, 0)]), 10), Err(IndexError::Place(_))));
         assert!(matches!(parse(&index(vec![folder(0, 1)]), 10), Err(IndexError::Place(_))));
+    }
+
+    #[test]
+    fn findings_are_kept_as_far_as_a_reader_takes_them() {
+        let mut left = FINDINGS_BYTES;
+        assert!(Findings::within(&"a".repeat(FINDINGS_BYTES), &mut left).is_none(), "with its quotes it is longer");
+        assert_eq!(left, FINDINGS_BYTES);
+        assert!(Findings::within(&"a".repeat(FINDINGS_BYTES - 12), &mut left).is_some());
+        assert_eq!(left, 10);
+        assert!(Findings::within(&"a".repeat(9), &mut left).is_none());
+        assert!(Findings::within(&"a".repeat(8), &mut left).is_some());
     }
 
     #[test]

@@ -9,16 +9,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::index::{
-    Attributes, Entry, Findings, Index, IndexError, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped, archive_order,
-    attribute_names, is_too_deep,
+    ALL_FINDINGS_BYTES, Attributes, Entry, Findings, Index, IndexError, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped,
+    archive_order, attribute_names, is_too_deep,
 };
 use super::manifest::{FORMAT, Sha256Hex};
 use crate::name::ArchiveId;
 
 /// A chunk ends before it would become larger.
 const CHUNK_BYTES: u64 = 512 << 10;
-/// All that was found in databases together. Their files are few.
-const MAX_FINDINGS_BYTES: usize = 64 << 20;
+/// All that was found in databases together.
+const MAX_FINDINGS_BYTES: usize = 2 * ALL_FINDINGS_BYTES;
 
 impl Index {
     /// Reads an index and checks it against its archive: same id, in order, every file inside the tar, none overlapping

@@ -46,6 +46,12 @@ pub enum WriteError {
     /// Two things with one path.
     #[error("two files or folders would be '{0}' in the archive: give the supplemental entries other names")]
     Twice(String),
+    /// A path that no index can hold.
+    #[error("the path of '{path}…' is too long for an archive", path = .0.chars().take(200).collect::<String>())]
+    Index(String),
+    /// More files than an index can hold.
+    #[error("{0} files and folders are more than an archive can hold")]
+    TooMany(usize),
     /// Nobody takes it.
     #[error(transparent)]
     Output(OutputClosed),

@@ -15,8 +15,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::databases::{DatabaseCheck, Role, pair_all};
-use super::frames::{CompressError, Cutter, SMALL_FRAME, Stopped, compress};
-use super::index::{Attributes, Entry, Findings, INDEX_PATH, Index, Skipped, archive_order};
+use super::frames::{CompressError, Cutter, SMALL_FRAME, compress};
+use super::index::{
+    ALL_FINDINGS_BYTES, Attributes, Entry, Findings, INDEX_PATH, Index, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped,
+    archive_order,
+};
 use super::index_lines::{Chunks, each};
 use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
 use super::member::fingerprint_line;
@@ -185,6 +188,8 @@ impl Tarring<'_> {
         mut skipped: Vec<Skipped>,
     ) -> Result<Tarred, WriteError> {
         members.sort_by(|a, b| archive_order(&a.path, &b.path));
+        // Parts of a snapshot may lie in one folder of the archive.
+        members.dedup_by(|later, first| later.path == first.path && later.folder && first.folder);
         if let Some(pair) = members.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(WriteError::Twice(pair[0].path.clone()));
         }
@@ -266,9 +271,11 @@ impl Tarring<'_> {
     /// Compares the databases with each other and puts everything found into the index.
     fn judge(&mut self, entries: &mut [Entry]) {
         pair_all(&mut self.databases);
+        let mut left = ALL_FINDINGS_BYTES;
         for check in &self.databases {
             if let Some(entry) = entries.iter_mut().find(|entry| entry.path == check.path) {
-                entry.database = Some(Findings::of(check));
+                let found = Findings::within(check, &mut left);
+                entry.database = found.or_else(|| Findings::within(&check.shortened(), &mut left));
             }
         }
     }
@@ -311,10 +318,14 @@ impl Tarring<'_> {
         let mut chunks = Chunks::default();
         each(&index, |path, line| {
             chunks.add(path, line.len());
-            Ok::<(), Stopped>(())
+            // What no reader takes must not be there.
+            if line.len() > MAX_LINE_BYTES { Err(WriteError::Index(path.to_owned())) } else { Ok(()) }
         })?;
         let directory = chunks.directory();
         let size = chunks.bytes() + directory.len() as u64;
+        if size > MAX_INDEX_BYTES {
+            return Err(WriteError::TooMany(index.entries.len()));
+        }
         self.cutter.cut()?;
         let frame = self.cutter.frame();
         // No time of its own: the same snapshot gives the same bytes.
