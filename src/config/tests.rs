@@ -861,7 +861,7 @@ fn full_sample_has_every_key_with_its_default() {
         let others = text.lines().filter(|line| !keys.iter().any(|key| line.starts_with(&format!("{key} ="))));
         others.fold(String::new(), |text, line| text + line + "\n")
     };
-    let sql = without(&["sql-path", "log"]).replace("kind = \"site\"", "kind = \"sql-backups\"");
+    let sql = without(&["sql-path", "log", "database"]).replace("kind = \"site\"", "kind = \"sql-backups\"");
     let sql = for_windows(&sql, &env).unwrap().snapshot;
     assert_eq!((sql.kind, sql.log_backups), (SnapshotKind::SqlBackups, LogBackups::Include));
     assert!(sql.cd_latest.is_some());
