@@ -23,7 +23,7 @@ mod destination;
 mod docs;
 mod drill;
 mod evidence;
-#[cfg(debug_assertions)]
+#[cfg(all(unix, debug_assertions))]
 mod failing_calls;
 mod fanout;
 mod fetch;
