@@ -9,6 +9,11 @@ use std::process::{Command, Output};
 use afterbackup::archive::delta::vcdiff::{Encoder, Fault, HEADER, WINDOW, Window, check_header};
 use proptest::prelude::*;
 
+#[path = "../support/deltas.rs"]
+mod deltas;
+
+use deltas::{decode, encode, noise};
+
 fn xdelta3(arguments: &[&str], base: &[u8], input: &[u8]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
@@ -93,35 +98,6 @@ fn what_xdelta3_writes_with_extras_is_refused() {
     let output = xdelta3(&["-e", "-S", "djw", "-A"], &base, &target);
     assert!(output.status.success());
     assert_eq!(decode(&output.stdout, &base), Err(Fault::SecondaryCompressor(1)));
-}
-
-fn encode(target: &[u8], base: &[u8], window: usize) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    let mut delta = HEADER.to_vec();
-    for (n, target) in target.chunks(window).enumerate() {
-        let base = &base[base.len().min(n * window)..base.len().min((n + 1) * window)];
-        encoder.window(target, base, (n * window) as u64, &mut delta);
-    }
-    delta
-}
-
-fn decode(delta: &[u8], base: &[u8]) -> Result<Vec<u8>, Fault> {
-    let mut rest = &delta[check_header(delta)?..];
-    let mut target = Vec::new();
-    while let Some((window, len)) = Window::parse(rest)? {
-        let range = window.source().unwrap_or(0..0);
-        window.decode(&base[range.start as usize..range.end as usize], &mut target)?;
-        rest = &rest[len..];
-    }
-    Ok(target)
-}
-
-fn noise(len: usize, mut seed: u64) -> Vec<u8> {
-    let mut next = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 56) as u8
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 fn content() -> impl Strategy<Value = Vec<u8>> {
