@@ -27,11 +27,20 @@ pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
 pub(super) const FINDINGS_BYTES: usize = 512 << 10;
 pub(super) const ALL_FINDINGS_BYTES: usize = 32 << 20;
 
+/// A larger index with its seek table, as they are stored, is neither written nor read: the manifest says how much
+/// memory they take, and may lie.
+pub(super) const MAX_TAIL_BYTES: u64 = 1 << 30;
+
 /// A path of more levels than any system has is a forged one: whoever makes its folders would run out of stack.
 const MAX_LEVELS: usize = 2048;
 
 pub(super) fn is_too_deep(path: &str) -> bool {
     path.matches('/').count() >= MAX_LEVELS
+}
+
+/// The deepest folder above a path that an index may name; all of a path that is not too deep.
+pub(super) fn shallow(path: &str) -> &str {
+    path.match_indices('/').nth(MAX_LEVELS - 1).map_or(path, |(slash, _)| path.get(..slash).unwrap_or(path))
 }
 
 /// A list of everything in an archive.
@@ -153,6 +162,12 @@ pub(super) mod attribute_names {
 }
 
 impl Index {
+    /// One of nothing yet.
+    #[must_use]
+    pub fn empty(id: ArchiveId) -> Self {
+        Self { format: FORMAT, id, entries: Vec::new(), skipped: Vec::new() }
+    }
+
     /// Number of files.
     #[must_use]
     pub fn files(&self) -> u64 {
@@ -237,6 +252,12 @@ mod tests {
         let parsed = |levels| parse(&index(vec![file(&path(levels), 0, 1)]), 1);
         assert!(parsed(MAX_LEVELS).is_ok());
         assert!(matches!(parsed(40_000), Err(IndexError::Levels)));
+        for levels in [1, MAX_LEVELS, MAX_LEVELS + 1, 40_000] {
+            let whole = path(levels);
+            let named = shallow(&whole);
+            assert!(parse(&index(vec![file(named, 0, 1)]), 1).is_ok() && whole.starts_with(named), "{levels}");
+            assert_eq!(named == whole, !is_too_deep(&whole), "{levels}");
+        }
     }
 
     #[test]

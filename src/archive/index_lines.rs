@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::index::{
     ALL_FINDINGS_BYTES, Attributes, Entry, Findings, Index, IndexError, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped,
@@ -68,6 +69,8 @@ pub(super) struct Chunk {
     pub(super) offset: u64,
     /// Its size in bytes.
     pub(super) size: u64,
+    /// Of its lines.
+    pub(super) sha256: Sha256Hex,
 }
 
 /// Gives every line, with its path and its line feed, in order.
@@ -105,25 +108,40 @@ mod erased {
     }
 }
 
-/// Where chunks begin.
+/// Chunks as they come about, line by line.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     chunks: Vec<Chunk>,
+    sha256: Sha256,
 }
 
 impl Chunks {
-    /// Adds a line; true when it begins a chunk.
-    pub(super) fn add(&mut self, path: &str, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.size + bytes <= CHUNK_BYTES => {
-                chunk.size += bytes;
-                false
-            }
-            _ => {
-                self.chunks.push(Chunk { first: path.to_owned(), offset: self.bytes(), size: bytes });
-                true
-            }
+    /// Adds a line, to a new chunk where the last would become too large.
+    pub(super) fn add(&mut self, path: &str, line: &[u8]) {
+        let has_room = |chunk: &Chunk| chunk.size + line.len() as u64 <= CHUNK_BYTES;
+        if !self.chunks.last().is_some_and(has_room) {
+            self.begin(path);
+        }
+        self.grow(line);
+    }
+
+    fn begin(&mut self, path: &str) {
+        let offset = self.bytes();
+        self.close();
+        self.chunks.push(Chunk { first: path.to_owned(), offset, size: 0, sha256: Sha256Hex([0; 32]) });
+    }
+
+    /// Adds a line to the last chunk; to none where none has begun.
+    fn grow(&mut self, line: &[u8]) {
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.size += line.len() as u64;
+            self.sha256.update(line);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.sha256 = Sha256Hex(std::mem::take(&mut self.sha256).finalize().into());
         }
     }
 
@@ -132,32 +150,27 @@ impl Chunks {
         self.chunks.last().map_or(0, |chunk| chunk.offset + chunk.size)
     }
 
-    /// The lines of the directory; none for a single chunk.
-    pub(super) fn directory(&self) -> Vec<u8> {
-        let mut lines = Vec::new();
-        if self.chunks.len() > 1 {
-            for chunk in &self.chunks {
-                serde_json::to_writer(&mut lines, chunk).expect("a chunk has only string keys");
-                lines.push(b'\n');
-            }
-        }
-        lines
+    /// All of them.
+    pub(super) fn finish(mut self) -> Vec<Chunk> {
+        self.close();
+        self.chunks
     }
 }
 
-/// The directory, from its lines.
-pub(super) fn directory(lines: &[u8]) -> Result<Vec<Chunk>, IndexError> {
-    let mut chunks: Vec<Chunk> = Vec::new();
-    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let chunk: Chunk = serde_json::from_slice(line).map_err(IndexError::Json)?;
-        let before = chunks.last();
-        let in_order = before.is_none_or(|before| archive_order(&before.first, &chunk.first) == Ordering::Less);
-        if chunk.offset != before.map_or(0, |before| before.offset.saturating_add(before.size)) || !in_order {
-            return Err(IndexError::Directory);
-        }
-        chunks.push(chunk);
+/// The lines of the directory; none for a single chunk.
+pub(super) fn directory(chunks: &[Chunk]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for chunk in chunks.iter().filter(|_| chunks.len() > 1) {
+        serde_json::to_writer(&mut lines, chunk).expect("a chunk has only string keys");
+        lines.push(b'\n');
     }
-    Ok(chunks)
+    lines
+}
+
+/// The directory, from its lines.
+pub(super) fn parse_directory(lines: &[u8]) -> Result<Vec<Chunk>, IndexError> {
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(IndexError::Json)).collect()
 }
 
 /// Any line but the first. Unknown fields are ignored.
@@ -196,8 +209,8 @@ pub(super) struct Parser {
     /// Bytes of the lines before it.
     bytes: u64,
     findings: usize,
-    /// Where chunks begin, as they came; none when all came at once.
-    begun: Vec<(u64, String)>,
+    /// The chunks as they came; none when all came at once.
+    chunks: Chunks,
     directory: Vec<Chunk>,
     begins: bool,
     /// Not all of the index comes, and the first line only with the first chunk.
@@ -215,7 +228,7 @@ impl Parser {
             rest: Vec::new(),
             bytes: 0,
             findings: 0,
-            begun: Vec::new(),
+            chunks: Chunks::default(),
             directory: Vec::new(),
             begins: false,
             part: false,
@@ -224,8 +237,7 @@ impl Parser {
 
     /// For some chunks, without the first line.
     pub(super) fn within(id: ArchiveId, tar_bytes: u64) -> Self {
-        let index = Index { format: FORMAT, id: id.clone(), entries: Vec::new(), skipped: Vec::new() };
-        Self { index: Some(index), part: true, ..Self::new(id, tar_bytes) }
+        Self { index: Some(Index::empty(id.clone())), part: true, ..Self::new(id, tar_bytes) }
     }
 
     /// Takes the next frame: where it begins a line, that line begins a chunk, or the directory.
@@ -255,19 +267,12 @@ impl Parser {
 
     /// The index, when all of it has come.
     pub(super) fn finish(self) -> Result<Index, IndexError> {
-        let mut at = 0;
-        for chunk in &self.directory {
-            if chunk.offset != at {
-                return Err(IndexError::Directory);
-            }
-            at = at.saturating_add(chunk.size);
-        }
-        let named = self.directory.iter().map(|chunk| (chunk.offset, &chunk.first));
+        let chunks = self.chunks.finish();
         // Without a directory there is one chunk; without frames nobody knows where chunks begin.
-        let fits = match self.begun.len() {
+        let fits = match chunks.len() {
             0 => true,
             1 => self.directory.is_empty(),
-            _ => named.eq(self.begun.iter().map(|(offset, first)| (*offset, first))),
+            _ => self.directory == chunks,
         };
         if !fits {
             return Err(IndexError::Directory);
@@ -276,7 +281,7 @@ impl Parser {
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), IndexError> {
-        let begins = std::mem::take(&mut self.begins).then_some(self.bytes);
+        let begins = std::mem::take(&mut self.begins);
         self.bytes += line.len() as u64;
         if self.bytes > MAX_INDEX_BYTES {
             return Err(IndexError::Cut);
@@ -289,16 +294,21 @@ impl Parser {
             if head.id != self.id {
                 return Err(IndexError::OtherArchive(head.id));
             }
-            self.begun.extend(begins.map(|at| (at, String::new())));
-            self.index = Some(Index { format: head.format, id: head.id, entries: Vec::new(), skipped: Vec::new() });
+            if begins {
+                self.chunks.begin("");
+            }
+            self.chunks.grow(line);
+            self.index = Some(Index::empty(head.id));
             return Ok(());
         };
-        let line: AnyLine = serde_json::from_slice(line).map_err(IndexError::Json)?;
+        let bytes = line;
+        let line: AnyLine = serde_json::from_slice(bytes).map_err(IndexError::Json)?;
         if self.part && line.path.is_none() && line.id.is_some_and(|id| id == self.id) && index.entries.is_empty() {
             return Ok(());
         }
         if let Some(first) = line.chunk {
-            self.directory.push(Chunk { first, offset: line.offset, size: line.size });
+            let sha256 = line.sha256.ok_or(IndexError::Directory)?;
+            self.directory.push(Chunk { first, offset: line.offset, size: line.size, sha256 });
             return Ok(());
         }
         let path = line.path.ok_or(IndexError::Cut)?;
@@ -311,7 +321,10 @@ impl Parser {
         if is_too_deep(&path) {
             return Err(IndexError::Levels);
         }
-        self.begun.extend(begins.map(|at| (at, path.clone())));
+        if begins {
+            self.chunks.begin(&path);
+        }
+        self.chunks.grow(bytes);
         // A folder that could not be read to its end is there and among what is missing.
         let order = archive_order(&self.path, &path);
         let again = index.entries.last().is_some_and(|last| last.path == path);
@@ -386,17 +399,17 @@ mod tests {
 
     /// The frames of an index as the writer cuts them, the directory last.
     fn frames(index: &Index) -> Vec<Vec<u8>> {
-        let (mut chunks, mut frames) = (Chunks::default(), Vec::<Vec<u8>>::new());
-        each(index, |path, line| {
-            if chunks.add(path, line.len()) {
-                frames.push(Vec::new());
-            }
-            frames.last_mut().unwrap().extend_from_slice(line);
-            Ok::<(), ()>(())
-        })
-        .unwrap();
-        frames.extend(Some(chunks.directory()).filter(|directory| !directory.is_empty()));
-        frames
+        let mut chunks = Chunks::default();
+        let Ok(()) = each(index, |path, line| {
+            chunks.add(path, line);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let (chunks, all) = (chunks.finish(), index.to_lines());
+        let of = |chunk: &Chunk| {
+            all[usize::try_from(chunk.offset).unwrap()..][..usize::try_from(chunk.size).unwrap()].to_vec()
+        };
+        let directory = Some(directory(&chunks)).filter(|directory| !directory.is_empty());
+        chunks.iter().map(of).chain(directory).collect()
     }
 
     fn parse(frames: &[Vec<u8>]) -> Result<Index, IndexError> {
@@ -415,13 +428,7 @@ mod tests {
         let frames = frames(&index);
         assert!(frames.len() > 4 && frames.iter().all(|frame| frame.len() as u64 <= CHUNK_BYTES));
         assert_eq!(parse(&frames).unwrap(), index);
-        let directory: Vec<Chunk> = frames
-            .last()
-            .unwrap()
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect();
+        let directory = parse_directory(frames.last().unwrap()).unwrap();
         let all = frames.concat();
         assert_eq!(directory[0].first, "");
         for chunk in &directory[1..] {
@@ -436,6 +443,9 @@ mod tests {
         let (directory, chunks) = frames.split_last().unwrap();
         let text = String::from_utf8(directory.clone()).unwrap();
         let second = text.lines().nth(1).unwrap();
+        let mut other_sum = text.clone();
+        let digit = text.find("sha256").unwrap() + 9;
+        other_sum.replace_range(digit..=digit, if text.as_bytes()[digit] == b'0' { "1" } else { "0" });
         for lie in [
             String::new(),
             text.replacen(second, "", 1).replace("\n\n", "\n"),
@@ -443,6 +453,8 @@ mod tests {
             text.replacen("\"size\":5", "\"size\":4", 1),
             text.replacen("\"offset\":0", "\"offset\":1", 1),
             text.replacen("\"size\":", "\"size\":18446744073709551615,\"was\":", 1),
+            other_sum,
+            text.replacen(",\"sha256\":\"", ",\"was\":\"", 1),
             format!("{text}{second}\n"),
         ] {
             assert_ne!(lie, text);

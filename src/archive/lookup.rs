@@ -1,18 +1,16 @@
 //! Opens an archive for some paths alone: of a large index, only the chunks that have them are read.
 //!
 //! What comes of it is never less than the whole index gives: where a path is not found as it is spelled, the whole
-//! index has to be asked, which may have it in another spelling.
+//! index has to be asked, which may have it in another spelling. The manifest knows the directory by its SHA-256, and
+//! the directory each chunk: a part is as good as the whole.
 
-use std::ops::Range;
-
-use zstd::bulk::Decompressor;
+use sha2::{Digest, Sha256};
 
 use super::access::{Access, Identities};
-use super::decode::unpack;
-use super::index::archive_order;
-use super::index_lines::{Chunk, Parser, directory};
-use super::manifest::Manifest;
-use super::reader::{ReadError, Reader};
+use super::index::{MAX_LINE_BYTES, MAX_TAIL_BYTES, archive_order};
+use super::index_lines::{Chunk, Parser, parse_directory};
+use super::manifest::{Manifest, Sha256Hex};
+use super::reader::{ReadError, Reader, unpack_range};
 use super::seek_table::SeekTable;
 use crate::destination::Destination;
 
@@ -34,50 +32,54 @@ impl<'a> Reader<'a> {
         paths: &[String],
     ) -> Result<Option<Self>, ReadError> {
         let location = manifest.index;
-        let Some(directory_offset) = location.directory_offset else { return Ok(None) };
+        let Some(of_directory) = location.directory else { return Ok(None) };
         if paths.is_empty() || manifest.compressed_bytes - location.frame_offset <= WHOLE_BYTES {
             return Ok(None);
         }
+        let wrong = || ReadError::Contradiction("the directory of the index");
+        if manifest.compressed_bytes - of_directory.frame_offset > MAX_TAIL_BYTES {
+            return Err(wrong());
+        }
         let access = Access::new(destination, manifest, identities);
-        let tail = access.range(directory_offset..manifest.compressed_bytes)?;
+        let tail = access.range(of_directory.frame_offset..manifest.compressed_bytes)?;
         let table = SeekTable::parse(&tail, manifest.compressed_bytes)?;
-        let last = (0..table.len()).next_back().filter(|&frame| table.compressed(frame).start == directory_offset);
-        let wrong = || ReadError::Contradiction("the place of the directory of the index");
-        let last = last.ok_or_else(wrong)?;
-        let end = location.offset + location.size;
-        let within = table.plain(last).start..end;
-        let place = table.compressed(last);
-        let stored = usize::try_from(place.end - place.start).ok().and_then(|bytes| tail.get(..bytes));
-        let lines = cut_out(stored.ok_or_else(wrong)?, table.plain(last), &within).ok_or_else(wrong)?;
-        let chunks = directory(&lines)?;
+        let first = table.frame_at(of_directory.frame_offset).ok_or_else(wrong)?;
+        if table.total().1 != manifest.uncompressed_bytes {
+            return Err(ReadError::Contradiction("the size of the tar"));
+        }
+        let range = table.plain(first).start..location.offset.saturating_add(location.size);
+        let mut lines = Vec::new();
+        unpack_range(&tail, &table, first..table.len(), &range, |part| {
+            lines.extend_from_slice(part);
+            Ok(())
+        })?;
+        if Sha256Hex(Sha256::digest(&lines).into()) != of_directory.sha256 {
+            return Err(wrong());
+        }
+        let chunks = parse_directory(&lines)?;
         let Some(wanted) = wanted(&chunks, paths) else { return Ok(None) };
         let mut parser = Parser::within(manifest.id.clone(), manifest.uncompressed_bytes);
         for chunk in wanted {
             let start = location.offset.saturating_add(chunk.offset);
-            let range = start..start.saturating_add(chunk.size);
-            if range.end > within.start {
+            let lines = start..start.saturating_add(chunk.size);
+            let frames = table.overlapping(lines.clone());
+            if chunk.size > MAX_LINE_BYTES as u64 || lines.end > range.start || frames.is_empty() {
                 return Err(wrong());
             }
-            for frame in table.overlapping(range.clone()) {
-                let stored = access.range(table.compressed(frame))?;
-                parser.feed(&cut_out(&stored, table.plain(frame), &range).ok_or(ReadError::FrameOfIndex(frame))?)?;
+            let stored = access.range(table.compressed(frames.start).start..table.compressed(frames.end - 1).end)?;
+            let mut sha256 = Sha256::new();
+            unpack_range(&stored, &table, frames, &lines, |part| {
+                sha256.update(part);
+                Ok(parser.feed(part)?)
+            })?;
+            if Sha256Hex(sha256.finalize().into()) != chunk.sha256 {
+                return Err(wrong());
             }
         }
         let index = parser.finish()?;
         let has = |path: &String| index.entries.iter().any(|entry| entry.path == *path);
         Ok(paths.iter().all(has).then(|| Self::new(access, manifest.clone(), table, index)))
     }
-}
-
-/// What a frame holds of a range of the tar.
-fn cut_out(stored: &[u8], plain: Range<u64>, range: &Range<u64>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let size = usize::try_from(plain.end - plain.start).ok()?;
-    if !unpack(&mut Decompressor::new().ok()?, stored, size, &mut bytes) {
-        return None;
-    }
-    let within = |at: u64| usize::try_from(at.clamp(plain.start, plain.end) - plain.start).ok();
-    bytes.get(within(range.start)?..within(range.end)?).map(<[u8]>::to_vec)
 }
 
 /// The chunks that have these paths and what is below them, in order; none when they are too many.

@@ -100,14 +100,23 @@ pub struct IndexLocation {
     pub frames: u64,
     /// Where the first begins in the compressed archive, before encryption.
     pub frame_offset: u64,
-    /// Where the frame of its directory begins, if it has one.
+    /// Its directory of chunks, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub directory_offset: Option<u64>,
+    pub directory: Option<DirectoryLocation>,
     /// Where its first line begins in the tar.
     pub offset: u64,
     /// Its size in bytes.
     pub size: u64,
     /// Its SHA-256: what an archive based on this one knows it by.
+    pub sha256: Sha256Hex,
+}
+
+/// Where the directory of an index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryLocation {
+    /// Where its frame begins in the compressed archive, before encryption.
+    pub frame_offset: u64,
+    /// SHA-256 of its lines: they have those of the chunks.
     pub sha256: Sha256Hex,
 }
 
@@ -159,7 +168,9 @@ impl Manifest {
         let sizes_exist = manifest.bytes.max(manifest.uncompressed_bytes) <= MAX_ARCHIVE_BYTES;
         let tail_fits = sizes_exist
             && index.frame_offset < manifest.compressed_bytes
-            && index.directory_offset.is_none_or(|at| index.frame_offset < at && at < manifest.compressed_bytes)
+            && index.directory.is_none_or(|directory| {
+                index.frame_offset < directory.frame_offset && directory.frame_offset < manifest.compressed_bytes
+            })
             && manifest.compressed_bytes <= manifest.bytes
             && index.offset.checked_add(index.size).is_some_and(|end| end <= manifest.uncompressed_bytes);
         if !tail_fits {
@@ -174,6 +185,12 @@ impl Manifest {
         let mut json = serde_json::to_vec_pretty(self).expect("a manifest has only string keys");
         json.push(b'\n');
         json
+    }
+
+    /// Is it small enough to be read again?
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.to_json().len() as u64 <= MAX_BYTES
     }
 
     /// What kind of file the archive is.
@@ -342,7 +359,7 @@ mod tests {
                 frame: 2,
                 frames: 1,
                 frame_offset: 700,
-                directory_offset: None,
+                directory: None,
                 offset: 8704,
                 size: 512,
                 sha256: Sha256Hex([8; 32]),
@@ -407,6 +424,15 @@ mod tests {
         assert!(!changed("format", 0.into()).unwrap_err().is_newer());
         assert!(changed("base", "XYZ-20261121T235900Z".into()).unwrap_err().is_newer());
         assert!(changed("base", serde_json::Value::Null).is_ok());
+    }
+
+    #[test]
+    fn manifest_fits_as_long_as_a_reader_takes_it() {
+        let database = Database { name: "CM_XYZ".into(), file: "x".repeat(200), ..Database::default() };
+        let of = |files| Manifest { databases: vec![database.clone(); files], ..manifest() };
+        assert!(of(1000).fits());
+        let large = (1000..10_000).find(|&files| !of(files).fits()).unwrap();
+        assert!(of(large).to_json().len() as u64 > MAX_BYTES && of(large - 1).to_json().len() as u64 <= MAX_BYTES);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use zstd::bulk::Decompressor;
 
 use super::access::{Access, AccessError, Identities};
 use super::decode::{Frame, decode, unpack};
-use super::index::{Entry, Index, MAX_INDEX_BYTES};
+use super::index::{Entry, Index, MAX_INDEX_BYTES, MAX_TAIL_BYTES};
 use super::index_lines::Parser;
 use super::manifest::{IndexLocation, Manifest, Sha256Hex};
 pub use super::read_error::ReadError;
@@ -16,8 +16,6 @@ use super::seek_table::SeekTable;
 use crate::cancel::Cancel;
 use crate::destination::Destination;
 
-/// The same for index and seek table as they are stored. The manifest says how much memory they take, and may lie.
-const MAX_TAIL_BYTES: u64 = 1 << 30;
 /// Frames that lie together are read together, up to this size.
 const REQUEST_BYTES: u64 = 8 << 20;
 /// Two ranges with less than this between them are one request.
@@ -78,8 +76,11 @@ impl<'a> Reader<'a> {
     ) -> Result<(Self, Proof), ReadError> {
         let access = Access::new(destination, &manifest, identities);
         let from = manifest.index.frame_offset.min(manifest.compressed_bytes);
-        let stored = match access.range(from..manifest.compressed_bytes).map_err(ReadError::from) {
-            Ok(tail) => SeekTable::parse(&tail, manifest.compressed_bytes).unwrap_or_default(),
+        let small = manifest.compressed_bytes - from <= MAX_TAIL_BYTES;
+        let tail = small.then(|| access.range(from..manifest.compressed_bytes)).transpose().map_err(ReadError::from);
+        let stored = match tail {
+            Ok(None) => SeekTable::default(),
+            Ok(Some(tail)) => SeekTable::parse(&tail, manifest.compressed_bytes).unwrap_or_default(),
             Err(error) if error.is_damage() => SeekTable::default(),
             Err(error) => return Err(error),
         };
@@ -289,31 +290,44 @@ fn read_index(tail: &[u8], table: &SeekTable, first: usize, manifest: &Manifest)
     if offset < start || end > table.total().1 || end - start > MAX_INDEX_BYTES {
         return Err(damaged());
     }
-    let mut decompressor = Decompressor::new().map_err(|_| damaged())?;
     let mut parser = Parser::new(manifest.id.clone(), manifest.uncompressed_bytes);
     let mut sha256 = Sha256::new();
-    let mut buffer = Vec::new();
-    for frame in first..table.len() {
-        let place = table.compressed(frame);
-        let base = table.compressed(first).start;
-        let within = |at: u64| usize::try_from(at - base).ok();
-        let compressed = within(place.start).zip(within(place.end)).and_then(|(a, b)| tail.get(a..b));
-        let plain = table.plain(frame);
-        let plain_bytes = usize::try_from(plain.end - plain.start).map_err(|_| damaged())?;
-        let compressed = compressed.ok_or_else(damaged)?;
-        if !unpack(&mut decompressor, compressed, plain_bytes, &mut buffer) {
-            return Err(ReadError::FrameOfIndex(frame));
-        }
-        let from = usize::try_from(offset.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged())?;
-        let to = usize::try_from(end.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged())?;
-        sha256.update(&buffer[from..to]);
-        parser.frame(&buffer[from..to])?;
-    }
+    unpack_range(tail, table, first..table.len(), &(offset..end), |lines| {
+        sha256.update(lines);
+        Ok(parser.frame(lines)?)
+    })?;
     let index = parser.finish()?;
     if Sha256Hex(sha256.finalize().into()) != manifest.index.sha256 {
         return Err(ReadError::Contradiction("the SHA-256 of the index"));
     }
     Ok(index)
+}
+
+/// Gives what some frames of an index hold of a range of the tar, frame by frame. `stored` begins with the first of
+/// them.
+pub(super) fn unpack_range(
+    stored: &[u8],
+    table: &SeekTable,
+    frames: Range<usize>,
+    wanted: &Range<u64>,
+    mut take: impl FnMut(&[u8]) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let damaged = || ReadError::Contradiction("the place of the index");
+    let mut decompressor = Decompressor::new().map_err(|_| damaged())?;
+    let mut buffer = Vec::new();
+    let mut rest = stored;
+    for frame in frames {
+        let (place, plain) = (table.compressed(frame), table.plain(frame));
+        let bytes = usize::try_from(place.end - place.start).map_err(|_| damaged())?;
+        let (compressed, behind) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
+        rest = behind;
+        let within = |at: u64| usize::try_from(at.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged());
+        if !unpack(&mut decompressor, compressed, within(plain.end)?, &mut buffer) {
+            return Err(ReadError::FrameOfIndex(frame));
+        }
+        take(buffer.get(within(wanted.start)?..within(wanted.end)?).unwrap_or_default())?;
+    }
+    Ok(())
 }
 
 /// Groups frames into requests.

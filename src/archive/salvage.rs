@@ -15,7 +15,7 @@ use zstd::zstd_safe;
 use super::access::{Access, AccessError};
 use super::decode::unpack;
 use super::index::{Attributes, Entry, INDEX_PATH, Index, IndexError, MAX_INDEX_BYTES, is_too_deep};
-use super::manifest::{FORMAT, Manifest, Sha256Hex};
+use super::manifest::{Manifest, Sha256Hex};
 use super::read_error::ReadError;
 use super::seek_table::{MAX_FRAME_BYTES, SeekTable};
 use crate::cancel::Cancel;
@@ -92,7 +92,7 @@ pub(super) fn index_of_tar(
     let mut archive = tar::Archive::new(tar);
     // A frame that is lost reads as zeros, and is not the end of the tar.
     archive.set_ignore_zeros(true);
-    let mut index = Index { format: FORMAT, id: manifest.id.clone(), entries: Vec::new(), skipped: Vec::new() };
+    let mut index = Index::empty(manifest.id.clone());
     let mut index_bytes = 0;
     let mut block = vec![0; BLOCK_BYTES];
     for member in archive.entries().into_iter().flatten() {
@@ -141,15 +141,16 @@ pub(super) fn index_of_tar(
 }
 
 /// The index, where the members lead to it: the manifest may say a wrong place. One of another archive says that
-/// nothing here is what was asked for.
+/// nothing here is what was asked for; one that the manifest does not know proves nothing.
 fn own_index(member: &mut impl Read, manifest: &Manifest, tar_bytes: u64) -> Result<Option<Index>, ReadError> {
     let mut json = Vec::new();
     if member.take(MAX_INDEX_BYTES).read_to_end(&mut json).is_err() {
         return Ok(None);
     }
+    let is_known = Sha256Hex(Sha256::digest(&json).into()) == manifest.index.sha256;
     match Index::parse(&json, &manifest.id, tar_bytes) {
         Ok(_) if tar_bytes != manifest.uncompressed_bytes => Err(ReadError::Contradiction("the size of the tar")),
-        Ok(index) => Ok(Some(index)),
+        Ok(index) => Ok(is_known.then_some(index)),
         Err(error @ IndexError::OtherArchive(_)) => Err(error.into()),
         Err(_) => Ok(None),
     }

@@ -64,6 +64,13 @@ impl SeekTable {
         self.start(n).1..self.ends[n].1
     }
 
+    /// The frame that begins at this place in the compressed archive.
+    #[must_use]
+    pub fn frame_at(&self, start: u64) -> Option<usize> {
+        let frame = self.ends.partition_point(|&(end, _)| end <= start);
+        (frame < self.len() && self.compressed(frame).start == start).then_some(frame)
+    }
+
     /// The frames that overlap a range of the tar. None for an empty range.
     #[must_use]
     pub fn overlapping(&self, plain: Range<u64>) -> Range<usize> {

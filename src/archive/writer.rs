@@ -17,11 +17,11 @@ use sha2::{Digest, Sha256};
 use super::databases::{DatabaseCheck, Role, pair_all};
 use super::frames::{CompressError, Cutter, SMALL_FRAME, compress};
 use super::index::{
-    ALL_FINDINGS_BYTES, Attributes, Entry, Findings, INDEX_PATH, Index, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped,
-    archive_order,
+    ALL_FINDINGS_BYTES, Attributes, Entry, Findings, INDEX_PATH, Index, MAX_INDEX_BYTES, MAX_LINE_BYTES,
+    MAX_TAIL_BYTES, Skipped, archive_order, is_too_deep, shallow,
 };
-use super::index_lines::{Chunks, each};
-use super::manifest::{FORMAT, IndexLocation, Sha256Hex};
+use super::index_lines::{Chunks, directory, each};
+use super::manifest::{DirectoryLocation, IndexLocation, Sha256Hex};
 use super::member::fingerprint_line;
 pub use super::member::{Member, Need, fingerprint};
 use super::outlet::{Outlet, Output, OutputClosed};
@@ -118,22 +118,28 @@ pub fn write(
         (Err(error), _) => return Err(error),
     };
     let (compressed_frames, uncompressed_bytes) = table.total();
+    let compressed_bytes = compressed_frames + table.stored_bytes();
     let place = tarred.place;
     let location = IndexLocation {
         frame: place.frame as u64,
         frames: (table.len() - place.frame) as u64,
         frame_offset: table.compressed(place.frame).start,
-        directory_offset: place.directory_frame.map(|frame| table.compressed(frame).start),
+        directory: place
+            .directory
+            .map(|(frame, sha256)| DirectoryLocation { frame_offset: table.compressed(frame).start, sha256 }),
         offset: place.offset,
         size: place.size,
         sha256: place.sha256,
     };
+    if compressed_bytes - location.frame_offset > MAX_TAIL_BYTES {
+        return Err(WriteError::TooMany(tarred.index.entries.len()));
+    }
     outlet.send(Bytes::from(table.to_bytes())).map_err(out_error)?;
     let out = outlet.finish().map_err(out_error)?;
     Ok(Written {
         bytes: out.bytes,
         sha256: out.sha256,
-        compressed_bytes: compressed_frames + table.stored_bytes(),
+        compressed_bytes,
         uncompressed_bytes,
         location,
         index: tarred.index,
@@ -163,7 +169,8 @@ struct Tarred {
 /// Where the index came to lie.
 struct IndexPlace {
     frame: usize,
-    directory_frame: Option<usize>,
+    /// Frame and SHA-256 of its directory.
+    directory: Option<(usize, Sha256Hex)>,
     offset: u64,
     size: u64,
     sha256: Sha256Hex,
@@ -202,16 +209,31 @@ impl Tarring<'_> {
         }
         self.judge(&mut entries);
         skipped.extend(self.unread.iter().cloned());
+        for one in skipped.iter_mut().filter(|one| is_too_deep(&one.path)) {
+            one.path.truncate(shallow(&one.path).len());
+        }
         skipped.sort_by(|a, b| archive_order(&a.path, &b.path));
-        let index = Index { format: FORMAT, id: id.clone(), entries, skipped };
+        // Of all that is too deep, its folder is named once.
+        skipped.dedup();
+        let index = Index { entries, skipped, ..Index::empty(id.clone()) };
         self.index(index)
     }
 
     /// `None` when it was left out.
     fn member(&mut self, member: Member) -> Result<Option<Entry>, WriteError> {
+        let need = member.need;
+        if is_too_deep(&member.path) {
+            let folder = shallow(&member.path).to_owned();
+            if need == Need::Required && !member.folder {
+                return Err(WriteError::Index(folder));
+            }
+            let reason = "folders in it are nested deeper than an archive can hold".to_owned();
+            self.unread.push(Skipped { path: folder, reason });
+            self.unread.dedup();
+            return Ok(None);
+        }
         let head = header(&member.path, member.folder, member.size, member.modified, member.attributes);
         let source = member.source();
-        let need = member.need;
         let mut entry = Entry {
             path: member.path,
             folder: member.folder,
@@ -317,34 +339,38 @@ impl Tarring<'_> {
     fn index(mut self, index: Index) -> Result<Tarred, WriteError> {
         let mut chunks = Chunks::default();
         each(&index, |path, line| {
-            chunks.add(path, line.len());
+            chunks.add(path, line);
             // What no reader takes must not be there.
             if line.len() > MAX_LINE_BYTES { Err(WriteError::Index(path.to_owned())) } else { Ok(()) }
         })?;
-        let directory = chunks.directory();
-        let size = chunks.bytes() + directory.len() as u64;
-        if size > MAX_INDEX_BYTES {
+        let chunks_bytes = chunks.bytes();
+        let chunks = chunks.finish();
+        let directory = directory(&chunks);
+        let size = chunks_bytes + directory.len() as u64;
+        // No time of its own: the same snapshot gives the same bytes.
+        let head = header(INDEX_PATH, false, size, index.id.stamp(), Attributes::default());
+        if size + head.len() as u64 > MAX_INDEX_BYTES {
             return Err(WriteError::TooMany(index.entries.len()));
         }
         self.cutter.cut()?;
         let frame = self.cutter.frame();
-        // No time of its own: the same snapshot gives the same bytes.
-        let head = header(INDEX_PATH, false, size, index.id.stamp(), Attributes::default());
         self.cutter.append(&head)?;
         let offset = self.cutter.position();
-        let (mut chunks, mut sha256) = (Chunks::default(), Sha256::new());
-        each(&index, |path, line| {
-            sha256.update(line);
-            // The first begins with the header.
-            if chunks.add(path, line.len()) && chunks.bytes() > line.len() as u64 {
+        // The first begins with the header.
+        let mut begins = chunks.iter().map(|chunk| chunk.offset).skip(1).peekable();
+        let (mut at, mut sha256) = (0, Sha256::new());
+        each(&index, |_, line| {
+            if begins.next_if_eq(&at).is_some() {
                 self.cutter.cut()?;
             }
+            at += line.len() as u64;
+            sha256.update(line);
             self.cutter.append(line)
         })?;
-        let mut directory_frame = None;
+        let mut directory_place = None;
         if !directory.is_empty() {
             self.cutter.cut()?;
-            directory_frame = Some(self.cutter.frame());
+            directory_place = Some((self.cutter.frame(), Sha256Hex(Sha256::digest(&directory).into())));
             sha256.update(&directory);
             self.cutter.append(&directory)?;
         }
@@ -354,7 +380,7 @@ impl Tarring<'_> {
         let digest: [u8; 32] = self.fingerprint.finalize().into();
         let fingerprint = Sha256Hex(digest).to_string();
         let sha256 = Sha256Hex(sha256.finalize().into());
-        let place = IndexPlace { frame, directory_frame, offset, size, sha256 };
+        let place = IndexPlace { frame, directory: directory_place, offset, size, sha256 };
         Ok(Tarred { index, place, fingerprint, databases: self.databases, unread: self.unread })
     }
 }

@@ -218,7 +218,7 @@ fn in_order(id: &ArchiveId, destination: &str, proof: Proof) -> String {
              compared with the SHA-256 in its index"
         ),
         Proof::Frames => format!(
-            "the index of {id} on {destination} is damaged: it is read from its beginning on, and what is found in it is \
+            "the index of {id} on {destination} is damaged, or not the one of its manifest: it is read from its beginning on, and what is found in it is \
              compared with the checksums of its frames alone; whether files are missing is not known"
         ),
     }

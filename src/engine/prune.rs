@@ -441,7 +441,7 @@ mod tests {
                 frame: 0,
                 frames: 1,
                 frame_offset: 0,
-                directory_offset: None,
+                directory: None,
                 offset: 512,
                 size: 9,
                 sha256: Sha256Hex([0; 32]),

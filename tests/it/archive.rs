@@ -5,9 +5,10 @@ use std::path::Path;
 
 use afterbackup::archive::extract::{self, Fetched, extract};
 use afterbackup::archive::index::Entry;
-use afterbackup::archive::manifest::Manifest;
+use afterbackup::archive::manifest::{DirectoryLocation, Manifest};
 use afterbackup::archive::reader::{ReadError, Reader};
 use afterbackup::archive::verify::verify;
+use afterbackup::archive::writer::{Member, Need};
 use afterbackup::archive::{AccessError, Identities};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::faulty::{Call, Faulty, Script};
@@ -128,7 +129,8 @@ fn paths_of_a_large_index_are_found_as_in_the_whole_of_it() {
 fn part_of_a_large_index_that_is_damaged_is_told() {
     let large = Large::new(None);
     let location = large.manifest.index;
-    let directory = usize::try_from(location.directory_offset.unwrap()).unwrap();
+    let of_directory = location.directory.unwrap();
+    let directory = usize::try_from(of_directory.frame_offset).unwrap();
     let first = usize::try_from(location.frame_offset).unwrap();
     let path = ["XYZBackup/inboxes/00/00000.bin".to_owned()];
     for at in [directory, directory + 10, directory + 40, first, first + 50, first + 1000, large.archive.len() - 1] {
@@ -139,13 +141,46 @@ fn part_of_a_large_index_that_is_damaged_is_told() {
         let error = Reader::open_for(&destination, &damaged.manifest, &damaged.identities, &path).unwrap_err();
         assert!(error.is_damage(), "{at}: {error:?}");
     }
-    for lie in [location.frame_offset + 1, location.directory_offset.unwrap() + 1] {
+    for lie in [
+        DirectoryLocation { frame_offset: location.frame_offset + 1, ..of_directory },
+        DirectoryLocation { frame_offset: of_directory.frame_offset + 1, ..of_directory },
+        DirectoryLocation { sha256: location.sha256, ..of_directory },
+    ] {
         let mut manifest = large.manifest.clone();
-        manifest.index.directory_offset = Some(lie);
+        manifest.index.directory = Some(lie);
         let destination = large.destination(&Script::default());
         let error = Reader::open_for(&destination, &manifest, &large.identities, &path).unwrap_err();
-        assert!(error.is_damage(), "{lie}: {error:?}");
+        assert!(error.is_damage(), "{lie:?}: {error:?}");
     }
+}
+
+#[test]
+fn what_lies_deeper_than_an_index_can_say_is_left_out_and_named() {
+    let source = tempfile::tempdir().unwrap();
+    lay_out(source.path(), [("deep.txt", &b"deep"[..]), ("also.txt", b"also"), ("shallow.txt", b"shallow")]);
+    let deep = vec!["a"; 3000].join("/");
+    let members = |need: Need| -> Vec<Member> {
+        let mut members = archives::members(source.path());
+        for member in members.iter_mut().filter(|member| member.path.contains("deep") || member.path.contains("also")) {
+            member.path = member.path.replace("XYZBackup/", &format!("XYZBackup/{deep}/"));
+            member.need = need;
+        }
+        members
+    };
+    let (archive, written) = archives::write(members(Need::Optional), &archives::options(1, None));
+    let manifest = archives::manifest(&written, None);
+    let destination = in_memory("memory");
+    archives::store(&*destination, &manifest, &archive);
+    let identities = Identities::default();
+    let reader = Reader::open(&*destination, manifest, &identities).unwrap();
+    let paths: Vec<&str> = reader.index().entries.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(paths, ["XYZBackup", "XYZBackup/shallow.txt"]);
+    let [skipped] = reader.index().skipped.as_slice() else { panic!("{:?}", reader.index().skipped) };
+    assert!(deep.starts_with(skipped.path.strip_prefix("XYZBackup/").unwrap()), "{}", skipped.path);
+    assert_eq!(written.unread.len(), 1);
+    // What has to be there is not left out.
+    let error = archives::try_write(members(Need::Required), &archives::options(1, None)).unwrap_err();
+    assert!(error.to_string().contains("XYZBackup/a/a/"), "{error}");
 }
 
 /// A small archive with a bit of everything, and where it lies.

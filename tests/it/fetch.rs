@@ -324,3 +324,14 @@ fn path_as_it_is_spelled_means_that_file_alone() {
         assert!(output.stdout.contains(&format!("Fetched {files} file")), "{pattern}: {output}");
     }
 }
+
+#[test]
+fn index_that_the_manifest_does_not_know_proves_nothing() {
+    let scene = archived();
+    let path = scene.manifest("vault");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["index"]["sha256"] = "0".repeat(64).into();
+    fs::write(&path, manifest.to_string()).unwrap();
+    scene.run(&["verify"]).exits(6);
+    scene.run(&["fetch", "latest", "--to", "back"]).exits(6).says("the index of").says("checksums of its frames alone");
+}

@@ -8,7 +8,7 @@ use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
 use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
 use afterbackup::archive::provenance::EvidenceKind;
 use afterbackup::archive::seek_table::SeekTable;
-use afterbackup::archive::writer::{self, Member, Need, Options, Written};
+use afterbackup::archive::writer::{self, Member, Need, Options, WriteError, Written};
 use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::Destination;
@@ -105,14 +105,18 @@ pub fn options(threads: usize, key: Option<&Key>) -> Options {
 
 /// The archive of some members, in memory.
 pub fn write(members: Vec<Member>, options: &Options) -> (Vec<u8>, Written) {
+    try_write(members, options).unwrap()
+}
+
+pub fn try_write(members: Vec<Member>, options: &Options) -> Result<(Vec<u8>, Written), WriteError> {
     let mut archive = Vec::new();
     let mut output = |block: Bytes| {
         archive.extend_from_slice(&block);
         Ok::<(), OutputClosed>(())
     };
-    let written = writer::write(&id(), members, vec![], options, &mut output, &*task(), &Cancel::new()).unwrap();
+    let written = writer::write(&id(), members, vec![], options, &mut output, &*task(), &Cancel::new())?;
     assert_eq!((written.bytes, written.sha256), (archive.len() as u64, sum(&archive)));
-    (archive, written)
+    Ok((archive, written))
 }
 
 pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
@@ -234,7 +238,7 @@ impl Forged {
                 frame: frame as u64,
                 frames: (self.table.len() - frame) as u64,
                 frame_offset,
-                directory_offset: None,
+                directory: None,
                 offset,
                 size: json.len() as u64,
                 sha256: sum(json),
