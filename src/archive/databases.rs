@@ -242,10 +242,10 @@ pub fn site_databases(site: SiteCode, own: Option<&str>) -> Vec<String> {
     own.map_or_else(|| vec![format!("CM_{site}"), format!("SMS_{site}")], |own| vec![own.to_owned()])
 }
 
-/// Is this the name of some site's database?
-fn is_of_a_site(name: &str) -> bool {
+/// Is this the name that setup gives the database of another site?
+fn is_of_another_site(name: &str, site: SiteCode) -> bool {
     let code = name.split_once('_').filter(|(prefix, _)| ["CM", "SMS"].iter().any(|p| p.eq_ignore_ascii_case(prefix)));
-    code.is_some_and(|(_, code)| code.parse::<SiteCode>().is_ok())
+    code.is_some_and(|(_, code)| code.parse::<SiteCode>().is_ok_and(|code| code != site))
 }
 
 /// Judges the paired files of a site's archive: with the site's database (`named`, where it has a name of its own), and
@@ -262,7 +262,7 @@ pub fn judge(checks: &[DatabaseCheck], site: SiteCode, named: Option<&str>, befo
         let mut entry = check.summary(&name);
         if stand_ins && check.role.is_some() {
             (entry.verdict, entry.why) = (Verdict::Unproven, Some(Why::StandIn));
-        } else if check.role.is_some() && is_of_a_site(&name) && !is_own(&name) {
+        } else if check.role.is_some() && is_of_another_site(&name, site) && !is_own(&name) {
             judged.damage.push(format!("{}: {name} is the database of another site than {site}", check.path));
             (entry.verdict, entry.why) = (Verdict::Damaged, Some(Why::Foreign));
         } else if check.is_damaged() {
@@ -277,9 +277,8 @@ pub fn judge(checks: &[DatabaseCheck], site: SiteCode, named: Option<&str>, befo
         ));
     }
     if !judged.databases.iter().any(|entry| is_own(&entry.name)) {
-        let name = own.first().map_or_else(String::new, Clone::clone);
-        let hint = named.map_or(" (if it has another name, write database = \"NAME\" into [snapshot])", |_| "");
-        judged.damage.push(format!("the database {name} of the site is not there{hint}"));
+        let name = own.first().cloned().unwrap_or_default();
+        judged.damage.push(format!("the database {name} of the site is not there"));
         judged.databases.push(Database::absent(&name, Why::Missing));
     }
     for (name, why) in unprovable(before.unwrap_or_default(), &judged.databases) {

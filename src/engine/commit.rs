@@ -12,13 +12,16 @@ use super::plan::Plan;
 use super::regression;
 use super::write::Uploaded;
 use crate::archive::databases::{Judged, judge};
-use crate::archive::manifest::{Database, Encryption, FORMAT, Manifest, Part};
+use crate::archive::manifest::{Database, Encryption, FORMAT, MAX_BYTES, Manifest, Part};
 use crate::archive::provenance::{EvidenceKind, PartKind};
+use crate::archive::verdict::Why;
 use crate::archive::writer::Written;
 use crate::catalog::Inventory;
+use crate::config::SnapshotKind;
 use crate::monitor::{Event, EventKind};
 use crate::source;
 use crate::source::complete::By;
+use crate::units;
 
 /// Makes the archive visible wherever all of it arrived.
 pub(super) fn commit(
@@ -37,6 +40,16 @@ pub(super) fn commit(
     }
     outcome.damage = judged.damage;
     let manifest = Arc::new(manifest(job, inspected, plan, &written, judged.databases));
+    if !manifest.fits() {
+        // It would be written, and nobody would see the archive.
+        let files = manifest.databases.len();
+        let reason = format!(
+            "the manifest would be larger than {}, which no reader takes: {files} database files are too many for one \
+             archive (hint: full backups more often, or log-backups = \"ignore\" in [snapshot])",
+            units::format_bytes(MAX_BYTES)
+        );
+        return Err(Halt::As(SiteResult::Failed { reason }));
+    }
     let pushed = uploads.commit(&manifest);
     crate::stop_point::reached("committed");
     drop(task);
@@ -87,7 +100,17 @@ fn verdicts(job: Job<'_>, plan: &Plan, held: &[Inventory<'_>], written: &Written
     }
     let before = regression::newest_before(held, &plan.id);
     let named = job.context.config.snapshot.database.as_deref();
-    judge(&written.databases, plan.id.site(), named, before.map(|before| before.databases.as_slice()))
+    let site = plan.id.site();
+    let mut judged = judge(&written.databases, site, named, before.map(|before| before.databases.as_slice()));
+    let is_site = job.context.config.snapshot.kind == SnapshotKind::Site;
+    let others = judged.databases.iter().any(|one| one.verdict.is_proven());
+    if is_site && named.is_none() && others && judged.databases.iter().any(|one| one.why == Some(Why::Missing)) {
+        judged.warnings.push(format!(
+            "if the database of the site has a name of its own, write site = \"{site}\" and database = \"NAME\" into \
+             [snapshot]"
+        ));
+    }
+    judged
 }
 
 fn manifest(job: Job<'_>, inspected: &Inspected, plan: &Plan, written: &Written, databases: Vec<Database>) -> Manifest {

@@ -275,15 +275,16 @@ fn database_of_another_site_is_damage() {
 #[test]
 fn database_with_a_name_of_its_own_is_the_sites_when_the_configuration_says_so() {
     let mut scene = scene(&Data { name: "ConfigMgr", ..Data::default() }.build(), &log(0, TODAY));
-    scene.run(&["run"]).exits(6).says("CM_XYZ of the site is not there (if it has another name, write database =");
+    let hint = "write site = \"XYZ\" and database = \"NAME\" into [snapshot]";
+    scene.run(&["run"]).exits(6).says("CM_XYZ of the site is not there").says(hint);
     scene.snapshot_key("site = 'XYZ'\ndatabase = 'ConfigMgr'");
     scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(24)).to_string());
-    scene.run(&["run"]).exits(0).says_not("not there");
+    scene.run(&["run"]).exits(0).says_not("not there").says_not("database = ");
     scene.run(&["fetch", "latest-good", "--to", "x"]).exits(0);
     // Another one in its place is not.
     scene.file("SiteDBServer/CM_XYZ.mdf", &Data::default().build());
     scene.complete(&(at(COMPLETED) + SignedDuration::from_hours(48)).to_string());
-    scene.run(&["run"]).exits(6).says("ConfigMgr");
+    scene.run(&["run"]).exits(6).says("the database ConfigMgr of the site is not there").says_not("another site");
 }
 
 #[test]
@@ -560,4 +561,18 @@ fn two_hundred_nights_of_growing_restarted_and_shifted_snapshots_say_nothing() {
             quiet_night(&bench, now + SignedDuration::from_mins(30), night);
         }
     }
+}
+
+#[test]
+fn more_database_files_than_a_manifest_can_hold_are_no_archive() {
+    let mut scene = scene(&Data::default().build(), &log(0, TODAY));
+    let place = scene.path("many");
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("0.ldf"), log(0, TODAY)).unwrap();
+    for number in 1..4000 {
+        fs::hard_link(place.join("0.ldf"), place.join(format!("{number:0230}.ldf"))).unwrap();
+    }
+    scene.section("[[supplemental]]\nname = 'Many'\npath = 'many'");
+    scene.run(&["run"]).exits(1).says("too many for one archive").says("log-backups");
+    assert!(scene.held("vault").is_empty(), "{:?}", scene.held("vault"));
 }
