@@ -177,6 +177,30 @@ impl Form {
     }
 }
 
+/// The tier of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Needs no other.
+    Full,
+    /// What differs from the full one.
+    Weekly,
+    /// What differs from one of the others.
+    Nightly,
+}
+
+impl Level {
+    /// In a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Weekly => "weekly",
+            Self::Nightly => "nightly",
+        }
+    }
+}
+
 impl fmt::Display for ArchiveId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stamp = self.stamp.strftime(STAMP);

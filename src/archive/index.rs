@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::manifest::{FORMAT, Sha256Hex};
+use super::manifest::{Base, FORMAT, Sha256Hex};
 use crate::name::ArchiveId;
 
 /// Path of the index in the archive.
@@ -50,8 +50,13 @@ pub struct Index {
     pub format: u32,
     /// The archive.
     pub id: ArchiveId,
-    /// Every member of the tar but the index, in order.
+    /// What it builds on, as its manifest says.
+    pub base: Option<Base>,
+    /// Every file and folder of the snapshot, in order. As it is stored, the index of a differential archive has only
+    /// those that differ from its base.
     pub entries: Vec<Entry>,
+    /// What the base has and the snapshot does not, in order.
+    pub removed: Vec<String>,
     /// What the snapshot had but the archive cannot hold, in order.
     pub skipped: Vec<Skipped>,
 }
@@ -84,6 +89,49 @@ pub struct Entry {
     /// What the page checks found, for database files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<Findings>,
+    /// Its bytes are those of the base; only its time or its attributes differ.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub same: bool,
+    /// How its bytes differ from those of the same file in the base. One that has this has no `offset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<Box<Delta>>,
+    /// So many links down the chain lies the archive whose tar has its bytes, or how they differ.
+    #[serde(skip)]
+    pub back: u8,
+}
+
+/// A file as what differs from the same file in the base: a VCDIFF, cut into pieces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The pieces of the VCDIFF, in order.
+    pub pieces: Vec<Piece>,
+    /// The file in the base, where that is at hand.
+    #[serde(skip)]
+    pub from: Option<Box<Entry>>,
+}
+
+/// A piece of a VCDIFF, as `[at, offset, size]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u64; 3]", into = "[u64; 3]")]
+pub struct Piece {
+    /// Where its first window begins in the file.
+    pub at: u64,
+    /// Where its bytes begin in the tar.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+impl From<[u64; 3]> for Piece {
+    fn from([at, offset, size]: [u64; 3]) -> Self {
+        Self { at, offset, size }
+    }
+}
+
+impl From<Piece> for [u64; 3] {
+    fn from(Piece { at, offset, size }: Piece) -> Self {
+        [at, offset, size]
+    }
 }
 
 /// What the page checks found in a file, as JSON text: nobody who opens an archive needs it taken apart.
@@ -165,13 +213,19 @@ impl Index {
     /// One of nothing yet.
     #[must_use]
     pub fn empty(id: ArchiveId) -> Self {
-        Self { format: FORMAT, id, entries: Vec::new(), skipped: Vec::new() }
+        Self { format: FORMAT, id, base: None, entries: Vec::new(), removed: Vec::new(), skipped: Vec::new() }
     }
 
     /// Number of files.
     #[must_use]
     pub fn files(&self) -> u64 {
         self.entries.iter().filter(|entry| !entry.folder).count() as u64
+    }
+
+    /// Size of all files together, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
     }
 }
 
@@ -214,6 +268,12 @@ pub enum IndexError {
     /// Outside the tar, or over another file.
     #[error("the index gives '{0}' an impossible place in the archive")]
     Place(String),
+    /// Of an archive without a base, or of a file that the base does not have.
+    #[error("the index says that '{0}' differs from a file that is not there")]
+    NoBase(String),
+    /// Another base than the manifest's.
+    #[error("index and manifest name different archives as the base")]
+    OtherBase,
     /// No system has so many.
     #[error("the index has a path of more than {MAX_LEVELS} levels")]
     Levels,
@@ -239,7 +299,7 @@ mod tests {
     }
 
     fn index(entries: Vec<Entry>) -> Index {
-        Index { format: FORMAT, id: "XYZ-20261122T235900Z".parse().unwrap(), entries, skipped: vec![] }
+        Index { entries, ..Index::empty("XYZ-20261122T235900Z".parse().unwrap()) }
     }
 
     fn parse(index: &Index, tar_bytes: u64) -> Result<Index, IndexError> {

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::frames::LARGE_FRAME;
 use super::index::{
-    ALL_FINDINGS_BYTES, Attributes, Entry, Findings, Index, IndexError, MAX_INDEX_BYTES, MAX_LINE_BYTES, Skipped,
-    archive_order, attribute_names, is_too_deep,
+    ALL_FINDINGS_BYTES, Attributes, Delta, Entry, Findings, Index, IndexError, MAX_INDEX_BYTES, MAX_LINE_BYTES,
+    Skipped, archive_order, attribute_names, is_too_deep,
 };
-use super::manifest::{FORMAT, Sha256Hex};
+use super::manifest::{Base, FORMAT, Sha256Hex};
 use crate::name::ArchiveId;
 
 /// A chunk ends before it would become larger.
@@ -50,6 +51,8 @@ impl Index {
 struct Head {
     format: u32,
     id: ArchiveId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<Base>,
 }
 
 /// What was not archived, as a line.
@@ -57,6 +60,13 @@ struct Head {
 struct SkippedLine<'a> {
     path: &'a str,
     skipped: &'a str,
+}
+
+/// What the base has and the snapshot does not, as a line.
+#[derive(Serialize)]
+struct RemovedLine<'a> {
+    path: &'a str,
+    removed: bool,
 }
 
 /// A line of the directory.
@@ -82,15 +92,31 @@ pub(super) fn each<E>(index: &Index, mut take: impl FnMut(&str, &[u8]) -> Result
         line.push(b'\n');
         take(path, &line)
     };
-    give("", &Head { format: index.format, id: index.id.clone() })?;
+    give("", &Head { format: index.format, id: index.id.clone(), base: index.base.clone() })?;
     let mut skipped = index.skipped.iter().peekable();
-    for entry in &index.entries {
-        while let Some(one) = skipped.next_if(|one| archive_order(&one.path, &entry.path) == Ordering::Less) {
+    let mut removed = index.removed.iter().peekable();
+    let is_before = |a: &str, b: Option<&str>| b.is_none_or(|b| archive_order(a, b).is_lt());
+    let mut entries = index.entries.iter().filter(|entry| entry.back == 0 || entry.same).peekable();
+    loop {
+        let next = entries.peek().map(|entry| entry.path.as_str());
+        if let Some(path) = removed.next_if(|path| is_before(path, next)) {
+            // What was there and could not be read now is removed first.
+            while let Some(one) = skipped.next_if(|one| is_before(&one.path, Some(path))) {
+                give(&one.path, &SkippedLine { path: &one.path, skipped: &one.reason })?;
+            }
+            give(path, &RemovedLine { path, removed: true })?;
+        } else if let Some(one) = skipped.next_if(|one| is_before(&one.path, next)) {
             give(&one.path, &SkippedLine { path: &one.path, skipped: &one.reason })?;
+        } else if let Some(entry) = entries.next() {
+            match entry.same {
+                // Where its bytes are, the index of the base says.
+                true => give(&entry.path, &Entry { offset: 0, delta: None, ..entry.clone() })?,
+                false => give(&entry.path, entry)?,
+            }
+        } else {
+            return Ok(());
         }
-        give(&entry.path, entry)?;
     }
-    skipped.try_for_each(|one| give(&one.path, &SkippedLine { path: &one.path, skipped: &one.reason }))
 }
 
 mod erased {
@@ -181,6 +207,8 @@ struct AnyLine {
     chunk: Option<String>,
     skipped: Option<String>,
     #[serde(default)]
+    removed: bool,
+    #[serde(default)]
     folder: bool,
     #[serde(default)]
     size: u64,
@@ -192,6 +220,9 @@ struct AnyLine {
     attributes: Attributes,
     origin: Option<String>,
     database: Option<Findings>,
+    #[serde(default)]
+    same: bool,
+    delta: Option<Box<Delta>>,
 }
 
 /// Takes an index apart as it comes, and believes nothing of it.
@@ -298,7 +329,7 @@ impl Parser {
                 self.chunks.begin("");
             }
             self.chunks.grow(line);
-            self.index = Some(Index::empty(head.id));
+            self.index = Some(Index { base: head.base, ..Index::empty(head.id) });
             return Ok(());
         };
         let bytes = line;
@@ -327,7 +358,7 @@ impl Parser {
         self.chunks.grow(bytes);
         // A folder that could not be read to its end is there and among what is missing.
         let order = archive_order(&self.path, &path);
-        let again = index.entries.last().is_some_and(|last| last.path == path);
+        let again = index.entries.last().is_some_and(|last| last.path == path) || index.removed.last() == Some(&path);
         if let Some(reason) = line.skipped {
             if order == Ordering::Greater {
                 return Err(IndexError::Order(path));
@@ -338,6 +369,14 @@ impl Parser {
         }
         if order == Ordering::Greater || again {
             return Err(IndexError::Order(path));
+        }
+        if index.base.is_none() && (line.removed || line.same || line.delta.is_some()) {
+            return Err(IndexError::NoBase(path));
+        }
+        if line.removed {
+            self.path.clone_from(&path);
+            index.removed.push(path);
+            return Ok(());
         }
         self.path.clone_from(&path);
         self.findings += line.database.as_ref().map_or(0, |found| found.json().len());
@@ -354,6 +393,9 @@ impl Parser {
             attributes: line.attributes,
             origin: line.origin,
             database: line.database,
+            same: line.same,
+            delta: line.delta,
+            back: 0,
         };
         self.end = check_place(&entry, self.end, self.tar_bytes)?;
         index.entries.push(entry);
@@ -373,9 +415,30 @@ fn check_place(entry: &Entry, end: u64, tar_bytes: u64) -> Result<u64, IndexErro
     if entry.sha256.is_none() {
         return Err(IndexError::NoSum(entry.path.clone()));
     }
+    if let Some(delta) = &entry.delta {
+        return check_pieces(entry, delta, end, tar_bytes).ok_or_else(|| IndexError::Place(entry.path.clone()));
+    }
+    if entry.same {
+        return if entry.offset == 0 { Ok(end) } else { Err(IndexError::Place(entry.path.clone())) };
+    }
     // In order and apart: a small archive cannot claim the same bytes for a million files.
     let entry_end = entry.offset.checked_add(entry.size).filter(|&end| end <= tar_bytes);
     entry_end.filter(|_| entry.offset >= end).ok_or_else(|| IndexError::Place(entry.path.clone()))
+}
+
+/// Pieces are in order and apart, in the file and in the tar, and each is small. `None` where they are not; otherwise
+/// where the last one ends.
+fn check_pieces(entry: &Entry, delta: &Delta, end: u64, tar_bytes: u64) -> Option<u64> {
+    let covers = delta.pieces.first().is_some_and(|first| first.at == 0)
+        && delta.pieces.is_sorted_by(|a, b| a.at < b.at)
+        && delta.pieces.last().is_some_and(|last| last.at < entry.size);
+    if !covers || entry.same || entry.offset != 0 {
+        return None;
+    }
+    delta.pieces.iter().try_fold(end, |end, piece| {
+        let fits = piece.offset >= end && (1..=LARGE_FRAME as u64).contains(&piece.size);
+        piece.offset.checked_add(piece.size).filter(|&end| fits && end <= tar_bytes)
+    })
 }
 
 #[cfg(test)]
@@ -394,7 +457,7 @@ mod tests {
 
     fn index(entries: Vec<Entry>, skipped: &[&str]) -> Index {
         let skipped = skipped.iter().map(|path| Skipped { path: (*path).into(), reason: "a link".into() }).collect();
-        Index { format: FORMAT, id: id(), entries, skipped }
+        Index { entries, skipped, ..Index::empty(id()) }
     }
 
     /// The frames of an index as the writer cuts them, the directory last.

@@ -11,7 +11,7 @@ pub use super::database::Database;
 use super::databases::site_databases;
 use super::provenance::{EvidenceKind, PartKind};
 use super::verdict::Why;
-use crate::name::{ArchiveId, Form, SiteCode, StoredFile};
+use crate::name::{ArchiveId, Form, Level, SiteCode, StoredFile};
 
 /// The version of the stored format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -54,8 +54,17 @@ pub struct Manifest {
     pub compressed_bytes: u64,
     /// Size of the tar.
     pub uncompressed_bytes: u64,
-    /// Number of files.
+    /// Number of files of the snapshot, whichever archive has their bytes.
     pub files: u64,
+    /// Size of these files together.
+    #[serde(default)]
+    pub snapshot_bytes: u64,
+    /// What it builds on; only differential archives have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Why it is a full one, where a differential might have been written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_because: Option<String>,
     /// How it is encrypted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
@@ -83,6 +92,22 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Database>,
 }
+
+/// The archives that a differential archive builds on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// All that are needed besides it: the full one first, the one that it differs from last.
+    pub chain: Vec<ArchiveId>,
+    /// SHA-256 of the index of the last of them: it covers that of every file, whatever the archive was stored as.
+    pub index_sha256: Sha256Hex,
+    /// Size of the full archive in bytes, as it is stored.
+    pub full_bytes: u64,
+    /// Which tier it belongs to.
+    pub level: Level,
+}
+
+/// Longer chains are neither written nor read.
+pub const MAX_CHAIN: usize = 31;
 
 /// How an archive is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,13 +169,10 @@ impl Manifest {
     /// When it is not a manifest, of another version, of a differential archive, or contradicts its name.
     pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
         let fault = |reason: Fault| ManifestError { file_name: file_name.to_owned(), reason };
-        // Version and base first: the rest of a newer manifest may well look different.
+        // The version first: the rest of a newer manifest may well look different.
         let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(Fault::Json(error)))?;
         if head.format != FORMAT {
             return Err(fault(Fault::Version(head.format)));
-        }
-        if let Some(base) = head.base.filter(|base| !base.is_null()) {
-            return Err(fault(Fault::Base(base.to_string())));
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(|error| fault(Fault::Json(error)))?;
         if manifest.id.manifest_name() != file_name {
@@ -163,9 +185,14 @@ impl Manifest {
         if !names_own_archive {
             return Err(fault(Fault::OtherArchive(manifest.archive)));
         }
+        if manifest.base.as_ref().is_some_and(|base| !base.fits(&manifest.id)) {
+            return Err(fault(Fault::Chain));
+        }
         let index = &manifest.index;
         // Whoever adds to such sizes, or multiplies them by the overhead of encryption, needs no thought of overflow.
-        let sizes_exist = manifest.bytes.max(manifest.uncompressed_bytes) <= MAX_ARCHIVE_BYTES;
+        let full_bytes = manifest.base.as_ref().map_or(0, |base| base.full_bytes);
+        let sizes = [manifest.bytes, manifest.uncompressed_bytes, manifest.snapshot_bytes, full_bytes];
+        let sizes_exist = sizes.iter().all(|&bytes| bytes <= MAX_ARCHIVE_BYTES);
         let tail_fits = sizes_exist
             && index.frame_offset < manifest.compressed_bytes
             && index.directory.is_none_or(|directory| {
@@ -196,7 +223,30 @@ impl Manifest {
     /// What kind of file the archive is.
     #[must_use]
     pub fn form(&self) -> Form {
-        Form { encrypted: self.encryption.is_some(), differential: false }
+        Form { encrypted: self.encryption.is_some(), differential: self.base.is_some() }
+    }
+
+    /// Which tier it belongs to.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.base.as_ref().map_or(Level::Full, |base| base.level)
+    }
+
+    /// The archives that it needs besides itself, the full one first.
+    #[must_use]
+    pub fn chain(&self) -> &[ArchiveId] {
+        self.base.as_ref().map_or(&[], |base| &base.chain)
+    }
+
+    /// The base of an archive that differs from this one.
+    #[must_use]
+    pub fn as_base(&self, level: Level) -> Base {
+        Base {
+            chain: self.chain().iter().chain([&self.id]).cloned().collect(),
+            index_sha256: self.index.sha256,
+            full_bytes: self.base.as_ref().map_or(self.bytes, |base| base.full_bytes),
+            level,
+        }
     }
 
     /// The site.
@@ -240,11 +290,22 @@ impl Manifest {
     }
 }
 
+impl Base {
+    /// May an archive of this id build on it? Each is newer than those it needs: there are no circles, and whoever
+    /// removes the newest first never breaks a chain.
+    fn fits(&self, id: &ArchiveId) -> bool {
+        let related = |one: &ArchiveId| one.site() == id.site() && one.series() == id.series();
+        let stamps = self.chain.iter().chain([id]).map(ArchiveId::stamp);
+        (1..=MAX_CHAIN).contains(&self.chain.len())
+            && self.level != Level::Full
+            && self.chain.iter().all(related)
+            && stamps.is_sorted_by(|older, newer| older < newer)
+    }
+}
+
 #[derive(Deserialize)]
 struct Head {
     format: u32,
-    #[serde(default)]
-    base: Option<serde_json::Value>,
 }
 
 /// Why a manifest cannot be used.
@@ -261,7 +322,7 @@ impl ManifestError {
     /// Is the archive probably fine, but from a newer version of the program?
     #[must_use]
     pub fn is_newer(&self) -> bool {
-        matches!(self.reason, Fault::Version(version) if version > FORMAT) || matches!(self.reason, Fault::Base(_))
+        matches!(self.reason, Fault::Version(version) if version > FORMAT)
     }
 }
 
@@ -271,10 +332,8 @@ enum Fault {
     Json(serde_json::Error),
     #[error("it has format {0}, this program reads format {FORMAT}: use a newer version of afterbackup")]
     Version(u32),
-    #[error(
-        "the archive needs another archive ({0}) to be read, which this program cannot do: use a newer version of afterbackup"
-    )]
-    Base(String),
+    #[error("the archives that it says it needs cannot be those of this one")]
+    Chain,
     #[error("it says it belongs to {0}")]
     OtherId(String),
     #[error("it names '{0}' as its archive, which has not the same id")]
@@ -354,6 +413,9 @@ mod tests {
             compressed_bytes: 1000,
             uncompressed_bytes: 10_240,
             files: 3,
+            snapshot_bytes: 8000,
+            base: None,
+            full_because: None,
             encryption: None,
             index: IndexLocation {
                 frame: 2,
@@ -419,11 +481,39 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_bases_are_refused() {
+    fn other_versions_are_refused() {
         assert!(changed("format", 2.into()).unwrap_err().is_newer());
         assert!(!changed("format", 0.into()).unwrap_err().is_newer());
-        assert!(changed("base", "XYZ-20261121T235900Z".into()).unwrap_err().is_newer());
         assert!(changed("base", serde_json::Value::Null).is_ok());
+    }
+
+    #[test]
+    fn differential_archive_names_older_ones_of_its_own_series() {
+        let full = |id: &str| Manifest { id: id.parse().unwrap(), ..manifest() };
+        let of = |base: Base| {
+            let manifest = Manifest { base: Some(base), ..manifest() };
+            let archive = manifest.id.archive_name(manifest.form());
+            let manifest = Manifest { archive, ..manifest };
+            Manifest::parse("XYZ-20261122T235900Z.json", &manifest.to_json()).map(|read| (read == manifest, read))
+        };
+        let base = full("XYZ-20261121T235900Z").as_base(Level::Nightly);
+        let (same, read) = of(base.clone()).unwrap();
+        assert!(same && read.archive == "XYZ-20261122T235900Z.diff.tar.zst", "{}", read.archive);
+        assert_eq!((read.level(), read.chain()), (Level::Nightly, base.chain.as_slice()));
+        assert!(of(Base { level: Level::Full, ..base.clone() }).is_err());
+        let chain = |ids: &[&str]| ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<ArchiveId>>();
+        for wrong in [
+            chain(&[]),
+            chain(&["ABC-20261121T235900Z"]),
+            chain(&["XYZ-20261122T235900Z"]),
+            chain(&["XYZ-20261123T235900Z"]),
+            chain(&["XYZ-20261121T235900Z", "XYZ-20261120T235900Z"]),
+            chain(&["XYZ-20261121T235900Z"; 2]),
+            (0..32).map(|minute| format!("XYZ-20261121T23{minute:02}00Z").parse().unwrap()).collect(),
+        ] {
+            let words = format!("{wrong:?}");
+            assert!(of(Base { chain: wrong, ..base.clone() }).is_err(), "{words}");
+        }
     }
 
     #[test]

@@ -166,17 +166,7 @@ mod tests {
     }
 
     fn entry(path: &str, folder: bool) -> Entry {
-        Entry {
-            path: path.to_owned(),
-            folder,
-            size: 0,
-            modified: jiff::Timestamp::UNIX_EPOCH,
-            sha256: None,
-            offset: 0,
-            attributes: crate::archive::index::Attributes::default(),
-            origin: None,
-            database: None,
-        }
+        Entry { path: path.to_owned(), folder, modified: jiff::Timestamp::UNIX_EPOCH, ..Entry::default() }
     }
 
     #[test]

@@ -436,6 +436,9 @@ mod tests {
             compressed_bytes: 100,
             uncompressed_bytes: 1536,
             files: 0,
+            snapshot_bytes: 0,
+            base: None,
+            full_because: None,
             encryption: None,
             index: IndexLocation {
                 frame: 0,

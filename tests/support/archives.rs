@@ -136,6 +136,9 @@ pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
         compressed_bytes: written.compressed_bytes,
         uncompressed_bytes: written.uncompressed_bytes,
         files: written.index.files(),
+        snapshot_bytes: written.index.bytes(),
+        base: None,
+        full_because: None,
         encryption: key.map(|key| Encryption { recipients: vec![key.public().to_string()] }),
         index: written.location,
         parts: vec![],
@@ -213,7 +216,7 @@ impl Forged {
 
     /// Ends the archive with an index of these entries.
     pub fn finish(self, entries: Vec<Entry>) -> (Vec<u8>, Manifest) {
-        self.finish_with(&Index { format: FORMAT, id: id(), entries, skipped: vec![] }.to_lines())
+        self.finish_with(&Index { entries, ..Index::empty(id()) }.to_lines())
     }
 
     /// Ends the archive with this as its index.
@@ -243,7 +246,7 @@ impl Forged {
                 size: json.len() as u64,
                 sha256: sum(json),
             },
-            index: Index { format: FORMAT, id: id(), entries: vec![], skipped: vec![] },
+            index: Index::empty(id()),
             databases: vec![],
             fingerprint: String::new(),
             unread: vec![],
