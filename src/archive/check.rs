@@ -10,8 +10,10 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::index::Entry;
+use super::layer::Layer;
 use super::manifest::Sha256Hex;
 use super::reader::{ReadError, Reader};
+use super::rebuild::rebuild;
 use crate::cancel::Cancel;
 use crate::monitor::Task;
 
@@ -42,7 +44,8 @@ pub(super) struct Checked {
     pub(super) stored: Option<(Sha256Hex, u64)>,
 }
 
-/// Sends all bytes of `files` (in the order of the index, none empty) to `sink`.
+/// Sends all bytes of `files` (in the order of the index, none empty) to `sink`, out of whichever archive of the chain
+/// has them.
 pub(super) fn check(
     reader: &Reader<'_>,
     files: &[&Entry],
@@ -52,10 +55,41 @@ pub(super) fn check(
     task: &dyn Task,
     cancel: &Cancel,
 ) -> Result<Checked, ReadError> {
+    let numbered = files.iter().copied().enumerate();
+    // Without the base, nothing says where the bytes of an unchanged file are.
+    let (whole, others): (Vec<_>, Vec<_>) =
+        numbered.partition(|(_, file)| file.delta.is_none() && !(file.same && file.back == 0));
+    let mut checked = Checked::default();
+    for (back, layer) in reader.layers().iter().enumerate() {
+        let of_layer: Vec<(usize, &Entry)> =
+            whole.iter().copied().filter(|(_, file)| usize::from(file.back) == back).collect();
+        let everything = back == 0 && matches!(extent, Extent::Everything);
+        if !of_layer.is_empty() || everything {
+            let of_layer = check_layer(layer, &of_layer, everything, threads, sink, task, cancel)?;
+            checked.damaged.extend(of_layer.damaged);
+            checked.stored = checked.stored.or(of_layer.stored);
+        }
+    }
+    let damaged = rebuild(reader, &others, sink, task, cancel)?;
+    checked.damaged.extend(damaged.iter().map(|&number| files[number].path.clone()));
+    checked.damaged.sort_unstable();
+    Ok(checked)
+}
+
+/// The same of the files that one archive has as a whole.
+fn check_layer(
+    layer: &Layer<'_>,
+    files: &[(usize, &Entry)],
+    everything: bool,
+    threads: usize,
+    sink: &impl Sink,
+    task: &dyn Task,
+    cancel: &Cancel,
+) -> Result<Checked, ReadError> {
     let pass = Pass { files, sink, damaged: Mutex::new(Vec::new()), failed: Mutex::new(None) };
     let mut current = None;
     let in_order = |frame: usize, bytes: Option<&[u8]>| {
-        let range = reader.plain_range(frame);
+        let range = layer.plain_range(frame);
         task.advance(range.end - range.start);
         // A thread of the stage before may have failed: that ends the pass.
         if let Some(error) = pass.failed.lock().take() {
@@ -64,25 +98,23 @@ pub(super) fn check(
         pass.hash_in_order(&range, bytes, &mut current)
     };
     let inspect = |frame: usize, bytes: Option<&[u8]>| {
-        if let Err(error) = pass.inspect(&reader.plain_range(frame), bytes) {
+        if let Err(error) = pass.inspect(&layer.plain_range(frame), bytes) {
             pass.failed.lock().get_or_insert(error);
         }
     };
-    let stored = match extent {
-        Extent::Everything => Some(reader.decode_all(threads, cancel, inspect, in_order)?),
-        Extent::Selection => {
-            let frames = reader.frames_of(files.iter().copied());
-            reader.decode_frames(&frames, threads, cancel, inspect, in_order)?;
-            None
-        }
+    let stored = if everything {
+        Some(layer.decode_all(threads, cancel, inspect, in_order)?)
+    } else {
+        let frames = layer.frames_of(files.iter().map(|&(_, file)| file));
+        layer.decode_frames(&frames, threads, cancel, inspect, in_order)?;
+        None
     };
-    let mut damaged = pass.damaged.into_inner();
-    damaged.sort_unstable();
-    Ok(Checked { damaged, stored })
+    Ok(Checked { damaged: pass.damaged.into_inner(), stored })
 }
 
 struct Pass<'a, S> {
-    files: &'a [&'a Entry],
+    /// With their numbers for the sink.
+    files: &'a [(usize, &'a Entry)],
     sink: &'a S,
     damaged: Mutex<Vec<String>>,
     failed: Mutex<Option<ReadError>>,
@@ -98,19 +130,18 @@ struct Current {
 impl<S: Sink> Pass<'_, S> {
     /// The wanted files of which a range of the tar holds something.
     fn overlapping(&self, plain: &Range<u64>) -> Range<usize> {
-        let first = self.files.partition_point(|file| file.offset + file.size <= plain.start);
-        let last = self.files.partition_point(|file| file.offset < plain.end);
+        let first = self.files.partition_point(|(_, file)| file.offset + file.size <= plain.start);
+        let last = self.files.partition_point(|(_, file)| file.offset < plain.end);
         first..last.max(first)
     }
 
     fn inspect(&self, plain: &Range<u64>, bytes: Option<&[u8]>) -> Result<(), ReadError> {
-        for number in self.overlapping(plain) {
-            let file = self.files[number];
+        for &(number, file) in &self.files[self.overlapping(plain)] {
             let (part, offset) = part_of(file, plain);
             let part = bytes.map(|bytes| &bytes[part]);
             if is_within(file, plain) {
                 let sound = part.filter(|part| Some(sum(part)) == file.sha256);
-                self.note(number, sound.is_some());
+                self.note(file, sound.is_some());
                 self.sink.whole(number, sound)?;
             } else if let Some(part) = part {
                 self.sink.piece(number, offset, part)?;
@@ -125,8 +156,7 @@ impl<S: Sink> Pass<'_, S> {
         bytes: Option<&[u8]>,
         current: &mut Option<Current>,
     ) -> Result<(), ReadError> {
-        for number in self.overlapping(plain) {
-            let file = self.files[number];
+        for &(number, file) in &self.files[self.overlapping(plain)] {
             if is_within(file, plain) {
                 continue;
             }
@@ -139,7 +169,7 @@ impl<S: Sink> Pass<'_, S> {
             if file.offset + file.size <= plain.end {
                 let sum = Sha256Hex(state.sha256.finalize().into());
                 let sound = state.whole && Some(sum) == file.sha256;
-                self.note(number, sound);
+                self.note(file, sound);
                 self.sink.finished(number, sound)?;
             } else {
                 *current = Some(state);
@@ -148,9 +178,9 @@ impl<S: Sink> Pass<'_, S> {
         Ok(())
     }
 
-    fn note(&self, number: usize, sound: bool) {
+    fn note(&self, file: &Entry, sound: bool) {
         if !sound {
-            self.damaged.lock().push(self.files[number].path.clone());
+            self.damaged.lock().push(file.path.clone());
         }
     }
 }

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use super::access::{Access, Identities};
 use super::index::{MAX_LINE_BYTES, MAX_TAIL_BYTES, archive_order};
 use super::index_lines::{Chunk, Parser, parse_directory};
+use super::layer::{Layer, unpack_range};
 use super::manifest::{Manifest, Sha256Hex};
-use super::reader::{ReadError, Reader, unpack_range};
+use super::reader::{ReadError, Reader};
 use super::seek_table::SeekTable;
 use crate::destination::Destination;
 
@@ -33,7 +34,11 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<Self>, ReadError> {
         let location = manifest.index;
         let Some(of_directory) = location.directory else { return Ok(None) };
-        if paths.is_empty() || manifest.compressed_bytes - location.frame_offset <= WHOLE_BYTES {
+        // What a differential archive leaves out, its index does not tell.
+        if paths.is_empty()
+            || manifest.base.is_some()
+            || manifest.compressed_bytes - location.frame_offset <= WHOLE_BYTES
+        {
             return Ok(None);
         }
         let wrong = || ReadError::Contradiction("the directory of the index");
@@ -78,7 +83,7 @@ impl<'a> Reader<'a> {
         }
         let index = parser.finish()?;
         let has = |path: &String| index.entries.iter().any(|entry| entry.path == *path);
-        Ok(paths.iter().all(has).then(|| Self::new(access, manifest.clone(), table, index)))
+        Ok(paths.iter().all(has).then(|| Self::of_one(Layer { access, manifest: manifest.clone(), table }, index)))
     }
 }
 

@@ -1,66 +1,76 @@
-//! Opens an archive where it lies: from manifest, index and seek table, with three requests.
-
-use std::ops::Range;
-
-use sha2::{Digest, Sha256};
-use zstd::bulk::Decompressor;
+//! Opens an archive where it lies: from manifest, index and seek table, with three requests; a differential one with
+//! all that it needs.
 
 use super::access::{Access, AccessError, Identities};
-use super::decode::{Frame, decode, unpack};
-use super::index::{Entry, Index, MAX_INDEX_BYTES, MAX_TAIL_BYTES};
-use super::index_lines::Parser;
-use super::manifest::{IndexLocation, Manifest, Sha256Hex};
+use super::index::{Index, MAX_TAIL_BYTES};
+use super::layer::{Layer, index_of};
+use super::manifest::{MAX_BYTES, Manifest};
+use super::merge::merge;
 pub use super::read_error::ReadError;
 use super::salvage::{self, Proof};
 use super::seek_table::SeekTable;
 use crate::cancel::Cancel;
 use crate::destination::Destination;
+use crate::name::ArchiveId;
 
-/// Frames that lie together are read together, up to this size.
-const REQUEST_BYTES: u64 = 8 << 20;
-/// Two ranges with less than this between them are one request.
-const GAP_BYTES: u64 = 32 << 10;
-
-/// An open archive.
+/// An open archive, with those that it needs.
 pub struct Reader<'a> {
-    access: Access<'a>,
-    manifest: Manifest,
-    table: SeekTable,
+    /// The archive, then what it differs from, and so on down to a full one.
+    layers: Vec<Layer<'a>>,
     index: Index,
 }
 
 impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("id", &self.manifest.id).finish_non_exhaustive()
+        f.debug_struct("Reader").field("id", &self.index.id).finish_non_exhaustive()
     }
 }
 
 impl<'a> Reader<'a> {
-    /// Opens the archive of a manifest on a destination.
+    /// Opens the archive of a manifest on a destination, and those of its chain.
     ///
     /// # Errors
-    /// When it cannot be read, cannot be decrypted, or its seek table or index is damaged.
+    /// When one cannot be read, cannot be decrypted, or its seek table or index is damaged.
     pub fn open(
         destination: &'a dyn Destination,
         manifest: Manifest,
         identities: &'a Identities,
     ) -> Result<Self, ReadError> {
-        let access = Access::new(destination, &manifest, identities);
-        let location = manifest.index;
-        if manifest.compressed_bytes.saturating_sub(location.frame_offset) > MAX_TAIL_BYTES {
-            return Err(ReadError::Contradiction("the size of the index"));
+        let (layer, index) = Layer::open(destination, manifest, identities)?;
+        let mut reader = Self { layers: vec![layer], index };
+        reader.add_bases(destination, identities)?;
+        Ok(reader)
+    }
+
+    /// Opens what the archive builds on, and completes the index from it. On an error the index is as it was.
+    fn add_bases(&mut self, destination: &'a dyn Destination, identities: &'a Identities) -> Result<(), ReadError> {
+        let Some(base) = self.index.base.clone() else { return Ok(()) };
+        let (mut layers, mut indexes) = (Vec::new(), Vec::new());
+        let mut sha256 = base.index_sha256;
+        for (at, id) in base.chain.iter().enumerate().rev() {
+            let of_base = |error| ReadError::of_base(id, error);
+            let manifest = read_manifest(destination, id).map_err(of_base)?;
+            if manifest.index.sha256 != sha256 {
+                return Err(of_base(ReadError::OtherBase));
+            }
+            // By its index it is the right one: so is what that says of its own base.
+            if manifest.chain() != &base.chain[..at] {
+                return Err(of_base(ReadError::Contradiction("the archives that it needs")));
+            }
+            if let Some(next) = &manifest.base {
+                sha256 = next.index_sha256;
+            }
+            let (layer, index) = Layer::open(destination, manifest, identities).map_err(of_base)?;
+            layers.push(layer);
+            indexes.push(index);
         }
-        let tail = access.range(location.frame_offset..manifest.compressed_bytes)?;
-        let table = SeekTable::parse(&tail, manifest.compressed_bytes)?;
-        let first = usize::try_from(location.frame).ok().filter(|&frame| frame < table.len());
-        let Some(first) = first.filter(|&frame| table.compressed(frame).start == location.frame_offset) else {
-            return Err(ReadError::Contradiction("the place of the index"));
-        };
-        if table.total().1 != manifest.uncompressed_bytes {
-            return Err(ReadError::Contradiction("the size of the tar"));
+        let mut index = indexes.pop().unwrap_or_else(|| Index::empty(self.index.id.clone()));
+        while let Some(next) = indexes.pop() {
+            index = merge(index, next)?;
         }
-        let index = read_index(&tail, &table, first, &manifest)?;
-        Ok(Self { access, manifest, table, index })
+        self.index = merge(index, self.index.clone())?;
+        self.layers.append(&mut layers);
+        Ok(())
     }
 
     /// Opens an archive whose seek table or index is damaged, by reading it from its first frame on: slow, and what is
@@ -95,255 +105,53 @@ impl<'a> Reader<'a> {
         if index.entries.is_empty() {
             return Err(ReadError::Contradiction("everything: nothing of it can be read"));
         }
-        Ok((Self { access, manifest, table, index }, proof))
+        let mut reader = Self { layers: vec![Layer { access, manifest, table }], index };
+        if proof == Proof::Frames {
+            return Ok((reader, proof));
+        }
+        match reader.add_bases(destination, identities) {
+            Ok(()) => Ok((reader, proof)),
+            Err(error) if error.is_damage() => Ok((reader, Proof::Part)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Of what was read.
-    pub(super) fn new(access: Access<'a>, manifest: Manifest, table: SeekTable, index: Index) -> Self {
-        Self { access, manifest, table, index }
+    /// Of one archive that needs no other.
+    pub(super) fn of_one(layer: Layer<'a>, index: Index) -> Self {
+        Self { layers: vec![layer], index }
     }
 
     /// What is known of the archive.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.own().manifest
     }
 
-    /// What it holds.
+    /// What it holds, wherever the bytes are.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// How many bytes of the archive were read so far.
+    /// How many bytes were read so far, of all archives together.
     #[must_use]
     pub fn read_bytes(&self) -> u64 {
-        self.access.read_bytes()
+        self.layers.iter().map(|layer| layer.access.read_bytes()).sum()
     }
 
-    /// The frames that hold these entries, in order.
-    pub(super) fn frames_of<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Vec<usize> {
-        let mut frames: Vec<usize> = entries
-            .into_iter()
-            .flat_map(|entry| self.table.overlapping(entry.offset..entry.offset + entry.size))
-            .collect();
-        frames.sort_unstable();
-        frames.dedup();
-        frames
+    /// The archive itself.
+    pub(super) fn own(&self) -> &Layer<'a> {
+        &self.layers[0]
     }
 
-    /// Where a frame lies in the tar.
-    pub(super) fn plain_range(&self, frame: usize) -> Range<u64> {
-        self.table.plain(frame)
-    }
-
-    /// Number of frames.
-    pub(super) fn frame_count(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Sizes of some frames: (compressed, decompressed).
-    pub(super) fn bytes_of(&self, frames: &[usize]) -> (u64, u64) {
-        frames.iter().fold((0, 0), |(compressed, plain), &frame| {
-            let (c, p) = (self.table.compressed(frame), self.table.plain(frame));
-            (compressed + c.end - c.start, plain + p.end - p.start)
-        })
-    }
-
-    /// Reads and decompresses some frames; see [`decode`] for the two stages. The first error of the destination ends
-    /// it.
-    pub(super) fn decode_frames<E: Send + From<ReadError>>(
-        &self,
-        frames: &[usize],
-        threads: usize,
-        cancel: &Cancel,
-        inspect: impl Fn(usize, Option<&[u8]>) + Sync,
-        in_order: impl FnMut(usize, Option<&[u8]>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let requests = group(frames, &self.table);
-        let (read, passed) = decode(
-            threads,
-            |send| {
-                for request in requests {
-                    if cancel.is_cancelled() {
-                        return Err(ReadError::Cancelled);
-                    }
-                    if !self.send_request(&request, send)? {
-                        break;
-                    }
-                }
-                Ok(())
-            },
-            inspect,
-            in_order,
-        );
-        passed?;
-        read.map_err(E::from)
-    }
-
-    fn send_request(&self, request: &[usize], send: &mut dyn FnMut(Frame) -> bool) -> Result<bool, ReadError> {
-        let (Some(&first), Some(&last)) = (request.first(), request.last()) else { return Ok(true) };
-        let start = self.table.compressed(first).start;
-        let bytes = match self.access.range(start..self.table.compressed(last).end) {
-            Ok(bytes) => Some(bytes),
-            // Only these frames are lost.
-            Err(AccessError::Damaged(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        for &number in request {
-            let place = self.table.compressed(number);
-            let within = |at: u64| usize::try_from(at - start).expect("a request fits in memory");
-            let compressed = bytes.as_ref().map(|bytes| bytes.slice(within(place.start)..within(place.end)));
-            if !send(Frame { number, plain_bytes: self.plain_bytes(number), compressed }) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn plain_bytes(&self, frame: usize) -> usize {
-        let plain = self.table.plain(frame);
-        usize::try_from(plain.end - plain.start).expect("frames were checked to be small")
-    }
-
-    /// Reads the whole archive from its first stored byte on, through both stages, and gives the SHA-256 of the stored
-    /// file and its size.
-    pub(super) fn decode_all<E: Send + From<ReadError>>(
-        &self,
-        threads: usize,
-        cancel: &Cancel,
-        inspect: impl Fn(usize, Option<&[u8]>) + Sync,
-        in_order: impl FnMut(usize, Option<&[u8]>) -> Result<(), E>,
-    ) -> Result<(Sha256Hex, u64), E> {
-        let (read, passed) = decode(threads, |send| self.stream_frames(cancel, send), inspect, in_order);
-        passed?;
-        read.map_err(E::from)
-    }
-
-    fn stream_frames(
-        &self,
-        cancel: &Cancel,
-        send: &mut dyn FnMut(Frame) -> bool,
-    ) -> Result<(Sha256Hex, u64), ReadError> {
-        let mut stream = self.access.stream()?;
-        let mut damaged = false;
-        for number in 0..self.table.len() {
-            if cancel.is_cancelled() {
-                return Err(ReadError::Cancelled);
-            }
-            let place = self.table.compressed(number);
-            let size = usize::try_from(place.end - place.start).expect("frames were checked to be small");
-            let mut compressed = vec![0; size];
-            // Behind the first gap nothing is in its place any more.
-            damaged = damaged || !read_whole(&mut stream.reader, &mut compressed)?;
-            let compressed = (!damaged).then(|| compressed.into());
-            if !send(Frame { number, plain_bytes: self.plain_bytes(number), compressed }) {
-                break;
-            }
-        }
-        // The seek table, and whatever should not be behind it.
-        let mut rest = vec![0; 64 << 10];
-        while !damaged {
-            match stream.reader.read(&mut rest) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => damaged = is_damage(error)?,
-            }
-        }
-        Ok(stream.seen())
+    /// The archive, then what it differs from, and so on.
+    pub(super) fn layers(&self) -> &[Layer<'a>] {
+        &self.layers
     }
 }
 
-/// The index, where the frames lead to it.
-fn index_of(access: &Access<'_>, manifest: &Manifest, table: &SeekTable) -> Result<Index, ReadError> {
-    let location = manifest.index;
-    let wrong = || ReadError::Contradiction("the place of the index");
-    let first = usize::try_from(location.frame).ok().filter(|&frame| frame < table.len()).ok_or_else(wrong)?;
-    let (start, end) = (table.compressed(first).start, table.total().0);
-    if end - start > MAX_TAIL_BYTES || table.total().1 != manifest.uncompressed_bytes {
-        return Err(wrong());
-    }
-    read_index(&access.range(start..end)?, table, first, manifest)
-}
-
-fn is_damage(error: std::io::Error) -> Result<bool, ReadError> {
-    match AccessError::from_io(error) {
-        AccessError::Damaged(_) => Ok(true),
-        error => Err(error.into()),
-    }
-}
-
-/// Fills the buffer; false when the stored bytes end or are damaged before that.
-fn read_whole(stream: &mut dyn std::io::Read, buffer: &mut [u8]) -> Result<bool, ReadError> {
-    match stream.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) => is_damage(error).map(|_| false),
-    }
-}
-
-/// The index of an archive out of its tail, frame by frame.
-fn read_index(tail: &[u8], table: &SeekTable, first: usize, manifest: &Manifest) -> Result<Index, ReadError> {
-    let IndexLocation { offset, size, .. } = manifest.index;
-    let start = table.plain(first).start;
-    let damaged = || ReadError::Contradiction("the place of the index");
-    let end = offset.checked_add(size).ok_or_else(damaged)?;
-    if offset < start || end > table.total().1 || end - start > MAX_INDEX_BYTES {
-        return Err(damaged());
-    }
-    let mut parser = Parser::new(manifest.id.clone(), manifest.uncompressed_bytes);
-    let mut sha256 = Sha256::new();
-    unpack_range(tail, table, first..table.len(), &(offset..end), |lines| {
-        sha256.update(lines);
-        Ok(parser.frame(lines)?)
-    })?;
-    let index = parser.finish()?;
-    if Sha256Hex(sha256.finalize().into()) != manifest.index.sha256 {
-        return Err(ReadError::Contradiction("the SHA-256 of the index"));
-    }
-    Ok(index)
-}
-
-/// Gives what some frames of an index hold of a range of the tar, frame by frame. `stored` begins with the first of
-/// them.
-pub(super) fn unpack_range(
-    stored: &[u8],
-    table: &SeekTable,
-    frames: Range<usize>,
-    wanted: &Range<u64>,
-    mut take: impl FnMut(&[u8]) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    let damaged = || ReadError::Contradiction("the place of the index");
-    let mut decompressor = Decompressor::new().map_err(|_| damaged())?;
-    let mut buffer = Vec::new();
-    let mut rest = stored;
-    for frame in frames {
-        let (place, plain) = (table.compressed(frame), table.plain(frame));
-        let bytes = usize::try_from(place.end - place.start).map_err(|_| damaged())?;
-        let (compressed, behind) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
-        rest = behind;
-        let within = |at: u64| usize::try_from(at.clamp(plain.start, plain.end) - plain.start).map_err(|_| damaged());
-        if !unpack(&mut decompressor, compressed, within(plain.end)?, &mut buffer) {
-            return Err(ReadError::FrameOfIndex(frame));
-        }
-        take(buffer.get(within(wanted.start)?..within(wanted.end)?).unwrap_or_default())?;
-    }
-    Ok(())
-}
-
-/// Groups frames into requests.
-fn group(frames: &[usize], table: &SeekTable) -> Vec<Vec<usize>> {
-    let mut requests: Vec<Vec<usize>> = Vec::new();
-    for &frame in frames {
-        let place = table.compressed(frame);
-        if let Some(request) = requests.last_mut()
-            && let (Some(&first), Some(&last)) = (request.first(), request.last())
-            && place.start - table.compressed(last).end <= GAP_BYTES
-            && place.end - table.compressed(first).start <= REQUEST_BYTES
-        {
-            request.push(frame);
-        } else {
-            requests.push(vec![frame]);
-        }
-    }
-    requests
+fn read_manifest(destination: &dyn Destination, id: &ArchiveId) -> Result<Manifest, ReadError> {
+    let name = id.manifest_name();
+    let bytes = destination.read(&id.key(&name), MAX_BYTES).map_err(AccessError::from)?;
+    Ok(Manifest::parse(&name, &bytes)?)
 }

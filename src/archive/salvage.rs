@@ -31,6 +31,8 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub enum Proof {
     /// With the SHA-256 in its index.
     Index,
+    /// With the SHA-256 in its index, but an archive that it builds on is lost: only what it holds itself can be read.
+    Part,
     /// With the checksums of its frames alone: the index is lost, and whether files are missing is not known.
     Frames,
 }

@@ -76,16 +76,16 @@ pub fn verify(
     };
     let task = monitor.task(&format!("Verifying {}", manifest.id), Some(manifest.uncompressed_bytes));
     if let Some(share) = sample {
-        let frames = draw(reader.frame_count(), share);
-        let (_, plain_bytes) = reader.bytes_of(&frames);
+        let frames = draw(reader.own().frame_count(), share);
+        let (_, plain_bytes) = reader.own().bytes_of(&frames);
         let mut lost = Vec::new();
-        reader.decode_frames(
+        reader.own().decode_frames(
             &frames,
             threads,
             cancel,
             |_, _| {},
             |frame, bytes| {
-                let range = reader.plain_range(frame);
+                let range = reader.own().plain_range(frame);
                 task.advance(range.end - range.start);
                 if bytes.is_none() {
                     lost.push(format!("frame {frame} is damaged"));

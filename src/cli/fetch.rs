@@ -200,7 +200,12 @@ fn open_in_order<'a>(
         let name = destination.name();
         match Reader::open_in_order(&**destination, manifest.clone(), identities, program.cancel) {
             Ok((reader, Proof::Index)) => return Ok(Some((name, reader, Proof::Index))),
-            Ok((reader, proof)) => without_index = without_index.or(Some((name, reader, proof))),
+            Ok((reader, proof)) => {
+                let better = |(_, _, other): &(_, _, Proof)| *other == Proof::Frames && proof == Proof::Part;
+                if without_index.as_ref().is_none_or(better) {
+                    without_index = Some((name, reader, proof));
+                }
+            }
             Err(_) if program.cancel.is_cancelled() => return Err(Failure::words(Exit::Cancelled, "cancelled")),
             // What is damaged was told when it was opened.
             Err(error) if error.is_damage() => {}
@@ -216,6 +221,10 @@ fn in_order(id: &ArchiveId, destination: &str, proof: Proof) -> String {
         Proof::Index => format!(
             "the seek table of {id} on {destination} is damaged: it is read from its beginning on, and each file is \
              compared with the SHA-256 in its index"
+        ),
+        Proof::Part => format!(
+            "{id} on {destination} builds on an archive that is lost: what it has as whole files is fetched, and each \
+             file is compared with the SHA-256 in its index; all others are missing"
         ),
         Proof::Frames => format!(
             "the index of {id} on {destination} is damaged, or not the one of its manifest: it is read from its beginning on, and what is found in it is \
@@ -297,6 +306,10 @@ fn told(id: &ArchiveId, destination: &str, fetched: &Fetched, proof: Proof, to: 
     let message =
         format!("Fetched {} of {id} from {destination} to {}", units::count(fetched.files, "file"), to.display());
     let event = match fetched.damaged.first() {
+        None if proof == Proof::Part => {
+            let message = format!("{message}; what it builds on is lost, and files are missing");
+            Event::new(EventKind::FetchDamaged, message)
+        }
         None if proof == Proof::Frames => {
             let message = format!("{message}; its index is lost, and whether files are missing is not known");
             Event::new(EventKind::FetchDamaged, message)

@@ -1,3 +1,3 @@
-//! Files as the differences from those of an earlier archive: the coding. No archive is written with it yet.
+//! Files as the differences from those of an earlier archive: the coding.
 
 pub mod vcdiff;
