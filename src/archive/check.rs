@@ -56,14 +56,13 @@ pub(super) fn check(
     cancel: &Cancel,
 ) -> Result<Checked, ReadError> {
     let numbered = files.iter().copied().enumerate();
-    // Without the base, nothing says where the bytes of an unchanged file are.
-    let (whole, others): (Vec<_>, Vec<_>) =
-        numbered.partition(|(_, file)| file.delta.is_none() && !(file.same && file.back == 0));
+    let is_whole = |file: &Entry| reader.layer_of(file).is_some() && file.delta.is_none();
+    let (whole, others): (Vec<_>, Vec<_>) = numbered.partition(|(_, file)| is_whole(file));
     let mut checked = Checked::default();
-    for (back, layer) in reader.layers().iter().enumerate() {
+    for layer in reader.layers() {
         let of_layer: Vec<(usize, &Entry)> =
-            whole.iter().copied().filter(|(_, file)| usize::from(file.back) == back).collect();
-        let everything = back == 0 && matches!(extent, Extent::Everything);
+            whole.iter().copied().filter(|(_, file)| file.link == layer.link()).collect();
+        let everything = std::ptr::eq(layer, reader.own()) && matches!(extent, Extent::Everything);
         if !of_layer.is_empty() || everything {
             let of_layer = check_layer(layer, &of_layer, everything, threads, sink, task, cancel)?;
             checked.damaged.extend(of_layer.damaged);

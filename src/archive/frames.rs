@@ -16,7 +16,7 @@ use zstd::zstd_safe::{CParameter, compress_bound};
 use crate::cancel::Cancel;
 
 /// How often somebody who waits looks up.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Large files are cut into frames of this size.
 pub(super) const LARGE_FRAME: usize = 4 << 20;
 /// Small files are packed into frames of at most this size.

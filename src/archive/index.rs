@@ -95,9 +95,9 @@ pub struct Entry {
     /// How its bytes differ from those of the same file in the base. One that has this has no `offset`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Box<Delta>>,
-    /// So many links down the chain lies the archive whose tar has its bytes, or how they differ.
+    /// Number in the chain, from 0 for the full one, of the archive that has its bytes, or how they differ.
     #[serde(skip)]
-    pub back: u8,
+    pub link: u8,
 }
 
 /// A file as what differs from the same file in the base: a VCDIFF, cut into pieces.
@@ -214,6 +214,14 @@ impl Index {
     #[must_use]
     pub fn empty(id: ArchiveId) -> Self {
         Self { format: FORMAT, id, base: None, entries: Vec::new(), removed: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// The number of the archive in its chain.
+    #[must_use]
+    pub fn link(&self) -> u8 {
+        let below = self.base.as_ref().map_or(0, |base| base.chain.len());
+        // Longer chains are refused with the manifest.
+        u8::try_from(below).unwrap_or(u8::MAX)
     }
 
     /// Number of files.

@@ -96,7 +96,7 @@ pub(super) fn each<E>(index: &Index, mut take: impl FnMut(&str, &[u8]) -> Result
     let mut skipped = index.skipped.iter().peekable();
     let mut removed = index.removed.iter().peekable();
     let is_before = |a: &str, b: Option<&str>| b.is_none_or(|b| archive_order(a, b).is_lt());
-    let mut entries = index.entries.iter().filter(|entry| entry.back == 0 || entry.same).peekable();
+    let mut entries = index.entries.iter().filter(|entry| entry.link == index.link() || entry.same).peekable();
     loop {
         let next = entries.peek().map(|entry| entry.path.as_str());
         if let Some(path) = removed.next_if(|path| is_before(path, next)) {
@@ -395,7 +395,7 @@ impl Parser {
             database: line.database,
             same: line.same,
             delta: line.delta,
-            back: 0,
+            link: index.link(),
         };
         self.end = check_place(&entry, self.end, self.tar_bytes)?;
         index.entries.push(entry);

@@ -54,6 +54,11 @@ impl<'a> Layer<'a> {
         Ok((Self { access, manifest, table }, index))
     }
 
+    /// The number of the archive in its chain.
+    pub(super) fn link(&self) -> u8 {
+        u8::try_from(self.manifest.chain().len()).unwrap_or(u8::MAX)
+    }
+
     /// The frames that hold these entries, in order.
     pub(super) fn frames_of<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Vec<usize> {
         let mut frames: Vec<usize> = entries

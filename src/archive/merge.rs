@@ -10,7 +10,6 @@ pub(super) fn merge(base: Index, mut own: Index) -> Result<Index, IndexError> {
     let mut changed = std::mem::take(&mut own.entries).into_iter().peekable();
     let mut removed = own.removed.iter().peekable();
     for mut before in base.entries {
-        before.back += 1;
         before.same = false;
         while let Some(new) = changed.next_if(|new| archive_order(&new.path, &before.path).is_lt()) {
             entries.push(placed(new, None)?);
@@ -53,5 +52,5 @@ fn placed(mut new: Entry, before: Option<Entry>) -> Result<Entry, IndexError> {
     if (before.size, before.sha256) != (new.size, new.sha256) {
         return Err(IndexError::NoBase(new.path));
     }
-    Ok(Entry { offset: before.offset, delta: before.delta, back: before.back, ..new })
+    Ok(Entry { offset: before.offset, delta: before.delta, link: before.link, ..new })
 }

@@ -2,7 +2,7 @@
 //! all that it needs.
 
 use super::access::{Access, AccessError, Identities};
-use super::index::{Index, MAX_TAIL_BYTES};
+use super::index::{Entry, Index, MAX_TAIL_BYTES};
 use super::layer::{Layer, index_of};
 use super::manifest::{MAX_BYTES, Manifest};
 use super::merge::merge;
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
 
     /// Opens what the archive builds on, and completes the index from it. On an error the index is as it was.
     fn add_bases(&mut self, destination: &'a dyn Destination, identities: &'a Identities) -> Result<(), ReadError> {
-        let Some(base) = self.index.base.clone() else { return Ok(()) };
+        let Some(base) = self.manifest().base.clone() else { return Ok(()) };
         let (mut layers, mut indexes) = (Vec::new(), Vec::new());
         let mut sha256 = base.index_sha256;
         for (at, id) in base.chain.iter().enumerate().rev() {
@@ -107,6 +107,8 @@ impl<'a> Reader<'a> {
         }
         let mut reader = Self { layers: vec![Layer { access, manifest, table }], index };
         if proof == Proof::Frames {
+            let link = reader.own().link();
+            reader.index.entries.iter_mut().for_each(|entry| entry.link = link);
             return Ok((reader, proof));
         }
         match reader.add_bases(destination, identities) {
@@ -142,6 +144,14 @@ impl<'a> Reader<'a> {
     /// The archive itself.
     pub(super) fn own(&self) -> &Layer<'a> {
         &self.layers[0]
+    }
+
+    /// The archive that has the bytes of a file, or how they differ. `None` where it is not at hand: without the base,
+    /// nothing says where the bytes of an unchanged file are.
+    pub(super) fn layer_of(&self, file: &Entry) -> Option<&Layer<'a>> {
+        let own = self.own().link();
+        let at = own.checked_sub(file.link).filter(|&at| at > 0 || !file.same)?;
+        self.layers.get(usize::from(at))
     }
 
     /// The archive, then what it differs from, and so on.

@@ -50,7 +50,7 @@ fn read(
     pool: &Receiver<Vec<u8>>,
     cancel: &Cancel,
 ) -> Result<(), ReadError> {
-    let mut view = View::new(reader.layers());
+    let mut view = View::new(reader);
     for (at, (_, file)) in files.iter().enumerate() {
         let mut start = 0;
         while start < file.size {

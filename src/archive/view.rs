@@ -15,6 +15,7 @@ use super::delta::vcdiff::{Window, check_header};
 use super::index::{Delta, Entry, Piece};
 use super::layer::{Layer, REQUEST_BYTES};
 use super::read_error::ReadError;
+use super::reader::Reader;
 
 /// Why some bytes of a file cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(super) enum Lost {
 
 /// Reads ranges of files.
 pub(super) struct View<'r, 'a> {
+    reader: &'r Reader<'a>,
+    /// The archive, then what it differs from, and so on.
     layers: &'r [Layer<'a>],
     frames: Vec<Frames>,
     deltas: Vec<Cursor>,
@@ -57,25 +60,30 @@ struct Cursor {
 }
 
 impl<'r, 'a> View<'r, 'a> {
-    pub(super) fn new(layers: &'r [Layer<'a>]) -> Self {
+    pub(super) fn new(reader: &'r Reader<'a>) -> Self {
+        let layers = reader.layers();
         let frames = layers.iter().map(|_| Frames::default()).collect();
-        Self { layers, frames, deltas: layers.iter().map(|_| Cursor::default()).collect() }
+        Self { reader, layers, frames, deltas: layers.iter().map(|_| Cursor::default()).collect() }
     }
 
     /// Appends these bytes of a file of the index.
     pub(super) fn read(&mut self, file: &Entry, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Lost> {
-        let back = usize::from(file.back);
-        if back >= self.layers.len() || range.start > range.end || range.end > file.size {
-            return Err(self.damaged(back, "its index leads nowhere"));
-        }
+        let Some(back) = self.back(file).filter(|_| range.start <= range.end && range.end <= file.size) else {
+            return Err(self.damaged(0, "what it builds on is not there"));
+        };
         match &file.delta {
-            None if file.same && back == 0 => Err(self.damaged(back, "what it is the same as is not there")),
             Some(delta) => self.rebuild(file, delta, range, out),
             None => {
                 let tar = |at: u64| file.offset.saturating_add(at);
                 self.copy(back, tar(range.start)..tar(range.end), tar(file.size), out)
             }
         }
+    }
+
+    /// So many links up the chain lies the archive that has the bytes of a file.
+    fn back(&self, file: &Entry) -> Option<usize> {
+        let layer = self.reader.layer_of(file)?;
+        self.layers.iter().position(|other| std::ptr::eq(layer, other))
     }
 
     fn damaged(&self, back: usize, what: &str) -> Lost {
@@ -155,8 +163,8 @@ impl<'r, 'a> View<'r, 'a> {
 
     /// Appends a range of a file that is stored as a delta.
     fn rebuild(&mut self, file: &Entry, delta: &Delta, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Lost> {
-        let back = usize::from(file.back);
-        let Some(from) = delta.from.as_deref().filter(|from| from.back > file.back) else {
+        let back = self.back(file).unwrap_or_default();
+        let Some(from) = delta.from.as_deref().filter(|from| from.link < file.link) else {
             return Err(self.damaged(back, "what it differs from is not there"));
         };
         // It comes back also when it fails, with nothing in it that would be used again.
@@ -177,7 +185,7 @@ impl<'r, 'a> View<'r, 'a> {
         range: Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), Lost> {
-        let back = usize::from(file.back);
+        let back = self.back(file).unwrap_or_default();
         let (mut source, mut made) = (Vec::new(), Vec::new());
         let mut at = range.start;
         while at < range.end {
@@ -210,7 +218,7 @@ impl<'r, 'a> View<'r, 'a> {
 
     /// Leads the cursor to the window that has this byte of the file.
     fn seek(&mut self, cursor: &mut Cursor, file: &Entry, delta: &Delta, at: u64) -> Result<(), Lost> {
-        let back = usize::from(file.back);
+        let back = self.back(file).unwrap_or_default();
         let number = delta.pieces.partition_point(|piece| piece.at <= at).saturating_sub(1);
         let Some(&piece) = delta.pieces.get(number) else { return Err(self.damaged(back, "a delta is cut")) };
         if cursor.piece != Some(piece) || cursor.at > at {

@@ -43,6 +43,9 @@ pub enum WriteError {
         /// Why.
         reason: String,
     },
+    /// The archive to build on cannot be read: without it, a full one can be written.
+    #[error("the archive to build on cannot be read: {0}")]
+    Base(String),
     /// Two things with one path.
     #[error("two files or folders would be '{0}' in the archive: give the supplemental entries other names")]
     Twice(String),

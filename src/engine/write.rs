@@ -80,7 +80,8 @@ pub(super) fn write(
     let mut uploads = Fanout::begin(&plan.lanes, &key, bytes, context.cancel);
     let task = context.monitor.task(&format!("Archiving {}", plan.id), Some(bytes));
     let send = &mut |block| uploads.send(&block);
-    let result = writer::write(&plan.id, members, skipped, &options, send, &*task, context.cancel);
+    let contents = writer::Contents { members, skipped, base: None };
+    let result = writer::write(&plan.id, contents, &options, send, &*task, context.cancel);
     drop(task);
     let written = match result {
         Ok(written) => written,

@@ -8,7 +8,7 @@ use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
 use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
 use afterbackup::archive::provenance::EvidenceKind;
 use afterbackup::archive::seek_table::SeekTable;
-use afterbackup::archive::writer::{self, Member, Need, Options, WriteError, Written};
+use afterbackup::archive::writer::{self, Contents, Member, Need, Options, WriteError, Written};
 use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::Destination;
@@ -114,7 +114,10 @@ pub fn try_write(members: Vec<Member>, options: &Options) -> Result<(Vec<u8>, Wr
         archive.extend_from_slice(&block);
         Ok::<(), OutputClosed>(())
     };
-    let written = writer::write(&id(), members, vec![], options, &mut output, &*task(), &Cancel::new())?;
+    let written = {
+        let contents = Contents { members, ..Contents::default() };
+        writer::write(&id(), contents, options, &mut output, &*task(), &Cancel::new())?
+    };
     assert_eq!((written.bytes, written.sha256), (archive.len() as u64, sum(&archive)));
     Ok((archive, written))
 }
