@@ -39,13 +39,13 @@ pub struct Options {
 
 /// What to write.
 #[derive(Debug, Default)]
-pub struct Contents<'b> {
+pub struct Contents<'r, 'a> {
     /// Files and folders, in any order.
     pub members: Vec<Member>,
     /// What could not be among them.
     pub skipped: Vec<Skipped>,
     /// The archive to build on, and as what; without one, the archive is a full one.
-    pub base: Option<(&'b Reader<'b>, Level)>,
+    pub base: Option<(&'r Reader<'a>, Level)>,
 }
 
 /// What was written.
@@ -78,7 +78,7 @@ pub struct Written {
 /// or when cancelled. What `output` got until then is to be thrown away.
 pub fn write(
     id: &ArchiveId,
-    contents: Contents<'_>,
+    contents: Contents<'_, '_>,
     options: &Options,
     output: &mut Output<'_>,
     task: &dyn Task,

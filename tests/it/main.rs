@@ -20,6 +20,7 @@ mod config_cli;
 mod damage;
 mod database;
 mod destination;
+mod differential;
 mod docs;
 mod drill;
 mod evidence;

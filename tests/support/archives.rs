@@ -7,13 +7,14 @@ use std::sync::Arc;
 use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
 use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
 use afterbackup::archive::provenance::EvidenceKind;
+use afterbackup::archive::reader::Reader;
 use afterbackup::archive::seek_table::SeekTable;
 use afterbackup::archive::writer::{self, Contents, Member, Need, Options, WriteError, Written};
 use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::Destination;
 use afterbackup::monitor::{Collector, Monitor, Task};
-use afterbackup::name::{ArchiveId, Form};
+use afterbackup::name::{ArchiveId, Form, Level};
 use afterbackup::source::walk::{self, Kind};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -109,21 +110,30 @@ pub fn write(members: Vec<Member>, options: &Options) -> (Vec<u8>, Written) {
 }
 
 pub fn try_write(members: Vec<Member>, options: &Options) -> Result<(Vec<u8>, Written), WriteError> {
+    write_on(&id(), members, options, None)
+}
+
+/// The same of another night, which may build on an archive.
+pub fn write_on(
+    id: &ArchiveId,
+    members: Vec<Member>,
+    options: &Options,
+    base: Option<(&Reader<'_>, Level)>,
+) -> Result<(Vec<u8>, Written), WriteError> {
     let mut archive = Vec::new();
     let mut output = |block: Bytes| {
         archive.extend_from_slice(&block);
         Ok::<(), OutputClosed>(())
     };
-    let written = {
-        let contents = Contents { members, ..Contents::default() };
-        writer::write(&id(), contents, options, &mut output, &*task(), &Cancel::new())?
-    };
+    let contents = Contents { members, skipped: vec![], base };
+    let written = writer::write(id, contents, options, &mut output, &*task(), &Cancel::new())?;
     assert_eq!((written.bytes, written.sha256), (archive.len() as u64, sum(&archive)));
     Ok((archive, written))
 }
 
 pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
-    let id = id();
+    let id = written.index.id.clone();
+    let form = Form { encrypted: key.is_some(), differential: written.index.base.is_some() };
     Manifest {
         format: FORMAT,
         site: id.site().to_string(),
@@ -133,14 +143,14 @@ pub fn manifest(written: &Written, key: Option<&Key>) -> Manifest {
         archived: id.stamp(),
         program: "test".to_owned(),
         host: "CM01".to_owned(),
-        archive: id.archive_name(Form { encrypted: key.is_some(), ..Form::PLAIN }),
+        archive: id.archive_name(form),
         bytes: written.bytes,
         sha256: written.sha256,
         compressed_bytes: written.compressed_bytes,
         uncompressed_bytes: written.uncompressed_bytes,
         files: written.index.files(),
         snapshot_bytes: written.index.bytes(),
-        base: None,
+        base: written.index.base.clone(),
         full_because: None,
         encryption: key.map(|key| Encryption { recipients: vec![key.public().to_string()] }),
         index: written.location,
