@@ -167,6 +167,12 @@ impl Form {
         Self { encrypted: true, differential: true },
     ];
 
+    /// The name of a file of another form, in this one.
+    #[must_use]
+    pub fn instead_of(self, other: Self, file_name: &str) -> String {
+        format!("{}{}", file_name.strip_suffix(other.extension()).unwrap_or(file_name), self.extension())
+    }
+
     fn extension(self) -> &'static str {
         match (self.differential, self.encrypted) {
             (false, false) => ".tar.zst",

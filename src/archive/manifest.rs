@@ -57,7 +57,6 @@ pub struct Manifest {
     /// Number of files of the snapshot, whichever archive has their bytes.
     pub files: u64,
     /// Size of these files together.
-    #[serde(default)]
     pub snapshot_bytes: u64,
     /// What it builds on; only differential archives have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

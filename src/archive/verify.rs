@@ -28,14 +28,26 @@ pub struct Verified {
     pub damage: Vec<String>,
     /// How many damages there are in all, of which `damage` names the first hundred.
     pub damages: u64,
+    /// Files that only an archive that is built upon has the rest of, and that were not put together.
+    pub not_rebuilt: u64,
     /// Was the archive compared only as it is stored, because its contents need a secret key?
     pub as_stored: bool,
 }
 
 const NAMED_DAMAGES: usize = 100;
 
-/// Checks an archive: the SHA-256 of the stored file, every frame, the SHA-256 of every file. With `sample`, this share
-/// (0 to 1) of its frames, drawn at random. Without a key, an encrypted archive is compared as it is stored: that finds
+/// How much of an archive to check.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Depth {
+    /// This share of its frames (0 to 1), drawn at random.
+    Sample(f64),
+    /// All of its stored file, and that what it builds on is there and the same.
+    Own,
+    /// Also every file that it builds up with others.
+    Deep,
+}
+
+/// Checks an archive: the SHA-256 of the stored file, every frame, the SHA-256 of every file. Without a key, an encrypted archive is compared as it is stored: that finds
 /// every change since it was written, and says nothing of what was written.
 ///
 /// # Errors
@@ -44,7 +56,7 @@ pub fn verify(
     destination: &dyn Destination,
     manifest: &Manifest,
     identities: &Identities,
-    sample: Option<f64>,
+    depth: Depth,
     threads: usize,
     monitor: &dyn Monitor,
     cancel: &Cancel,
@@ -70,12 +82,12 @@ pub fn verify(
         Ok(reader) => reader,
         Err(error) if error.is_damage() => {
             damage.push(chain(&error));
-            return Ok(outcome(0, 0, 0, damage));
+            return Ok(outcome(0, 0, damage));
         }
         Err(error) => return Err(error),
     };
     let task = monitor.task(&format!("Verifying {}", manifest.id), Some(manifest.uncompressed_bytes));
-    if let Some(share) = sample {
+    if let Depth::Sample(share) = depth {
         let frames = draw(reader.own().frame_count(), share);
         let (_, plain_bytes) = reader.own().bytes_of(&frames);
         let mut lost = Vec::new();
@@ -94,9 +106,12 @@ pub fn verify(
             },
         )?;
         damage.extend(lost);
-        return Ok(outcome(plain_bytes, reader.read_bytes(), 0, damage));
+        return Ok(outcome(plain_bytes, reader.read_bytes(), damage));
     }
-    let files: Vec<&Entry> = reader.index().entries.iter().filter(|entry| !entry.folder && entry.size > 0).collect();
+    let is_own = |entry: &Entry| entry.link == reader.index().link() && entry.delta.is_none();
+    let all = reader.index().entries.iter().filter(|entry| !entry.folder);
+    let (wanted, others): (Vec<&Entry>, Vec<&Entry>) = all.partition(|entry| depth == Depth::Deep || is_own(entry));
+    let files: Vec<&Entry> = wanted.iter().copied().filter(|entry| entry.size > 0).collect();
     let checked = check(&reader, &files, &Extent::Everything, threads, &Discard, &*task, cancel)?;
     if let Some((sha256, bytes)) = checked.stored
         && (sha256 != manifest.sha256 || bytes != manifest.bytes)
@@ -104,7 +119,9 @@ pub fn verify(
         damage.push(WRONG_SUM.to_owned());
     }
     damage.extend(checked.damaged.iter().map(|path| format!("{path} is damaged")));
-    Ok(outcome(manifest.uncompressed_bytes, reader.read_bytes(), reader.index().files(), damage))
+    let plain_bytes = if depth == Depth::Deep { reader.index().bytes() } else { manifest.uncompressed_bytes };
+    let verified = outcome(plain_bytes, reader.read_bytes(), damage);
+    Ok(Verified { files: wanted.len() as u64, not_rebuilt: others.len() as u64, ..verified })
 }
 
 /// Compares the stored file with the SHA-256 of the manifest.
@@ -141,13 +158,13 @@ fn stored(
 const WRONG_SUM: &str = "the SHA-256 of the archive file is not the one of its manifest";
 
 fn as_stored(read_bytes: u64, damage: Vec<String>) -> Verified {
-    Verified { as_stored: true, ..outcome(0, read_bytes, 0, damage) }
+    Verified { as_stored: true, ..outcome(0, read_bytes, damage) }
 }
 
-fn outcome(plain_bytes: u64, read_bytes: u64, files: u64, mut damage: Vec<String>) -> Verified {
+fn outcome(plain_bytes: u64, read_bytes: u64, mut damage: Vec<String>) -> Verified {
     let damages = damage.len() as u64;
     damage.truncate(NAMED_DAMAGES);
-    Verified { plain_bytes, read_bytes, files, damage, damages, as_stored: false }
+    Verified { plain_bytes, read_bytes, files: 0, damage, damages, not_rebuilt: 0, as_stored: false }
 }
 
 #[allow(

@@ -377,7 +377,7 @@ mod tests {
         format!(
             r#"{{"format":1,"id":"{id}","site":"{}","completed":"{stamp}","completion_evidence":"metadata",
             "archived":"{stamp}","program":"test","host":"CM01","archive":"{name}","bytes":100,"sha256":"{digits}",
-            "compressed_bytes":100,"uncompressed_bytes":1536,"files":0,
+            "compressed_bytes":100,"uncompressed_bytes":1536,"snapshot_bytes":0,"files":0,
             "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9,"sha256":"{digits}"}}}}"#,
             id.site()
         )

@@ -153,7 +153,7 @@ fn row(manifest: &Manifest, now: Timestamp) -> Row {
         completed: manifest.completed,
         age_seconds: age.as_secs(),
         bytes: manifest.bytes,
-        uncompressed_bytes: manifest.uncompressed_bytes,
+        uncompressed_bytes: manifest.snapshot_bytes,
         files: manifest.files,
         encrypted: manifest.encryption.is_some(),
         destinations: vec![],

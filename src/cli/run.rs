@@ -28,10 +28,16 @@ pub(super) struct Args {
     /// Hand over to a running watcher, if any, and return immediately
     #[arg(long)]
     no_wait: bool,
+    /// Write a full archive, whatever [differential] says
+    #[arg(long, conflicts_with = "no_wait")]
+    full: bool,
 }
 
 pub(super) fn run(program: &Program<'_>, args: &Args) -> Result<Exit, Failure> {
-    let loaded = program.load()?;
+    let mut loaded = program.load()?;
+    if args.full {
+        loaded.config.differential = None;
+    }
     program.trust(&loaded.config)?;
     let context = program.context(&loaded);
     if args.no_wait && handover::hand_over(&context)? {

@@ -123,7 +123,7 @@ fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String
         ("Read from", destination.to_owned()),
         ("File", manifest.archive.clone()),
         ("Size", format!("{} ({} bytes)", units::format_bytes(manifest.bytes), manifest.bytes)),
-        ("Unpacked", format!("{}, {} files", units::format_bytes(manifest.uncompressed_bytes), manifest.files)),
+        ("Unpacked", format!("{}, {} files", units::format_bytes(manifest.snapshot_bytes), manifest.files)),
         ("SHA-256", manifest.sha256.to_string()),
         ("Databases", databases(&manifest.databases)),
     ];

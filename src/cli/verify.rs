@@ -10,7 +10,7 @@ use super::fetch::{Key, read_failure};
 use super::list::shortcomings;
 use super::place::{Place, choose, misplaced, warn_of_problems};
 use super::{Program, threads};
-use crate::archive::verify::{self, Verified};
+use crate::archive::verify::{self, Depth, Verified};
 use crate::catalog::{Inventory, Problem, ProblemKind, Selector, known};
 use crate::destination::Destination;
 use crate::engine::state::Extent;
@@ -26,6 +26,7 @@ Examples:
   afterbackup verify
   afterbackup verify latest --destination vault
   afterbackup verify --sample 5%
+  afterbackup verify latest --deep
 
 See docs/restore.md.";
 
@@ -35,6 +36,9 @@ See docs/restore.md.";
 pub(super) struct Args {
     /// Archives: ids, latest, latest~2, latest-good, XYZ@2026-11-20 [default: all]
     archives: Vec<Selector>,
+    /// Also put every file of a differential archive together from the archives it builds on, and compare it
+    #[arg(long, conflicts_with = "sample")]
+    deep: bool,
     /// Check only this share of each archive, drawn at random, like 10%
     #[arg(long, value_name = "PERCENT")]
     sample: Option<Share>,
@@ -90,6 +94,8 @@ impl One {
             (Some(verified), _) if verified.damages == 0 => {
                 let how = if verified.as_stored {
                     "ok as stored; contents not checked"
+                } else if verified.not_rebuilt > 0 {
+                    "ok, read back and compared; files that build on other archives not put together"
                 } else {
                     "ok, read back and compared"
                 };
@@ -125,14 +131,18 @@ pub(super) fn verify(program: &Program<'_>, args: &Args) -> Result<Exit, Failure
         for one in &held {
             let Some(stored) = one.catalog.as_ref().ok().and_then(|catalog| catalog.archives.get(id)) else { continue };
             let begun = std::time::Instant::now();
-            let share = args.sample.map(|Share(share)| share);
+            let depth = match args.sample {
+                Some(Share(share)) => Depth::Sample(share),
+                None if args.deep => Depth::Deep,
+                None => Depth::Own,
+            };
             let destination = one.target.name().to_owned();
             let opened = one.target.open().map_err(|error| Failure::new(Exit::Failed, &error).hint(error.hint()))?;
             let result = verify::verify(
                 &**opened,
                 &stored.manifest,
                 &identities,
-                share,
+                depth,
                 threads(),
                 program.monitor,
                 program.cancel,
@@ -196,7 +206,7 @@ fn remember(program: &Program<'_>, archives: &[One], sample: bool) {
     let noted = settings.state.update(|state| {
         for One { archive, destination, verified, .. } in archives {
             let Some(verified) = verified else { continue };
-            let extent = match (verified.as_stored, sample) {
+            let extent = match (verified.as_stored, sample || verified.not_rebuilt > 0) {
                 (true, _) => Extent::Stored,
                 (false, true) => Extent::Sample,
                 (false, false) => Extent::Full,
@@ -253,14 +263,20 @@ fn print(program: &Program<'_>, one: &One) {
             ));
         }
         (Some(verified), _) if verified.damages == 0 => {
-            let what = if verified.files > 0 {
-                format!("{}, ", units::count(verified.files, "file"))
-            } else {
-                "a sample, ".to_owned()
+            let what = match (verified.files, verified.not_rebuilt) {
+                (0, 0) => "a sample, ".to_owned(),
+                (files, _) => format!("{}, ", units::count(files, "file")),
+            };
+            let others = match verified.not_rebuilt {
+                0 => String::new(),
+                files => format!(
+                    "; {} on other archives, which --deep compares, too",
+                    units::count_of(files, "file builds", "files build")
+                ),
             };
             program
                 .console
-                .result(&format!("{head}: ok ({what}{}){with}\n", units::format_bytes(verified.plain_bytes)));
+                .result(&format!("{head}: ok ({what}{}{others}){with}\n", units::format_bytes(verified.plain_bytes)));
         }
         (Some(verified), _) => {
             program.console.result(&format!("{head}: DAMAGED ({} findings)\n", verified.damages));

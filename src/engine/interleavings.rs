@@ -392,7 +392,7 @@ fn archive(process: usize) -> (Bytes, Manifest) {
     let sum = Sha256Hex(Sha256::digest(&bytes).into());
     let json = format!(
         r#"{{"format":1,"id":"{id}","site":"XYZ","completed":"{stamp}","archived":"{stamp}","host":"host {process}",
-        "archive":"{name}","bytes":{length},"sha256":"{sum}","compressed_bytes":{length},"uncompressed_bytes":1536,
+        "archive":"{name}","bytes":{length},"sha256":"{sum}","compressed_bytes":{length},"uncompressed_bytes":1536,"snapshot_bytes":0,
         "files":0,"index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9,"sha256":"{sum}"}}}}"#
     );
     let manifest = Manifest::parse(&id.manifest_name(), json.as_bytes()).unwrap();

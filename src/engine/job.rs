@@ -31,6 +31,8 @@ pub(super) enum Halt {
 pub(super) enum Dropped {
     /// Once more, without these files: places in the archive, and why each is left out.
     Without(BTreeMap<String, String>),
+    /// Once more, as a full archive: why what it builds on cannot be read.
+    Full(String),
     /// The way ends.
     Halt(Halt),
 }

@@ -1,5 +1,6 @@
 //! Carries out what the other modules decide.
 
+mod base;
 mod claim;
 mod commit;
 mod confirm;

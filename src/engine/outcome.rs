@@ -359,7 +359,7 @@ impl SiteOutcome {
         events.push(match &self.result {
             SiteResult::Archived => {
                 let manifest = self.manifest.as_deref();
-                let (files, plain, bytes) = manifest.map_or((0, 0, 0), |m| (m.files, m.uncompressed_bytes, m.bytes));
+                let (files, plain, bytes) = manifest.map_or((0, 0, 0), |m| (m.files, m.snapshot_bytes, m.bytes));
                 let message = format!(
                     "Archived {name}: {}, {} in {}",
                     units::count(files, "file"),

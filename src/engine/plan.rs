@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::base::{self, Tier};
 use super::claim::{self, Prepared};
 use super::contents;
 use super::error::RunError;
@@ -28,12 +29,27 @@ pub(super) struct Plan {
     pub(super) id: ArchiveId,
     /// What kind of file it will be.
     pub(super) form: Form,
+    /// What it builds on.
+    pub(super) tier: Tier,
     /// The destinations that lack it.
     pub(super) lanes: Vec<Lane>,
     /// What is wrong with commands of supplemental entries, in words.
     pub(super) faults: Vec<String>,
     /// What another destination has.
     pub(super) stored: Option<Box<Manifest>>,
+}
+
+impl Plan {
+    /// Makes it a full archive after all.
+    pub(super) fn build_on_nothing(&mut self, because: String) {
+        let differential = self.form;
+        self.tier = Tier::Full(Some(because));
+        self.form = self.tier.form(differential.encrypted);
+        for archive in self.lanes.iter_mut().filter_map(|lane| lane.archive.as_mut()) {
+            // The claim on its name holds for either kind of file.
+            *archive = self.form.instead_of(differential, archive);
+        }
+    }
 }
 
 /// Claims the archive wherever it is missing.
@@ -50,8 +66,9 @@ pub(super) fn plan(
         return Err(Halt::As(SiteResult::NotComplete { reasons: vec![reason] }));
     }
     let id = known_as(job, inspected, held, &id)?.unwrap_or(id);
-    let form = Form { encrypted: !context.config.archive.recipients.is_empty(), ..Form::PLAIN };
-    let mut plan = Plan { id, form, lanes: Vec::new(), faults: Vec::new(), stored: None };
+    let tier = base::choose(job, &id, held);
+    let form = tier.form(!context.config.archive.recipients.is_empty());
+    let mut plan = Plan { id, form, tier, lanes: Vec::new(), faults: Vec::new(), stored: None };
     outcome.archive = Some(plan.id.clone());
     let units = snapshot.parts.iter().filter_map(|part| part.unit.as_ref());
     outcome.faults = units.flat_map(|unit| unit.faults.iter().cloned()).collect();

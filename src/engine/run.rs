@@ -12,12 +12,13 @@ use super::error::RunError;
 use super::inspect::inspect;
 use super::job::{Dropped, Halt, Job};
 use super::outcome::{Outcome, SiteOutcome, SiteResult};
-use super::plan::plan;
+use super::plan::{Plan, plan};
 use super::sentinel::guarded;
 use super::write::{LeftOut, write};
 use super::{prune, regression};
 use crate::catalog::{self, Inventory};
 use crate::error::chain;
+use crate::monitor::{Event, EventKind};
 use crate::source::{self, ConfiguredLog, Snapshot, Unfinished};
 
 /// Archives every completed snapshot that the configuration names, and prunes.
@@ -126,6 +127,7 @@ fn archive<'a>(
             match written.and_then(|uploaded| confirm(job, &inspected, uploaded, log)) {
                 Ok(confirmed) => return Ok(confirmed),
                 Err(Dropped::Without(files)) => left_out.add(files)?,
+                Err(Dropped::Full(because)) => full_after_all(job, &mut plan, because),
                 Err(Dropped::Halt(halt)) => return Err(halt),
             }
         }
@@ -134,4 +136,14 @@ fn archive<'a>(
     // Whatever came of it; and the archive is visible before anything that may take long.
     outcome.shortcomings.extend(commands::after(job.context));
     ended.map(|()| true)
+}
+
+/// A night without an archive is worse than a large one.
+fn full_after_all(job: Job<'_>, plan: &mut Plan, because: String) {
+    let message = format!(
+        "{} is made a full archive: {because} (hint: 'afterbackup verify' says what is damaged)",
+        plan.id
+    );
+    job.context.tell(&Event::new(EventKind::Warning, message));
+    plan.build_on_nothing(because);
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::contents;
+use super::base::Tier;
 use super::error::RunError;
 use super::inspect::Inspected;
 use super::job::{Dropped, Halt, Job};
 use super::lanes::Fanout;
 use super::outcome::{DestinationResult, SiteOutcome, SiteResult};
 use super::plan::Plan;
-use crate::archive::OutputClosed;
+use crate::archive::{Identities, OutputClosed};
 use crate::archive::index::Skipped;
 use crate::archive::writer::{self, WriteError};
 use crate::monitor::{Event, EventKind};
@@ -76,11 +77,15 @@ pub(super) fn write(
         recipients: recipients(&options.recipients)?,
         check_databases: options.check_databases,
     };
+    // What it builds on is not encrypted.
+    let no_keys = Identities::default();
+    let base = plan.tier.open(&no_keys).map_err(Dropped::Full)?;
     let key = plan.id.key(&plan.id.archive_name(plan.form));
     let mut uploads = Fanout::begin(&plan.lanes, &key, bytes, context.cancel);
     let task = context.monitor.task(&format!("Archiving {}", plan.id), Some(bytes));
     let send = &mut |block| uploads.send(&block);
-    let contents = writer::Contents { members, skipped, base: None };
+    let base = base.as_ref().map(|(reader, level)| (reader, *level));
+    let contents = writer::Contents { members, skipped, base };
     let result = writer::write(&plan.id, contents, &options, send, &*task, context.cancel);
     drop(task);
     let written = match result {
@@ -93,7 +98,12 @@ pub(super) fn write(
 }
 
 fn tell_start(job: Job<'_>, inspected: &Inspected, plan: &Plan, bytes: u64) {
-    let message = format!("Archiving {} to {}", plan.id, units::count(plan.lanes.len(), "destination"));
+    let tier = match &plan.tier {
+        Tier::Full(None) => String::new(),
+        Tier::Full(Some(because)) => format!(" as a full archive ({because})"),
+        Tier::On(_, base, level) => format!(" as {} on {}", level.word(), base.id),
+    };
+    let message = format!("Archiving {}{tier} to {}", plan.id, units::count(plan.lanes.len(), "destination"));
     job.context.tell(
         &Event::new(EventKind::Started, message)
             .with("archive", plan.id.to_string())
@@ -117,6 +127,7 @@ fn give_up(job: Job<'_>, uploads: Fanout, error: WriteError, outcome: &mut SiteO
     }
     match error {
         WriteError::LeaveOut { archived, reason } => Dropped::Without(BTreeMap::from([(archived, reason)])),
+        WriteError::Base(_) => Dropped::Full(crate::error::chain(&error)),
         WriteError::Changed { .. } => Halt::As(SiteResult::Changed { changes: vec![error.to_string()] }).into(),
         WriteError::Output(OutputClosed) => {
             for one in pushed {

@@ -217,7 +217,7 @@ fn look_at_site(
             return Newest { id, bytes: found.map_or(0, |entry| entry.bytes), content: None };
         };
         let content = Content {
-            uncompressed_bytes: stored.manifest.uncompressed_bytes,
+            uncompressed_bytes: stored.manifest.snapshot_bytes,
             good: stored.manifest.is_good(),
             databases: stored.manifest.databases.clone(),
             missing: stored.manifest.missing.clone(),

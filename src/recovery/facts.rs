@@ -254,7 +254,7 @@ mod tests {
         let json = format!(
             r#"{{"format":1,"id":"XYZ-20261122T235900Z","site":"XYZ","completed":"2026-11-22T23:59:00Z",
             "archived":"2026-11-22T23:59:00Z","archive":"XYZ-20261122T235900Z.tar.zst","bytes":100,"sha256":"{digits}",
-            "compressed_bytes":100,"uncompressed_bytes":1536,"files":0,
+            "compressed_bytes":100,"uncompressed_bytes":1536,"snapshot_bytes":0,"files":0,
             "index":{{"frame":0,"frames":1,"frame_offset":0,"offset":512,"size":9,"sha256":"{digits}"}}}}"#
         );
         Manifest::parse("XYZ-20261122T235900Z.json", json.as_bytes()).unwrap()

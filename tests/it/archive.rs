@@ -7,7 +7,7 @@ use afterbackup::archive::extract::{self, Fetched, extract};
 use afterbackup::archive::index::Entry;
 use afterbackup::archive::manifest::{DirectoryLocation, Manifest};
 use afterbackup::archive::reader::{ReadError, Reader};
-use afterbackup::archive::verify::verify;
+use afterbackup::archive::verify::{Depth, verify};
 use afterbackup::archive::writer::{Member, Need};
 use afterbackup::archive::{AccessError, Identities};
 use afterbackup::cancel::Cancel;
@@ -225,7 +225,7 @@ impl Small {
 
     fn verify(&self, destination: &dyn Destination) -> Result<Vec<String>, ReadError> {
         let collector = Collector::default();
-        verify(destination, &self.manifest, &self.identities, None, 1, &collector, &Cancel::new())
+        verify(destination, &self.manifest, &self.identities, Depth::Deep, 1, &collector, &Cancel::new())
             .map(|verified| verified.damage)
     }
 
@@ -326,7 +326,7 @@ fn reading_stops_when_asked_to() {
     let cancel = Cancel::new();
     cancel.cancel();
     let collector = Collector::default();
-    let verified = verify(&*destination, &small.manifest, &small.identities, None, 2, &collector, &cancel);
+    let verified = verify(&*destination, &small.manifest, &small.identities, Depth::Deep, 2, &collector, &cancel);
     assert!(matches!(verified, Err(ReadError::Cancelled)), "{verified:?}");
     let reader = Reader::open(&*destination, small.manifest.clone(), &small.identities).unwrap();
     let target = tempfile::tempdir().unwrap();

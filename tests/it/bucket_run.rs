@@ -11,7 +11,7 @@ use afterbackup::archive::extract::{self, extract};
 use afterbackup::archive::index::Entry;
 use afterbackup::archive::manifest::Manifest;
 use afterbackup::archive::reader::Reader;
-use afterbackup::archive::verify::verify;
+use afterbackup::archive::verify::{Depth, verify};
 use afterbackup::cancel::Cancel;
 use afterbackup::catalog::{self, Catalog};
 use afterbackup::clock::SystemClock;
@@ -175,7 +175,7 @@ fn assert_holds_the_snapshot(host: &Host, destination: &dyn Destination, id: &Ar
     let manifest = &catalog.archives[id].manifest;
     let identities = key.map_or_else(Identities::default, Key::identities);
     let (collector, cancel) = (Collector::default(), Cancel::new());
-    let verified = verify(destination, manifest, &identities, None, 2, &collector, &cancel).unwrap();
+    let verified = verify(destination, manifest, &identities, Depth::Deep, 2, &collector, &cancel).unwrap();
     assert!(verified.damage.is_empty(), "{verified:?}");
     let reader = Reader::open(destination, manifest.clone(), &identities).unwrap();
     let entries: Vec<&Entry> = reader.index().entries.iter().collect();

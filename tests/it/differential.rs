@@ -10,7 +10,7 @@ use afterbackup::archive::extract::{self, Fetched, extract};
 use afterbackup::archive::index::Entry;
 use afterbackup::archive::manifest::Manifest;
 use afterbackup::archive::reader::{ReadError, Reader};
-use afterbackup::archive::verify::{Verified, verify};
+use afterbackup::archive::verify::{Depth, Verified, verify};
 use afterbackup::archive::writer::Written;
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::faulty::{Call, Faulty, Script};
@@ -95,7 +95,7 @@ impl Nights {
 
     fn verify(&self, night: usize) -> Verified {
         let (keys, monitor) = (Identities::default(), Collector::default());
-        verify(&self.destination, &self.manifests[night], &keys, None, 2, &monitor, &Cancel::new()).unwrap()
+        verify(&self.destination, &self.manifests[night], &keys, Depth::Deep, 2, &monitor, &Cancel::new()).unwrap()
     }
 
     fn archive_of(&self, night: usize) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use afterbackup::archive::manifest::Manifest;
-use afterbackup::archive::verify::verify;
+use afterbackup::archive::verify::{Depth, verify};
 use afterbackup::archive::{Identities, OutputClosed};
 use afterbackup::cancel::Cancel;
 use afterbackup::config::Verify;
@@ -76,7 +76,7 @@ fn assert_whole(destination: &dyn Destination, what: &str) {
     let manifest = &archive().1;
     assert_eq!(names(destination), [manifest.id.manifest_name(), manifest.archive.clone()], "{what}");
     let verified =
-        verify(destination, manifest, &Identities::default(), None, 1, &Collector::default(), &Cancel::new()).unwrap();
+        verify(destination, manifest, &Identities::default(), Depth::Deep, 1, &Collector::default(), &Cancel::new()).unwrap();
     assert!(verified.damage.is_empty(), "{what}");
 }
 

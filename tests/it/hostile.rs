@@ -9,7 +9,7 @@ use afterbackup::archive::index::{Entry, IndexError, archive_order};
 use afterbackup::archive::manifest::Manifest;
 use afterbackup::archive::paths::{Rules, safe_paths};
 use afterbackup::archive::reader::{ReadError, Reader};
-use afterbackup::archive::verify::verify;
+use afterbackup::archive::verify::{Depth, verify};
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::{Destination, in_memory};
 use afterbackup::monitor::{Collector, Event, Monitor, Task};
@@ -363,7 +363,8 @@ fn bomb_unpacks_no_further_than_it_said() {
         let (destination, manifest) = on_a_destination(made.clone());
         let collector = Collector::default();
         let verified =
-            verify(&*destination, &manifest, &Identities::default(), None, 2, &collector, &Cancel::new()).unwrap();
+            verify(&*destination, &manifest, &Identities::default(), Depth::Deep, 2, &collector, &Cancel::new())
+                .unwrap();
         assert_eq!(verified.damage, ["a is damaged"]);
         let fetched = fetch_into(&place.target(), made, false).unwrap();
         assert_eq!(fetched.damaged, ["a"]);

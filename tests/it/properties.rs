@@ -7,7 +7,7 @@ use afterbackup::archive::extract::{self, extract};
 use afterbackup::archive::index::{Entry, INDEX_PATH};
 use afterbackup::archive::reader::Reader;
 use afterbackup::archive::seek_table::SeekTable;
-use afterbackup::archive::verify::verify;
+use afterbackup::archive::verify::{Depth, verify};
 use afterbackup::archive::writer::Written;
 use afterbackup::cancel::Cancel;
 use afterbackup::destination::in_memory;
@@ -164,7 +164,7 @@ proptest! {
         let again = extract(&reader, &entries, &options, &Collector::default(), &Cancel::new()).unwrap();
         prop_assert_eq!((again.files, again.already_there), (0, fetched.files));
 
-        let verified = verify(&*destination, &manifest, &identities, None, threads, &Collector::default(), &Cancel::new()).unwrap();
+        let verified = verify(&*destination, &manifest, &identities, Depth::Deep, threads, &Collector::default(), &Cancel::new()).unwrap();
         prop_assert_eq!(verified.damage, Vec::<String>::new());
         prop_assert_eq!(verified.files, written.index.files());
     }

@@ -83,6 +83,9 @@ pub enum PushError {
     /// Others keep replacing the manifest.
     #[error("other hosts are archiving the same snapshot there, and keep replacing its manifest")]
     Contended,
+    /// It would lie where it cannot be put together.
+    #[error("{0}, on which the archive builds, is not there any more, or is another")]
+    Base(ArchiveId),
     /// Dropped before it was complete.
     #[error("the attempt was dropped")]
     Dropped,
@@ -103,6 +106,7 @@ impl PushError {
             Self::Stalled(_) => {
                 Some("look whether the server hangs; stall-timeout of the destination says how long to wait")
             }
+            Self::Base(_) => Some("was it removed by hand? The next run writes a full archive"),
             Self::Contended | Self::Dropped | Self::Panicked => None,
         }
     }
@@ -367,6 +371,26 @@ impl Push<'_> {
         Err(PushError::Dropped)
     }
 
+    /// An archive that this one builds on, and that is not there with all its bytes.
+    fn lost_base(&self, manifest: &Manifest) -> Result<Option<ArchiveId>, PushError> {
+        let Some(base) = &manifest.base else { return Ok(None) };
+        for (at, id) in base.chain.iter().enumerate() {
+            let size_of = |name: &str| match self.destination.stat(&id.key(name)) {
+                Ok(entry) => Ok(Some(entry.bytes)),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            };
+            let is_last = at + 1 == base.chain.len();
+            match stored(self.destination, id, size_of) {
+                Ok(Stored::Whole(there)) if !is_last || there.index.sha256 == base.index_sha256 => {}
+                Ok(_) => return Ok(Some(id.clone())),
+                Err(error) if error.is_not_found() => return Ok(Some(id.clone())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
     fn publish(&self, manifest: &Manifest) -> Result<Arrival, PushError> {
         self.progress.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.read_back(manifest) {
@@ -375,6 +399,10 @@ impl Push<'_> {
             return Err(error);
         }
         crate::stop_point::reached("archive-read-back");
+        if let Some(base) = self.lost_base(manifest)? {
+            drop(self.destination.delete(self.key));
+            return Err(PushError::Base(base));
+        }
         let key = manifest.id.key(&manifest.id.manifest_name());
         let json = manifest.to_json();
         // A manifest that is there and cannot be used is replaced; others may do the same meanwhile.
