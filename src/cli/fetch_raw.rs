@@ -25,6 +25,9 @@ struct Raw<'a> {
     archive: &'a ArchiveId,
     destination: &'a str,
     file: String,
+    /// The archives without which it cannot be read.
+    #[serde(skip_serializing_if = "<[ArchiveId]>::is_empty")]
+    needs: &'a [ArchiveId],
     bytes: u64,
     sha256: Sha256Hex,
 }
@@ -40,7 +43,14 @@ pub(super) fn raw_of_any(
             Err(Fault::Copy(failure)) if number + 1 < copies.len() => {
                 program.console.warn(&format!("{} on {}: trying another copy", failure.message, destination.name()));
             }
-            other => return other.map_err(|(Fault::Copy(failure) | Fault::Here(failure))| failure),
+            other => {
+                let exit = other.map_err(|(Fault::Copy(failure) | Fault::Here(failure))| failure)?;
+                for needed in manifest.chain() {
+                    let words = format!("{} cannot be read without {needed}", manifest.id);
+                    program.console.note(&format!("{words}: 'afterbackup fetch {needed} --raw' gets it, too"));
+                }
+                return Ok(exit);
+            }
         }
     }
     Err(Failure::words(Exit::Failed, "there is no copy"))
@@ -141,6 +151,7 @@ fn raw(program: &Program<'_>, destination: &dyn Destination, manifest: &Manifest
             archive: &manifest.id,
             destination: destination.name(),
             file: plain(&place).display().to_string(),
+            needs: manifest.chain(),
             bytes: manifest.bytes,
             sha256: manifest.sha256,
         });

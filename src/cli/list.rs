@@ -15,7 +15,7 @@ use super::table::{Align, render};
 use crate::archive::manifest::{Database, Manifest};
 use crate::catalog::{Inventory, Pin, Problem};
 use crate::error::chain;
-use crate::name::{ArchiveId, SiteCode};
+use crate::name::{ArchiveId, Level, SiteCode};
 use crate::retention::plan::is_future;
 use crate::source::KnownFolder;
 use crate::units;
@@ -36,7 +36,7 @@ See docs/restore.md and docs/database-checks.md.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Show all columns: unpacked size, encryption, details of databases, change tracking, reasons of pins
+    /// Show all columns: kind, archives needed, unpacked size, encryption, details of databases, change tracking, reasons of pins
     #[arg(long, short)]
     wide: bool,
     /// Only the newest N archives of each site
@@ -58,6 +58,11 @@ struct Listing {
 #[derive(Serialize)]
 struct Row {
     id: ArchiveId,
+    /// full, weekly or nightly.
+    level: Level,
+    /// The archives without which it cannot be read, the full one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    needs: Vec<ArchiveId>,
     completed: Timestamp,
     age_seconds: i64,
     bytes: u64,
@@ -150,6 +155,8 @@ fn row(manifest: &Manifest, now: Timestamp) -> Row {
     let age = now.duration_since(manifest.completed);
     Row {
         id: manifest.id.clone(),
+        level: manifest.level(),
+        needs: manifest.chain().to_vec(),
         completed: manifest.completed,
         age_seconds: age.as_secs(),
         bytes: manifest.bytes,
@@ -211,10 +218,12 @@ fn narrow_down(rows: &mut Vec<Row>, args: &Args, zone: &TimeZone) {
     }
 }
 
-/// What fits into 80 columns.
+/// What fits into 80 columns. Where every archive is a full one, that is not said.
 fn table(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
+    let tiers = rows.iter().any(|row| row.level != Level::Full);
     let columns = [
         ("Archive", Align::Left),
+        (if tiers { "Kind" } else { "" }, Align::Left),
         ("Completed", Align::Left),
         ("Age", Align::Right),
         ("Size", Align::Right),
@@ -226,6 +235,7 @@ fn table(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
         let databases = databases(&row.databases);
         vec![
             row.id.to_string(),
+            (if tiers { row.level.word() } else { "" }).to_owned(),
             short_time(row.completed, now, zone),
             units::format_age_short(row.completed, now),
             units::format_bytes(row.bytes),
@@ -241,6 +251,8 @@ fn table(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
 fn wide(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
     let columns = [
         ("Archive", Align::Left),
+        ("Kind", Align::Left),
+        ("Needs", Align::Left),
         ("Completed", Align::Left),
         ("Age", Align::Right),
         ("Size", Align::Right),
@@ -258,6 +270,8 @@ fn wide(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
     let cells = |row: &Row| {
         vec![
             row.id.to_string(),
+            row.level.word().to_owned(),
+            row.needs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             row.completed.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
             units::format_age(row.completed, now),
             units::format_bytes(row.bytes),
@@ -363,6 +377,8 @@ mod tests {
         Row {
             completed: id.stamp(),
             id,
+            level: Level::Full,
+            needs: vec![],
             age_seconds: 0,
             bytes: 8_283_750,
             uncompressed_bytes: 25_585_254,

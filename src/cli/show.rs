@@ -114,12 +114,36 @@ fn read_pin(destination: &dyn Destination, id: &ArchiveId) -> Result<Option<Pin>
     }
 }
 
+/// What kind of archive it is, and what it cannot be read without.
+fn kind(manifest: &Manifest) -> String {
+    let word = manifest.level().word();
+    let needs: Vec<String> = manifest.chain().iter().map(ToString::to_string).collect();
+    match (needs.is_empty(), &manifest.full_because) {
+        (false, _) => format!(
+            "{word}: what differs from {}; to restore it, {} needed, too",
+            needs[needs.len() - 1],
+            are_needed(&needs)
+        ),
+        (true, Some(because)) => format!("{word}, because {because}"),
+        (true, None) => word.to_owned(),
+    }
+}
+
+fn are_needed(needs: &[String]) -> String {
+    match needs {
+        [one] => format!("{one} is"),
+        [rest @ .., last] => format!("{} and {last} are", rest.join(", ")),
+        [] => String::new(),
+    }
+}
+
 fn describe(destination: &str, manifest: &Manifest, pin: Option<&Pin>) -> String {
     let archived = units::format_time(manifest.archived);
     let mut lines = vec![
         ("Archive", manifest.id.to_string()),
         ("Completed", format!("{} ({})", units::format_time(manifest.completed), manifest.completion_evidence)),
         ("Archived", format!("{archived} on {} by {}", manifest.host, manifest.program)),
+        ("Kind", kind(manifest)),
         ("Read from", destination.to_owned()),
         ("File", manifest.archive.clone()),
         ("Size", format!("{} ({} bytes)", units::format_bytes(manifest.bytes), manifest.bytes)),

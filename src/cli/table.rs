@@ -14,7 +14,7 @@ pub(super) enum Align {
 /// A column is not made wider for longer cells: a forged name of a million characters would be padded in every row.
 const MOST_WIDTH: usize = 200;
 
-/// Renders rows under their headings. Cells are made visible: they may come from elsewhere.
+/// Renders rows under their headings. A column of nothing at all is left out. Cells are made visible: they may come from elsewhere.
 pub(super) fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let visible = |row: &Vec<String>| row.iter().map(|cell| units::visible_line(cell).into_owned()).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
@@ -24,7 +24,8 @@ pub(super) fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String 
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let line = |cells: &[&str]| {
-        let padded = cells.iter().zip(columns).zip(&widths).map(|((cell, (_, align)), &width)| match align {
+        let columns = cells.iter().zip(columns).zip(&widths).filter(|&(_, &width)| width > 0);
+        let padded = columns.map(|((cell, (_, align)), &width)| match align {
             Align::Left => format!("{cell:<width$}"),
             Align::Right => format!("{cell:>width$}"),
         });

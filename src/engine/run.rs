@@ -140,10 +140,8 @@ fn archive<'a>(
 
 /// A night without an archive is worse than a large one.
 fn full_after_all(job: Job<'_>, plan: &mut Plan, because: String) {
-    let message = format!(
-        "{} is made a full archive: {because} (hint: 'afterbackup verify' says what is damaged)",
-        plan.id
-    );
+    let message =
+        format!("{} is made a full archive: {because} (hint: 'afterbackup verify' says what is damaged)", plan.id);
     job.context.tell(&Event::new(EventKind::Warning, message));
     plan.build_on_nothing(because);
 }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::contents;
 use super::base::Tier;
+use super::contents;
 use super::error::RunError;
 use super::inspect::Inspected;
 use super::job::{Dropped, Halt, Job};
 use super::lanes::Fanout;
 use super::outcome::{DestinationResult, SiteOutcome, SiteResult};
 use super::plan::Plan;
-use crate::archive::{Identities, OutputClosed};
 use crate::archive::index::Skipped;
 use crate::archive::writer::{self, WriteError};
+use crate::archive::{Identities, OutputClosed};
 use crate::monitor::{Event, EventKind};
 use crate::source::KnownFolder;
 use crate::source::supplemental::Expansion;
@@ -101,7 +101,7 @@ fn tell_start(job: Job<'_>, inspected: &Inspected, plan: &Plan, bytes: u64) {
     let tier = match &plan.tier {
         Tier::Full(None) => String::new(),
         Tier::Full(Some(because)) => format!(" as a full archive ({because})"),
-        Tier::On(_, base, level) => format!(" as {} on {}", level.word(), base.id),
+        Tier::On(_, base, level) => format!(" as a {} archive on {},", level.word(), base.id),
     };
     let message = format!("Archiving {}{tier} to {}", plan.id, units::count(plan.lanes.len(), "destination"));
     job.context.tell(

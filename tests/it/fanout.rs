@@ -76,7 +76,8 @@ fn assert_whole(destination: &dyn Destination, what: &str) {
     let manifest = &archive().1;
     assert_eq!(names(destination), [manifest.id.manifest_name(), manifest.archive.clone()], "{what}");
     let verified =
-        verify(destination, manifest, &Identities::default(), Depth::Deep, 1, &Collector::default(), &Cancel::new()).unwrap();
+        verify(destination, manifest, &Identities::default(), Depth::Deep, 1, &Collector::default(), &Cancel::new())
+            .unwrap();
     assert!(verified.damage.is_empty(), "{what}");
 }
 
