@@ -42,6 +42,12 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// x
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.whole
+    }
+
     /// Whole, and its databases passed as far as they could be checked.
     #[must_use]
     pub fn is_good(&self) -> bool {

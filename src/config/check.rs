@@ -4,6 +4,7 @@ use std::path::Path;
 
 use url::Url;
 
+use super::sections::archive::Archive;
 use super::sections::destination::{Destination, Location};
 use super::sections::drill::Drill;
 use super::sections::log::Log;
@@ -12,6 +13,7 @@ use super::sections::share::Share;
 use super::sections::snapshot::{Snapshot, SnapshotKind, snapshot_places};
 use super::sections::supplemental::{Supplemental, wildcards_in};
 use super::text::{Reader, Section, paths};
+use crate::retention::tiers::Tiers;
 
 impl Reader<'_, '_> {
     pub(super) fn check_duplicates(&mut self, sections: &[Section<'_>], destinations: &[Option<Destination>]) {
@@ -116,6 +118,26 @@ impl Reader<'_, '_> {
     }
 
     /// The backup task deletes its folder before every run, and a copy of hours would be in its way.
+    /// What is built upon is read every night: encrypted, it cannot be; in a bucket, it would have to be fetched.
+    pub(super) fn check_differential(
+        &mut self,
+        tiers: Option<&Tiers>,
+        archive: &Archive,
+        destinations: &[Option<Destination>],
+    ) {
+        let folder = |one: &Destination| matches!(one.location, Location::Folder(_));
+        let why = if tiers.is_none() {
+            return;
+        } else if !archive.recipients.is_empty() {
+            "archives are encrypted, and nothing here can read them again"
+        } else if !destinations.iter().flatten().any(folder) {
+            "no destination is a folder, which is where the archives that are built upon are read from"
+        } else {
+            return;
+        };
+        self.warnings.push(format!("[differential] has no effect, every archive is a full one: {why}"));
+    }
+
     pub(super) fn check_drill(&mut self, root: &Section<'_>, snapshot: &Snapshot, drill: &Drill) {
         let Some(section) = root.section("drill") else { return };
         for (key, folder) in [("scratch", drill.scratch.as_ref()), ("reports", Some(&drill.reports))] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::sections::archive::{self, Archive};
 use super::sections::destination::{self, Destination, Location};
+use super::sections::differential;
 use super::sections::drill::{self, Drill};
 use super::sections::hooks::{self, Hooks};
 use super::sections::log::{self, Log};
@@ -18,12 +19,14 @@ use super::sections::watch::{self, Watch};
 use super::text::{Env, Key, Kind, Reader, Secret, Section, key, parse, paths};
 use crate::platform::WINDOWS;
 use crate::retention::policy::Policy;
+use crate::retention::tiers::Tiers;
 
 /// Every key there is.
 pub(super) const ROOT: &[Key] = &[
     key("snapshot", Kind::Table(snapshot::KEYS), ""),
     key("supplemental", Kind::Tables(supplemental::KEYS), ""),
     key("archive", Kind::Table(archive::KEYS), ""),
+    key("differential", Kind::Table(differential::KEYS), ""),
     key("watch", Kind::Table(watch::KEYS), ""),
     key("retention", Kind::Table(retention::KEYS), ""),
     key("destination", Kind::Tables(destination::KEYS), ""),
@@ -49,6 +52,8 @@ pub struct Config {
     pub supplemental: Vec<Supplemental>,
     /// How archives are written.
     pub archive: Archive,
+    /// Which archives differ from others; `None`: every archive is a full one.
+    pub differential: Option<Tiers>,
     /// How the resident watcher looks.
     pub watch: Watch,
     /// Where archives go. At least one.
@@ -171,6 +176,7 @@ impl Reader<'_, '_> {
         let snapshot = self.snapshot(root);
         let supplemental = self.supplemental(root);
         let archive = self.archive(root);
+        let differential = self.differential(root);
         let watch = self.watch(root);
         let policy = match root.section("retention") {
             Some(section) => {
@@ -202,6 +208,7 @@ impl Reader<'_, '_> {
         *read_log = Some(log.clone());
         if let (Some(snapshot), Some(lock)) = (&snapshot, &lock_file) {
             self.check_places(root, snapshot, lock, &supplemental, &sections, &destinations);
+            self.check_differential(differential.as_ref(), &archive, &destinations);
             self.check_log_place(root, snapshot, &log);
             self.check_metrics_file(root, snapshot, &report);
             self.check_drill(root, snapshot, &drill);
@@ -211,6 +218,7 @@ impl Reader<'_, '_> {
             snapshot: snapshot?,
             supplemental,
             archive,
+            differential,
             watch,
             destinations: destinations.into_iter().collect::<Option<_>>()?,
             hooks,

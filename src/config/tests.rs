@@ -13,6 +13,7 @@ use super::locate::locate_with;
 use super::text::{Key, Kind};
 use super::*;
 use crate::retention::policy::Policy;
+use crate::retention::tiers::{NightlyOn, Tiers};
 
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 const MINIMAL: &str =
@@ -53,6 +54,44 @@ fn report_of(addition: &str) -> String {
 /// The report for additions to a bucket.
 fn report_of_bucket(addition: &str) -> String {
     report(&format!("{MINIMAL}[[destination]]\nname = 'b'\nurl = 's3://b/p'\n{addition}\n"))
+}
+
+#[test]
+fn differential_archives_are_asked_for_by_their_section() {
+    let tiers = |addition: &str| read(&format!("{addition}\n{MINIMAL}")).differential;
+    let days = |days: u64| Duration::from_hours(24 * days);
+    assert_eq!(tiers(""), None);
+    assert_eq!(tiers("[differential]"), Some(Tiers::default()));
+    let all = "[differential]\nfull-every = \"14 days\"\nweekly-every = \"never\"\nnightly-on = \"previous\"\nmax-share = \"50 %\"";
+    let nightly_on = NightlyOn::Previous;
+    let expected = Tiers { full_every: days(14), weekly_every: None, nightly_on, max_share: 50 };
+    assert_eq!(tiers(all), Some(expected));
+    let weekly = tiers("[differential]\nfull-every = \"7 days\"").unwrap();
+    assert_eq!((weekly.full_every, weekly.weekly_every), (days(7), None));
+    for (wrong, words) in [
+        ("full-every = \"5m\"", "is too short"),
+        ("full-every = \"7 days\"\nweekly-every = \"8 days\"", "leaves no time for weekly archives"),
+        ("weekly-every = \"0s\"", "leaves no time for weekly archives"),
+        ("nightly-on = \"prevous\"", "did you mean \"previous\"?"),
+        ("max-share = \"0%\"", "'0%' is no share of a full archive"),
+        ("max-share = \"33\"", "'33' is no share of a full archive"),
+        ("nightly = \"weekly\"", "nightly-on"),
+    ] {
+        let report = report_of(&format!("[differential]\n{wrong}"));
+        assert!(report.contains(words), "{wrong}: {report}");
+    }
+}
+
+#[test]
+fn differential_section_without_effect_is_warned_of() {
+    let warned = |text: &str| {
+        let warnings = read(text).warnings;
+        warnings.iter().any(|words| words.contains("[differential] has no effect"))
+    };
+    assert!(!warned(&format!("[differential]\n{MINIMAL}")));
+    assert!(warned(&format!("[differential]\n[archive]\nrecipients = ['{RECIPIENT}']\n{MINIMAL}")));
+    let snapshot = "[snapshot]\npath = 'E:\\ConfigMgr_Backup'\n";
+    assert!(warned(&format!("[differential]\n{snapshot}[[destination]]\nname = 'b'\nurl = 's3://b/p'\n")));
 }
 
 #[test]

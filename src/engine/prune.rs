@@ -490,6 +490,7 @@ mod tests {
                 snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(PathBuf::new()) },
                 supplemental: vec![],
                 archive: config::Archive { level: 3, threads: 1, recipients: vec![], check_databases: true },
+                differential: None,
                 watch: config::Watch::default(),
                 destinations: names.iter().map(destination).collect(),
                 hooks: config::Hooks::default(),

@@ -9,3 +9,4 @@ pub mod period;
 pub mod plan;
 pub mod policy;
 mod reason;
+pub mod tiers;

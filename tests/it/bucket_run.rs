@@ -137,6 +137,7 @@ impl Host {
             snapshot: config::Snapshot { quiet: Duration::ZERO, ..config::Snapshot::of_site(self.snapshots()) },
             supplemental: vec![],
             archive: config::Archive { level: 1, threads: 2, recipients: vec![], check_databases: false },
+            differential: None,
             watch: config::Watch::default(),
             destinations,
             hooks: config::Hooks::default(),

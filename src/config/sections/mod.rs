@@ -3,6 +3,7 @@
 pub(super) mod archive;
 pub(super) mod bucket;
 pub(super) mod destination;
+pub(super) mod differential;
 pub(super) mod drill;
 pub(super) mod hooks;
 pub(super) mod log;
