@@ -15,14 +15,9 @@ fn archives(count: u32, now: Timestamp) -> Vec<Candidate> {
     (0..count)
         .map(|number| {
             let stamp = now - SignedDuration::from_hours(6 * i64::from(number));
-            Candidate {
-                id: ArchiveId::new("XYZ".parse().expect("three letters"), stamp),
-                condition: if number % 10 == 0 { Condition::Damaged } else { Condition::Good },
-                pin: None,
-                needed_elsewhere: false,
-                sound_copy_of: None,
-                bytes: 100 << 30,
-            }
+            let id = ArchiveId::new("XYZ".parse().expect("three letters"), stamp);
+            let condition = if number % 10 == 0 { Condition::Damaged } else { Condition::Good };
+            Candidate::new(id, condition, 100 << 30)
         })
         .collect()
 }

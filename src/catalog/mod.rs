@@ -35,7 +35,7 @@ pub struct Stored {
     pub manifest: Manifest,
     /// Why it is never pruned, if it is pinned.
     pub pin: Option<Pin>,
-    /// Does the archive file lie there with the right size?
+    /// Does the archive file lie there with the right size, and all that it builds on?
     pub whole: bool,
     /// The manifest as it was listed: as long as that is the same, it need not be read again.
     listed: Entry,
@@ -91,6 +91,14 @@ pub struct Problem {
     pub problem: String,
 }
 
+impl Problem {
+    /// Is there an archive of which nothing is known?
+    #[must_use]
+    pub fn hides_archive(&self) -> bool {
+        matches!(self.kind, ProblemKind::Manifest | ProblemKind::Unreadable | ProblemKind::Newer)
+    }
+}
+
 /// What a [`Problem`] means for the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,6 +111,8 @@ pub enum ProblemKind {
     Newer,
     /// The archive file is missing or has the wrong size.
     Archive,
+    /// An archive that it builds on is missing or is another one.
+    Base,
     /// There is an archive file and no manifest.
     Orphan,
 }
@@ -130,6 +140,8 @@ pub struct Catalog {
     pub archives: BTreeMap<ArchiveId, Stored>,
     /// What is not right.
     pub problems: Vec<Problem>,
+    /// Archives with a file that is a differential one by its name.
+    pub differential_files: BTreeSet<ArchiveId>,
     /// Archive files without manifest. They may be whole, so they are kept.
     pub orphans: Vec<Orphan>,
     /// What a removal that was interrupted has left: its note tells it from an archive that lost its manifest.
@@ -239,6 +251,10 @@ fn read_site(
         };
         Ok((found, files.pins.contains_key(id).then(|| read_pin(destination, id))))
     })?;
+    let is_differential =
+        |name: &str| matches!(StoredFile::parse(name), Some(StoredFile::Archive { form, .. }) if form.differential);
+    let differential = files.archives.iter().filter(|(name, _)| is_differential(name)).map(|(_, (id, _))| id.clone());
+    catalog.differential_files.extend(differential);
     let orphan =
         |id: &ArchiveId, entry: &Entry| Orphan { key: id.key(&entry.name), id: id.clone(), entry: entry.clone() };
     let described: BTreeSet<&ArchiveId> = files.manifests.iter().map(|(id, _)| id).collect();
@@ -271,6 +287,7 @@ fn read_site(
             }
         }
     }
+    judge_chains(catalog, site);
     for (id, entry) in files.archives.values().filter(|(id, _)| !described.contains(id)) {
         if files.removing.contains_key(id) {
             catalog.half_removed.push(orphan(id, entry));
@@ -289,6 +306,41 @@ fn read_site(
     let notes = files.removing.iter().filter(|(id, _)| described.contains(id) || !has_archive(id));
     catalog.stray.extend(pins.chain(notes).map(|(id, entry)| orphan(id, entry)));
     Ok(())
+}
+
+/// A differential archive is worth what those are that it builds on.
+fn judge_chains(catalog: &mut Catalog, site: SiteCode) {
+    let of_site = |(id, _): &(&ArchiveId, &Stored)| id.site() == site;
+    let faults: Vec<(ArchiveId, String)> = catalog
+        .archives
+        .iter()
+        .filter(of_site)
+        .filter_map(|(id, stored)| Some((id.clone(), chain_fault(&catalog.archives, &stored.manifest)?)))
+        .collect();
+    for (id, problem) in faults {
+        if let Some(stored) = catalog.archives.get_mut(&id) {
+            stored.whole = false;
+        }
+        let key = id.key(&id.manifest_name());
+        catalog.problems.push(Problem { kind: ProblemKind::Base, archive: id, key, problem });
+    }
+}
+
+/// Why an archive cannot be put together from what is there.
+fn chain_fault(archives: &BTreeMap<ArchiveId, Stored>, manifest: &Manifest) -> Option<String> {
+    let base = manifest.base.as_ref()?;
+    for (at, id) in base.chain.iter().enumerate() {
+        let Some(stored) = archives.get(id).filter(|stored| stored.whole) else {
+            return Some(format!("it builds on {id}, which is not there as a whole: it cannot be restored without"));
+        };
+        let is_last = at + 1 == base.chain.len();
+        let same = stored.manifest.chain() == &base.chain[..at]
+            && (!is_last || stored.manifest.index.sha256 == base.index_sha256);
+        if !same {
+            return Some(format!("it builds on {id}, and what is there under that name is another archive"));
+        }
+    }
+    None
 }
 
 const ORPHAN: &str = "archive without manifest: unless another run is about to write it, its manifest was lost. It is kept; 'zstd -dc FILE | tar -x' reads it, and without it the file can be deleted by hand";

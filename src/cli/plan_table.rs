@@ -81,14 +81,7 @@ mod tests {
     use crate::retention::policy::Policy;
 
     fn candidate(id: &str, gib_tenths: u64) -> Candidate {
-        Candidate {
-            id: id.parse().unwrap(),
-            condition: Condition::Good,
-            pin: None,
-            needed_elsewhere: false,
-            sound_copy_of: None,
-            bytes: (gib_tenths << 30) / 10,
-        }
+        Candidate::new(id.parse().unwrap(), Condition::Good, (gib_tenths << 30) / 10)
     }
 
     fn berlin() -> Policy {

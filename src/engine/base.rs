@@ -100,9 +100,7 @@ fn stored<'h>(one: &'h Inventory<'_>, id: &ArchiveId) -> Option<&'h Stored> {
 
 /// Is it that very archive, and can it be read?
 fn is_same(stored: &Stored, manifest: &Manifest) -> bool {
-    stored.is_usable()
-        && stored.manifest.index.sha256 == manifest.index.sha256
-        && stored.manifest.chain() == manifest.chain()
+    stored.whole && stored.manifest.index.sha256 == manifest.index.sha256 && stored.manifest.chain() == manifest.chain()
 }
 
 /// A folder to read it from. A bucket would have to be paid for, and waited for, every night.

@@ -60,11 +60,41 @@ pub(super) fn stored(
         Err(error) if error.is_newer() => Stored::Newer,
         Err(error) => Stored::Broken(chain(&error)),
         Ok(manifest) => match size_of(&manifest.archive)? {
-            Some(bytes) if bytes == manifest.bytes => Stored::Whole(Box::new(manifest)),
+            Some(bytes) if bytes == manifest.bytes => match lost_base(destination, &manifest)? {
+                Some(lost) => Stored::Broken(format!("it builds on {lost}, which is not there, or is another archive")),
+                None => Stored::Whole(Box::new(manifest)),
+            },
             Some(bytes) => Stored::Broken(format!("its archive has {bytes} bytes instead of {}", manifest.bytes)),
             None => Stored::Broken("its archive is missing".to_owned()),
         },
     })
+}
+
+/// An archive that this one builds on, and that is not there as it was.
+pub(super) fn lost_base(
+    destination: &dyn Destination,
+    manifest: &Manifest,
+) -> Result<Option<ArchiveId>, destination::Error> {
+    let Some(base) = &manifest.base else { return Ok(None) };
+    for (at, id) in base.chain.iter().enumerate() {
+        let name = id.manifest_name();
+        let bytes = match destination.read(&id.key(&name), MAX_BYTES) {
+            Err(error) if error.is_not_found() || error.kind == ErrorKind::TooLarge => return Ok(Some(id.clone())),
+            other => other?,
+        };
+        let Ok(there) = Manifest::parse(&name, &bytes) else { return Ok(Some(id.clone())) };
+        let is_last = at + 1 == base.chain.len();
+        let same = there.chain() == &base.chain[..at] && (!is_last || there.index.sha256 == base.index_sha256);
+        let whole = match destination.stat(&id.key(&there.archive)) {
+            Ok(entry) => entry.bytes == there.bytes,
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error),
+        };
+        if !same || !whole {
+            return Ok(Some(id.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Claims a name for the archive where `before`, what the destination held a moment ago, does not have it. `warn` is

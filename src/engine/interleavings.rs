@@ -443,7 +443,7 @@ fn prune(destination: &dyn Destination) -> String {
     };
     let mut pruned = Pruned::new("shared");
     match catalog.archives.get(&id()) {
-        Some(stored) if stored.pin.is_none() => remove(destination, stored, &mut pruned),
+        Some(stored) if stored.pin.is_none() => drop(remove(destination, stored, &catalog, &mut pruned)),
         _ => return "nothing".to_owned(),
     }
     match (pruned.failures.is_empty(), pruned.removed.is_empty()) {

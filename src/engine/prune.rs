@@ -16,7 +16,7 @@ use crate::catalog::{Catalog, Inventory, Orphan, Problem, ProblemKind, Stored, r
 use crate::destination::{self, Destination, ErrorKind};
 use crate::error::chain;
 use crate::monitor::{Event, EventKind};
-use crate::name::{ArchiveId, SiteCode};
+use crate::name::{ArchiveId, SiteCode, StoredFile};
 use crate::retention::brakes;
 use crate::retention::plan::{Candidate, plan};
 use crate::units;
@@ -111,13 +111,15 @@ fn decide(
     if let Err(refusal) = brakes::check(&plan, &one.target.settings().retention) {
         pruned.refused = Some(format!("{refusal} (hint: {})", refusal.hint()));
     } else if !dry_run {
-        for id in plan.removed().map(|decision| &decision.id) {
+        // The newest first: nothing is ever there without what it builds on.
+        let mut needed: BTreeSet<ArchiveId> = BTreeSet::new();
+        let goes: Vec<&ArchiveId> = plan.removed().map(|decision| &decision.id).collect();
+        for &id in goes.iter().rev() {
+            let Some(stored) = catalog.archives.get(id) else { continue };
             // Whatever the clock says: what this run has just made is not what it throws away.
-            if Some(id) == fresh || context.cancel.is_cancelled() {
-                continue;
-            }
-            if let Some(stored) = catalog.archives.get(id) {
-                remove(destination, stored, pruned);
+            let stays = Some(id) == fresh || context.cancel.is_cancelled() || needed.contains(id);
+            if stays || !remove(destination, stored, catalog, pruned) {
+                needed.extend(stored.manifest.chain().iter().cloned());
             }
         }
     }
@@ -125,7 +127,7 @@ fn decide(
     let unusable = |problem: &&Problem| matches!(problem.kind, ProblemKind::Manifest | ProblemKind::Unreadable);
     let words = |problem: &Problem| format!("{}: {}", problem.key, problem.problem);
     pruned.problems = catalog.problems.iter().filter(unusable).map(words).collect();
-    pruned.notes = catalog.problems.iter().filter(|problem| !unusable(problem)).map(words).collect();
+    pruned.notes.extend(catalog.problems.iter().filter(|problem| !unusable(problem)).map(words));
     sweep(context, one, destination, catalog, dry_run, pruned);
 }
 
@@ -149,12 +151,34 @@ fn candidates(one: &Inventory<'_>, catalog: &Catalog, all: &[Inventory<'_>], now
             }
         }
     }
+    for (id, unreadable) in below_unreadable(catalog) {
+        if let Some(candidate) = candidates.get_mut(id) {
+            candidate.below_unreadable = Some(unreadable.clone());
+        }
+    }
     for (id, database) in sound_copies(catalog, now) {
         if let Some(candidate) = candidates.get_mut(id) {
             candidate.sound_copy_of = Some(database);
         }
     }
     candidates.into_values().collect()
+}
+
+/// Archives that are older than one of which the manifest cannot be read, with that one: where differential archives
+/// are, it may be one, and nobody can tell what it builds on.
+fn below_unreadable(catalog: &Catalog) -> BTreeMap<&ArchiveId, &ArchiveId> {
+    let unreadable = catalog.problems.iter().filter(|problem| problem.hides_archive()).map(|problem| &problem.archive);
+    let related = |a: &ArchiveId, b: &ArchiveId| a.site() == b.site() && a.series() == b.series();
+    let mut below = BTreeMap::new();
+    for hidden in unreadable {
+        let of_series = || catalog.archives.iter().filter(|(id, _)| related(id, hidden));
+        let tiers = of_series().any(|(_, stored)| stored.manifest.base.is_some())
+            || catalog.differential_files.contains(hidden);
+        if tiers {
+            below.extend(of_series().map(|(id, _)| (id, hidden)).filter(|(id, _)| *id < hidden));
+        }
+    }
+    below
 }
 
 /// Archives that are not proven as a whole but have the newest sound copy of a database, where no newer archive is
@@ -186,21 +210,57 @@ fn sound_copies(catalog: &Catalog, now: Timestamp) -> BTreeMap<&ArchiveId, Strin
 
 fn candidate(stored: &Stored) -> Candidate {
     Candidate {
-        id: stored.manifest.id.clone(),
-        condition: stored.condition(),
         pin: stored.pin.as_ref().map(|pin| pin.reason.clone()),
-        needed_elsewhere: false,
-        sound_copy_of: None,
-        bytes: stored.manifest.bytes,
+        level: stored.manifest.level(),
+        chain: stored.manifest.chain().to_vec(),
+        ..Candidate::new(stored.manifest.id.clone(), stored.condition(), stored.manifest.bytes)
     }
 }
 
-pub(super) fn remove(destination: &dyn Destination, stored: &Stored, pruned: &mut Pruned) {
-    match try_to_remove(destination, stored, pruned) {
-        Ok(true) => pruned.removed.push(stored.manifest.id.clone()),
+/// Is it gone?
+pub(super) fn remove(destination: &dyn Destination, stored: &Stored, catalog: &Catalog, pruned: &mut Pruned) -> bool {
+    let id = &stored.manifest.id;
+    let removed = match is_built_upon(destination, id, catalog) {
+        Ok(None) => try_to_remove(destination, stored, pruned),
+        Ok(Some(newer)) => {
+            pruned.notes.push(format!("{id} stays: {newer}, which is new, builds on it"));
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    };
+    match removed {
+        Ok(true) => pruned.removed.push(id.clone()),
         Ok(false) => {}
-        Err(error) => pruned.note(&stored.manifest.id, &error),
+        Err(error) => pruned.note(id, &error),
     }
+    pruned.removed.contains(id)
+}
+
+/// An archive that was not there when the catalog was read, and that needs this one. What cannot be read may.
+fn is_built_upon(
+    destination: &dyn Destination,
+    id: &ArchiveId,
+    catalog: &Catalog,
+) -> Result<Option<ArchiveId>, destination::Error> {
+    // Where nothing builds on anything, and nothing is to, one more listing for each archive would be wasted.
+    if catalog.archives.values().all(|stored| stored.manifest.base.is_none()) && catalog.differential_files.is_empty() {
+        return Ok(None);
+    }
+    for entry in destination.list(id.site().as_str())? {
+        let Some(StoredFile::Manifest(other)) = StoredFile::parse(&entry.name) else { continue };
+        if other <= *id || other.series() != id.series() || catalog.mentions(&other) {
+            continue;
+        }
+        let needs = match destination.read(&other.key(&entry.name), MAX_BYTES) {
+            Ok(bytes) => Manifest::parse(&entry.name, &bytes).map_or(true, |manifest| manifest.chain().contains(id)),
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error),
+        };
+        if needs {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
 }
 
 /// `false` when it is to stay after all.

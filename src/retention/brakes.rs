@@ -4,12 +4,12 @@
 //! end in deletions, so everything that deletes asks [`check`] first. Refusing costs some disk space and a line in the
 //! report. (A destination that did not get this run's archive is not pruned at all: see `engine::prune`.)
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::name::ArchiveId;
-use crate::retention::plan::{Condition, Plan};
+use crate::retention::plan::{Condition, Decision, Plan};
 use crate::retention::policy::Policy;
 
 /// Why a plan is not carried out.
@@ -29,6 +29,14 @@ pub enum Refusal {
     /// Promised to stay, whatever the rules say. Our own fault.
     #[error("the plan would remove {0}, and no newer archive as good as it stays")]
     LosesNewest(ArchiveId),
+    /// What stays could not be restored any more. Our own fault.
+    #[error("the plan would remove {base}, on which {archive} builds, which stays")]
+    BreaksChain {
+        /// What stays.
+        archive: ArchiveId,
+        /// What it needs.
+        base: ArchiveId,
+    },
 }
 
 impl Refusal {
@@ -44,7 +52,9 @@ impl Refusal {
                     "look at 'afterbackup prune --dry-run'; if it is right, set max-remove to {remove} or more for one run"
                 )
             }
-            Self::LosesNewest(_) => "this is a fault of afterbackup: please report it; nothing was removed".into(),
+            Self::LosesNewest(_) | Self::BreaksChain { .. } => {
+                "this is a fault of afterbackup: please report it; nothing was removed".into()
+            }
         }
     }
 }
@@ -65,6 +75,9 @@ pub fn check(plan: &Plan, policy: &Policy) -> Result<(), Refusal> {
     }
     if let Some(id) = lost(plan) {
         return Err(Refusal::LosesNewest(id.clone()));
+    }
+    if let Some((archive, base)) = broken(plan) {
+        return Err(Refusal::BreaksChain { archive, base });
     }
     match policy.max_remove {
         Some(max) if usize::try_from(max).is_ok_and(|max| remove > max) => Err(Refusal::TooMany { remove, max }),
@@ -90,6 +103,13 @@ fn lost(plan: &Plan) -> Option<&ArchiveId> {
     })
 }
 
+/// An archive that would stay without one that it builds on.
+fn broken(plan: &Plan) -> Option<(ArchiveId, ArchiveId)> {
+    let goes: HashSet<&ArchiveId> = plan.removed().map(|decision| &decision.id).collect();
+    let needs = |decision: &'_ Decision| decision.chain.iter().find(|id| goes.contains(id)).cloned();
+    plan.kept().find_map(|decision| Some((decision.id.clone(), needs(decision)?)))
+}
+
 fn rank(condition: Condition) -> usize {
     match condition {
         Condition::Damaged => 0,
@@ -107,14 +127,7 @@ mod tests {
 
     fn archives() -> Vec<Candidate> {
         (1..=9)
-            .map(|day| Candidate {
-                id: format!("XYZ-2026110{day}T010000Z").parse().unwrap(),
-                condition: Condition::Good,
-                pin: None,
-                needed_elsewhere: false,
-                sound_copy_of: None,
-                bytes: 1,
-            })
+            .map(|day| Candidate::new(format!("XYZ-2026110{day}T010000Z").parse().unwrap(), Condition::Good, 1))
             .collect()
     }
 

@@ -5,6 +5,7 @@
 //! cost somebody an archive is an ordinary test.
 
 pub mod brakes;
+mod chains;
 pub mod period;
 pub mod plan;
 pub mod policy;

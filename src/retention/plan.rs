@@ -18,6 +18,9 @@
 //!   `min-archives` means the newest so many, like `last`. Filling up to a number instead would break the promise
 //!   that raising one count never loses an archive.
 //! - **Pins** are one more reason, as tags are for restic: a pinned archive still stands for its periods.
+//! - **What others build on.** Everything on the chain of an archive that stays, stays. The newest full archive, and the
+//!   newest weekly one on it, stay as well: a run that began before the decision may be building on them. Nothing older
+//!   than an archive whose manifest cannot be read goes where differential archives are: it may need any of them.
 //! - restic also keeps the very oldest archive while a count is not used up. We do not: an administrator should be
 //!   able to tell from a calendar what stays.
 
@@ -29,7 +32,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::name::ArchiveId;
+use crate::name::{ArchiveId, Level};
+use crate::retention::chains::{self, Chained};
 use crate::retention::period::{Calendar, Moment, Unit};
 use crate::retention::policy::Policy;
 pub use crate::retention::reason::{KeepReason, RemoveReason};
@@ -85,8 +89,32 @@ pub struct Candidate {
     /// The database of which it is the newest sound copy, although it is not proven as a whole, and no newer archive
     /// is.
     pub sound_copy_of: Option<String>,
+    /// Its tier.
+    pub level: Level,
+    /// The archives that it builds on, the full one first.
+    pub chain: Vec<ArchiveId>,
+    /// A newer archive of which the manifest cannot be read: it may build on this one.
+    pub below_unreadable: Option<ArchiveId>,
     /// Stored size.
     pub bytes: u64,
+}
+
+impl Candidate {
+    /// A full archive of which nothing else is known.
+    #[must_use]
+    pub fn new(id: ArchiveId, condition: Condition, bytes: u64) -> Self {
+        Self {
+            id,
+            condition,
+            pin: None,
+            needed_elsewhere: false,
+            sound_copy_of: None,
+            level: Level::Full,
+            chain: Vec::new(),
+            below_unreadable: None,
+            bytes,
+        }
+    }
 }
 
 /// What is to happen to an archive.
@@ -105,6 +133,8 @@ pub struct Decision {
     pub id: ArchiveId,
     /// What is known of its databases.
     pub condition: Condition,
+    /// The archives that it builds on.
+    pub chain: Vec<ArchiveId>,
     /// Stored size.
     pub bytes: u64,
     /// Keep or remove.
@@ -248,14 +278,8 @@ impl Serialize for Plan {
 /// use afterbackup::retention::plan::{Candidate, Condition, plan};
 /// use afterbackup::retention::policy::Policy;
 ///
-/// let archives = ["XYZ-20261120T010000Z", "XYZ-20261121T010000Z", "XYZ-20261122T010000Z"].map(|id| Candidate {
-///     id: id.parse().unwrap(),
-///     condition: Condition::Good,
-///     pin: None,
-///     needed_elsewhere: false,
-///     sound_copy_of: None,
-///     bytes: 1 << 30,
-/// });
+/// let archives = ["XYZ-20261120T010000Z", "XYZ-20261121T010000Z", "XYZ-20261122T010000Z"]
+///     .map(|id| Candidate::new(id.parse().unwrap(), Condition::Good, 1 << 30));
 /// let plan = plan(&archives, &Policy { last: 2, ..Policy::without_rules() }, "2026-11-22T12:00:00Z".parse().unwrap());
 /// assert_eq!(plan.removed().count(), 1);
 /// assert_eq!(plan.decisions[0].words(), ["no rule keeps it: not among the last 2"]);
@@ -293,20 +317,24 @@ fn plan_group(group: &[&Candidate], policy: &Policy, now: Timestamp) -> Vec<Deci
     let among_undamaged = apply_rules(group, &undamaged, &moments, policy, &mut reasons, Apply::ToAll);
     // Again over all, now for the damaged alone: what the others get is settled.
     let among_all = apply_rules(group, &all, &moments, policy, &mut reasons, Apply::ToDamaged);
+    for (at, (candidate, reasons)) in group.iter().zip(&mut reasons).enumerate() {
+        if at >= present {
+            reasons.push(KeepReason::Future);
+        }
+        reasons.extend(candidate.pin.iter().cloned().map(KeepReason::Pinned));
+        if candidate.needed_elsewhere {
+            reasons.push(KeepReason::NeededElsewhere);
+        }
+        reasons.extend(candidate.sound_copy_of.iter().cloned().map(KeepReason::SoundCopy));
+        reasons.extend(candidate.below_unreadable.iter().cloned().map(KeepReason::MayBeNeeded));
+    }
+    keep_bases(group, present, &mut reasons);
 
     group
         .iter()
         .zip(reasons)
         .enumerate()
-        .map(|(at, (candidate, mut reasons))| {
-            if at >= present {
-                reasons.push(KeepReason::Future);
-            }
-            reasons.extend(candidate.pin.iter().cloned().map(KeepReason::Pinned));
-            if candidate.needed_elsewhere {
-                reasons.push(KeepReason::NeededElsewhere);
-            }
-            reasons.extend(candidate.sound_copy_of.iter().cloned().map(KeepReason::SoundCopy));
+        .map(|(at, (candidate, reasons))| {
             let action = if reasons.is_empty() {
                 let damaged = candidate.condition == Condition::Damaged;
                 let counted = if damaged { &among_all } else { &among_undamaged };
@@ -314,9 +342,23 @@ fn plan_group(group: &[&Candidate], policy: &Policy, now: Timestamp) -> Vec<Deci
             } else {
                 Action::Keep(reasons)
             };
-            Decision { id: candidate.id.clone(), condition: candidate.condition, bytes: candidate.bytes, action }
+            let Candidate { id, condition, chain, bytes, .. } = (*candidate).clone();
+            Decision { id, condition, chain, bytes, action }
         })
         .collect()
+}
+
+/// Keeps what others build on, and what a run that is at work may be building on.
+fn keep_bases(group: &[&Candidate], present: usize, reasons: &mut [Vec<KeepReason>]) {
+    let chained: Vec<Chained<'_>> =
+        group.iter().map(|one| Chained { id: &one.id, level: one.level, chain: &one.chain }).collect();
+    for at in chains::next_bases(&chained[..present]) {
+        reasons[at].push(KeepReason::NextBase(group[at].level));
+    }
+    let kept: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
+    for (at, needed) in chains::bases(&chained, &kept) {
+        reasons[at].push(KeepReason::BaseOf { archives: needed.archives, newest: needed.newest });
+    }
 }
 
 /// Keeps what stays whatever the rules say.
@@ -451,14 +493,7 @@ mod tests {
     use crate::retention::brakes;
 
     fn candidate(id: &str, condition: Condition) -> Candidate {
-        Candidate {
-            id: id.parse().unwrap(),
-            condition,
-            pin: None,
-            needed_elsewhere: false,
-            sound_copy_of: None,
-            bytes: 1 << 30,
-        }
+        Candidate::new(id.parse().unwrap(), condition, 1 << 30)
     }
 
     fn good(stamps: &[&str]) -> Vec<Candidate> {
@@ -767,7 +802,7 @@ mod tests {
         ) -> Candidate {
             let id = ArchiveId::new(site.parse().unwrap(), Timestamp::from_second(NOW - age).unwrap());
             let id = match series { None => id, Some(series) => id.in_series(series).unwrap() };
-            Candidate { id, condition, pin: pinned.then(|| "kept".to_owned()), needed_elsewhere, sound_copy_of: None, bytes: 1 }
+            Candidate { pin: pinned.then(|| "kept".to_owned()), needed_elsewhere, ..Candidate::new(id, condition, 1) }
         }
     }
 

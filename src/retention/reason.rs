@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::name::ArchiveId;
+use crate::name::{ArchiveId, Level};
 use crate::retention::period::Period;
 use crate::units::format_duration;
 
@@ -48,6 +48,17 @@ pub enum KeepReason {
     NeededElsewhere,
     /// It has the newest sound copy of this database.
     SoundCopy(String),
+    /// Others that stay build on it.
+    BaseOf {
+        /// How many.
+        archives: usize,
+        /// The newest of them.
+        newest: ArchiveId,
+    },
+    /// The newest of its tier: the next archive may build on it.
+    NextBase(Level),
+    /// The manifest of this archive cannot be read: it may build on it.
+    MayBeNeeded(ArchiveId),
     /// Its stamp lies in the future.
     Future,
 }
@@ -67,6 +78,9 @@ impl KeepReason {
             Self::Pinned(_) => "pinned",
             Self::NeededElsewhere => "needed-elsewhere",
             Self::SoundCopy(_) => "sound-copy",
+            Self::BaseOf { .. } => "base",
+            Self::NextBase(_) => "next-base",
+            Self::MayBeNeeded(_) => "may-be-needed",
             Self::Future => "future",
         }
     }
@@ -88,6 +102,10 @@ impl fmt::Display for KeepReason {
             Self::Pinned(reason) => write!(f, "pinned: {reason}"),
             Self::NeededElsewhere => f.write_str("another destination still needs it"),
             Self::SoundCopy(database) => write!(f, "newest sound copy of {database}"),
+            Self::BaseOf { archives: 1, newest } => write!(f, "base of {newest}"),
+            Self::BaseOf { archives, newest } => write!(f, "base of {archives} archives, the newest {newest}"),
+            Self::NextBase(level) => write!(f, "newest {} archive: the next may build on it", level.word()),
+            Self::MayBeNeeded(id) => write!(f, "{id} may build on it: its manifest cannot be read"),
             Self::Future => f.write_str("dated in the future"),
         }
     }

@@ -276,7 +276,8 @@ mod tests {
                         prop_assert!(base.unusable.is_none() && base.id.stamp() < id.stamp());
                         let mut chain = base.chain.clone();
                         chain.push(base.id.clone());
-                        prop_assert!(chain.len() <= if previous { MAX_CHAIN } else { 2 });
+                        let most = if previous { MAX_CHAIN } else { 2 };
+                        prop_assert!(chain.len() <= most);
                         prop_assert!(level != Level::Weekly || chain.len() == 1);
                         let age = id.stamp().duration_since(chain[0].stamp()).unsigned_abs();
                         prop_assert!(age < tiers.full_every);

@@ -45,7 +45,7 @@ proptest! {
             now += SignedDuration::from_hours(hours.into());
             let id = ArchiveId::of_series("XYZ".parse().unwrap(), sql.then_some(SQL_SERIES), now);
             let candidate =
-                Candidate { id: id.clone(), condition, pin: None, needed_elsewhere: false, sound_copy_of: None, bytes: 1 };
+                Candidate::new(id.clone(), condition, 1);
             held.insert(id.clone(), candidate);
             let before = newest_proven(held.values());
             let candidates: Vec<Candidate> = held.values().cloned().collect();

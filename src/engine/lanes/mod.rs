@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use sha2::{Digest, Sha256};
 
-use super::claim::{Stored, stored};
+use super::claim::{Stored, lost_base, stored};
 use crate::archive::OutputClosed;
 use crate::archive::manifest::{MAX_BYTES, Manifest, Sha256Hex};
 use crate::cancel::Cancel;
@@ -371,26 +371,6 @@ impl Push<'_> {
         Err(PushError::Dropped)
     }
 
-    /// An archive that this one builds on, and that is not there with all its bytes.
-    fn lost_base(&self, manifest: &Manifest) -> Result<Option<ArchiveId>, PushError> {
-        let Some(base) = &manifest.base else { return Ok(None) };
-        for (at, id) in base.chain.iter().enumerate() {
-            let size_of = |name: &str| match self.destination.stat(&id.key(name)) {
-                Ok(entry) => Ok(Some(entry.bytes)),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error),
-            };
-            let is_last = at + 1 == base.chain.len();
-            match stored(self.destination, id, size_of) {
-                Ok(Stored::Whole(there)) if !is_last || there.index.sha256 == base.index_sha256 => {}
-                Ok(_) => return Ok(Some(id.clone())),
-                Err(error) if error.is_not_found() => return Ok(Some(id.clone())),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
-    }
-
     fn publish(&self, manifest: &Manifest) -> Result<Arrival, PushError> {
         self.progress.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.read_back(manifest) {
@@ -399,7 +379,7 @@ impl Push<'_> {
             return Err(error);
         }
         crate::stop_point::reached("archive-read-back");
-        if let Some(base) = self.lost_base(manifest)? {
+        if let Some(base) = lost_base(self.destination, manifest)? {
             drop(self.destination.delete(self.key));
             return Err(PushError::Base(base));
         }
