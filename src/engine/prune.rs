@@ -122,6 +122,7 @@ fn decide(
                 needed.extend(stored.manifest.chain().iter().cloned());
             }
         }
+        pruned.removed.sort();
     }
     pruned.plan = Some(plan);
     let unusable = |problem: &&Problem| matches!(problem.kind, ProblemKind::Manifest | ProblemKind::Unreadable);
@@ -464,12 +465,13 @@ mod tests {
     use crate::archive::manifest::{FORMAT, IndexLocation, Manifest, Sha256Hex};
     use crate::archive::provenance::EvidenceKind;
     use crate::cancel::Cancel;
+    use crate::catalog;
     use crate::clock::FixedClock;
     use crate::config::{self, Config, Verify};
     use crate::destination::faulty::{Call, Faulty, Script};
     use crate::destination::{self, ErrorKind, in_memory};
     use crate::monitor::Collector;
-    use crate::name::Form;
+    use crate::name::{Form, Level};
     use crate::retention::policy::Policy;
 
     const DAYS: i64 = 6;
@@ -632,7 +634,7 @@ mod tests {
             .collect();
         let files =
             |id: &ArchiveId| [id.manifest_name(), id.archive_name(Form::PLAIN), id.pin_name(), id.removing_name()];
-        let expected = days(0..4).into_iter().flat_map(|id| files(&id).map(|name| id.key(&name)));
+        let expected = days(0..4).into_iter().rev().flat_map(|id| files(&id).map(|name| id.key(&name)));
         assert!(deleted.into_iter().eq(expected));
         assert_eq!(place.names(0).len(), 4, "no note is left: {:?}", place.names(0));
     }
@@ -660,6 +662,104 @@ mod tests {
                 assert_eq!(place.names(0).len(), 4, "{nth} {kind:?}: {:?}", place.names(0));
             }
         }
+    }
+
+    /// A full archive, a weekly one on it, nights on both, and then another full one with a night.
+    fn chained() -> Place {
+        let place = Place::new(&["vault"]);
+        let chains: [&[i64]; 6] = [&[], &[0], &[0], &[0, 2], &[], &[4]];
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for (day, chain) in (0..DAYS).zip(chains) {
+            let base = chain.last().and_then(|&base| manifests.get(usize::try_from(base).unwrap()));
+            let level = if day == 2 { Level::Weekly } else { Level::Nightly };
+            let base = base.map(|base| base.as_base(level));
+            let form = Form { differential: base.is_some(), ..Form::PLAIN };
+            let manifest = Manifest { base, archive: id(day).archive_name(form), ..manifest(&id(day)) };
+            place.put(0, &id(day).key(&manifest.archive), &[0; 100]);
+            place.put(0, &id(day).key(&id(day).manifest_name()), &manifest.to_json());
+            manifests.push(manifest);
+        }
+        place.scripts[0].forget();
+        place
+    }
+
+    impl Place {
+        /// The days of which the manifest is there; each has its archive, and all that it builds on.
+        fn whole_chains(&self) -> Vec<i64> {
+            let catalog = catalog::read(self.destination(0), None).unwrap();
+            let broken: Vec<&Problem> =
+                catalog.problems.iter().filter(|problem| problem.kind != ProblemKind::Orphan).collect();
+            assert!(broken.is_empty(), "{broken:?}");
+            (0..DAYS).filter(|day| catalog.archives.contains_key(&id(*day))).collect()
+        }
+    }
+
+    #[test]
+    fn what_others_build_on_stays_as_long_as_they_do() {
+        let place = chained();
+        let pruned = place.prune_after(SOON).remove(0);
+        assert_eq!(pruned.removed, days(0..4), "{pruned:?}");
+        assert_eq!(place.whole_chains(), [4, 5]);
+        // A pin holds the chain.
+        let place = chained();
+        place.put(0, &id(3).key(&id(3).pin_name()), b"{}");
+        let pruned = place.prune_after(SOON).remove(0);
+        assert_eq!(pruned.removed, days([1]), "{pruned:?}");
+        assert_eq!(place.whole_chains(), [0, 2, 3, 4, 5]);
+        let reasons = pruned.plan.unwrap().decisions[0].words();
+        assert_eq!(reasons, [format!("base of {}", id(3))]);
+    }
+
+    #[test]
+    fn differential_archive_that_cannot_be_removed_keeps_what_it_builds_on() {
+        let mut tried = 0;
+        for nth in 1..=16 {
+            for kind in [ErrorKind::Unavailable, ErrorKind::Locked, ErrorKind::PermissionDenied] {
+                for call in [Call::Delete, Call::PutNew, Call::Read, Call::List, Call::Stat] {
+                    let place = chained();
+                    place.scripts[0].fail(call, nth, kind);
+                    let pruned = place.prune_after(SOON);
+                    place.scripts[0].forget();
+                    assert!(place.whole_chains().ends_with(&[4, 5]), "{call:?} {nth} {kind:?}: {pruned:?}");
+                    tried += 1;
+                    place.prune_after(LATER);
+                    assert_eq!(place.whole_chains(), [4, 5], "{call:?} {nth} {kind:?}");
+                }
+            }
+        }
+        println!("{tried} prunes with one failing call each");
+    }
+
+    #[test]
+    fn archive_that_was_made_meanwhile_keeps_what_it_builds_on() {
+        let place = chained();
+        let catalog = catalog::read(place.destination(0), None).unwrap();
+        let base = catalog.archives[&id(2)].manifest.as_base(Level::Nightly);
+        let form = Form { differential: true, ..Form::PLAIN };
+        let new = Manifest { base: Some(base), archive: id(6).archive_name(form), ..manifest(&id(6)) };
+        place.put(0, &id(6).key(&new.archive), &[0; 100]);
+        place.put(0, &id(6).key(&id(6).manifest_name()), &new.to_json());
+        let mut pruned = Pruned::new("vault");
+        for (day, goes) in [(3, true), (2, false), (0, false), (1, true)] {
+            let gone = remove(place.destination(0), &catalog.archives[&id(day)], &catalog, &mut pruned);
+            assert_eq!(gone, goes, "{day}: {pruned:?}");
+        }
+    }
+
+    #[test]
+    fn unreadable_manifest_keeps_all_that_it_may_build_on() {
+        let place = chained();
+        let key = id(3).key(&id(3).manifest_name());
+        place.destination(0).delete(&key).unwrap();
+        place.put(0, &key, b"{");
+        let pruned = place.prune_after(SOON).remove(0);
+        assert!(pruned.removed.is_empty(), "{pruned:?}");
+        assert!(pruned.plan.unwrap().decisions[1].words()[0].contains("its manifest cannot be read"));
+        // Where every archive is a full one, it keeps itself alone.
+        let place = Place::filled();
+        place.destination(0).delete(&key).unwrap();
+        place.put(0, &key, b"{");
+        assert_eq!(place.prune_after(SOON).remove(0).removed, days(0..3));
     }
 
     #[test]
@@ -722,7 +822,7 @@ mod tests {
         place.put(0, "XYZ/notes.txt", b"foreign");
         let pruned = place.prune_after(LATER).remove(0);
         assert!(pruned.is_failure() && pruned.failures.is_empty());
-        assert_eq!(pruned.problems.len(), 2, "the two that no version reads: {pruned:?}");
+        assert_eq!(pruned.problems.len(), 3, "those that no version reads: {pruned:?}");
         assert_eq!(pruned.removed, days(0..4));
         let names = place.names(0);
         for day in 4..10 {

@@ -42,6 +42,7 @@ mod properties;
 mod prune;
 mod recover;
 mod report;
+mod retention_chains;
 mod retention_history;
 mod run;
 mod server;
