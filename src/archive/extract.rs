@@ -20,11 +20,12 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::check::{Extent, Sink, check};
+use super::check::{Extent, check};
 use super::index::Entry;
 use super::manifest::Sha256Hex;
 use super::paths::{PathError, Rules, safe_paths};
 use super::reader::{ReadError, Reader};
+use super::sink::Sink;
 use crate::cancel::Cancel;
 use crate::monitor::Monitor;
 use crate::platform::WINDOWS;

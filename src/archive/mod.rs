@@ -25,6 +25,7 @@ pub mod reader;
 mod rebuild;
 pub mod salvage;
 pub mod seek_table;
+mod sink;
 mod tar_header;
 mod tarring;
 pub mod verdict;

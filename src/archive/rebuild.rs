@@ -3,11 +3,11 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 use sha2::{Digest, Sha256};
 
-use super::check::Sink;
 use super::delta::vcdiff::WINDOW;
 use super::index::Entry;
 use super::manifest::Sha256Hex;
 use super::reader::{ReadError, Reader};
+use super::sink::Sink;
 use super::view::{Lost, View};
 use crate::cancel::Cancel;
 use crate::monitor::Task;

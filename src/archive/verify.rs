@@ -6,10 +6,11 @@ use rand::seq::IteratorRandom;
 use sha2::{Digest as _, Sha256};
 
 use super::access::{AccessError, Identities};
-use super::check::{Extent, Sink, check};
+use super::check::{Extent, check};
 use super::index::Entry;
 use super::manifest::{Manifest, Sha256Hex};
 use super::reader::{ReadError, Reader};
+use super::sink::Sink;
 use crate::cancel::Cancel;
 use crate::destination::Destination;
 use crate::error::chain;

@@ -252,7 +252,7 @@ fn wide(rows: &[Row], now: Timestamp, zone: &TimeZone) -> String {
     let columns = [
         ("Archive", Align::Left),
         ("Kind", Align::Left),
-        ("Needs", Align::Left),
+        (if rows.iter().any(|row| !row.needs.is_empty()) { "Needs" } else { "" }, Align::Left),
         ("Completed", Align::Left),
         ("Age", Align::Right),
         ("Size", Align::Right),
@@ -429,8 +429,8 @@ mod tests {
         let full = text.lines().filter(|line| !line.contains("missing"));
         assert!(full.map(|line| line.chars().count()).max() <= Some(80), "{text}");
         insta::assert_snapshot!(wide(&listing.archives[4..], now, &zone), @"
-        Archive               Completed                         Age     Size  Unpacked  Encrypted  Databases    Change tracking  On                        Pin
-        XYZ-20261123T013000Z  2026-11-23 02:30:00+01:00  2 days ago  7.9 MiB  24.4 MiB  no         not checked  within           vault (missing: offsite)  pinned
+        Archive               Kind  Completed                         Age     Size  Unpacked  Encrypted  Databases    Change tracking  On                        Pin
+        XYZ-20261123T013000Z  full  2026-11-23 02:30:00+01:00  2 days ago  7.9 MiB  24.4 MiB  no         not checked  within           vault (missing: offsite)  pinned
         ");
     }
 

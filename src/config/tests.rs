@@ -69,7 +69,7 @@ fn differential_archives_are_asked_for_by_their_section() {
     let weekly = tiers("[differential]\nfull-every = \"7 days\"").unwrap();
     assert_eq!((weekly.full_every, weekly.weekly_every), (days(7), None));
     for (wrong, words) in [
-        ("full-every = \"5m\"", "is too short"),
+        ("full-every = \"5min\"", "is too short"),
         ("full-every = \"7 days\"\nweekly-every = \"8 days\"", "leaves no time for weekly archives"),
         ("weekly-every = \"0s\"", "leaves no time for weekly archives"),
         ("nightly-on = \"prevous\"", "did you mean \"previous\"?"),

@@ -717,8 +717,10 @@ mod tests {
             for kind in [ErrorKind::Unavailable, ErrorKind::Locked, ErrorKind::PermissionDenied] {
                 for call in [Call::Delete, Call::PutNew, Call::Read, Call::List, Call::Stat] {
                     let place = chained();
+                    let modified = place.destination(0).list("XYZ").unwrap().iter().map(|entry| entry.modified).max();
+                    place.scripts[0].forget();
                     place.scripts[0].fail(call, nth, kind);
-                    let pruned = place.prune_after(SOON);
+                    let pruned = place.prune_at(modified.unwrap() + SOON, &Cancel::new());
                     place.scripts[0].forget();
                     assert!(place.whole_chains().ends_with(&[4, 5]), "{call:?} {nth} {kind:?}: {pruned:?}");
                     tried += 1;
@@ -883,8 +885,9 @@ mod tests {
         place.scripts[0].fail(Call::Stat, 2, ErrorKind::Unavailable);
         let pruned = place.prune_after(SOON).remove(0);
         assert!(pruned.is_failure());
-        assert_eq!(pruned.removed, days([1, 2, 3]));
-        assert_eq!(place.visible(0), days([0, 4, 5]));
+        // The newest goes first.
+        assert_eq!(pruned.removed, days([0, 1, 2]));
+        assert_eq!(place.visible(0), days([3, 4, 5]));
         assert_eq!(place.names(0).len(), 6, "no note is left: {:?}", place.names(0));
     }
 

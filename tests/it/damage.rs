@@ -225,16 +225,13 @@ fn manifest_that_cannot_be_read_is_told_by_every_command() {
 fn manifest_of_a_newer_format_is_refused() {
     let damaged = Damaged::new();
     let json = String::from_utf8(damaged.json.clone()).unwrap();
-    for newer in
-        [json.replace("\"format\": 1", "\"format\": 2"), json.replacen('{', "{\"base\": \"XYZ-20200101T000000Z\",", 1)]
-    {
-        assert_ne!(newer, json);
-        let said = damaged.after(|_, manifest| fs::write(manifest, &newer).unwrap());
-        said.list.exits(3).says("newer version of afterbackup");
-        said.verify.exits(1);
-        said.fetch.exits(1);
-        assert_eq!(said.fetched, 0);
-    }
+    let newer = json.replace("\"format\": 1", "\"format\": 2");
+    assert_ne!(newer, json);
+    let said = damaged.after(|_, manifest| fs::write(manifest, &newer).unwrap());
+    said.list.exits(3).says("newer version of afterbackup");
+    said.verify.exits(1);
+    said.fetch.exits(1);
+    assert_eq!(said.fetched, 0);
 }
 
 #[test]

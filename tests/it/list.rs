@@ -19,8 +19,8 @@ fn archives_are_listed_for_people() {
     ");
     let wide = scene.run(&["ls", "--wide"]).exits(3);
     insta::assert_snapshot!(scene.normalised(&wide.stdout), @"
-    Archive Completed Age Size Unpacked Encrypted Databases Change tracking On Pin
-    XYZ-20211122T235900Z 2021-11-22 23:59:00+00:00 AGE years ago SIZE SIZE no ok 106 pages outside vault, offsite (INCOMPLETE) pinned: before the upgrade
+    Archive Kind Completed Age Size Unpacked Encrypted Databases Change tracking On Pin
+    XYZ-20211122T235900Z full 2021-11-22 23:59:00+00:00 AGE years ago SIZE SIZE no ok 106 pages outside vault, offsite (INCOMPLETE) pinned: before the upgrade
     1 archive, SIZE on vault, SIZE on offsite
     ");
     insta::assert_snapshot!(scene.normalised(&listed.stderr), @"warning: offsite: XYZ/XYZ-20211122T235900Z.json: its archive is missing");
@@ -105,6 +105,7 @@ fn archive_is_shown() {
     Archive XYZ-20211122T235900Z
     Completed 2021-11-22 23:59:00+00:00 (by status message 5035 in smsbkup.log)
     Archived NOW on HOST by afterbackup VERSION
+    Kind full
     Read from vault
     File XYZ-20211122T235900Z.tar.zst
     Size SIZE (SIZE bytes)

@@ -21,6 +21,7 @@ mod damage;
 mod database;
 mod destination;
 mod differential;
+mod differential_run;
 mod docs;
 mod drill;
 mod evidence;

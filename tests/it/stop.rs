@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use jiff::SignedDuration;
 
 use crate::bucket::Cloud;
+use crate::differential_run;
 use crate::harness::{
     COMPLETED, ID, Output, Scene, assert_part_of, assert_same_tree, at, copy_tree, names, noise, remove_tree, tree,
 };
@@ -91,7 +92,10 @@ fn assert_nothing_half(scene: &Scene, destinations: &[&str], point: &str) {
     for destination in destinations {
         let held = scene.held(destination);
         for id in held.iter().filter_map(|name| name.strip_suffix(".json")) {
-            let is_archive = |name: &String| name.strip_prefix(id).is_some_and(|rest| rest.starts_with(".tar.zst"));
+            let is_archive = |name: &String| {
+                name.strip_prefix(id)
+                    .is_some_and(|rest| rest.starts_with(".tar.zst") || rest.starts_with(".diff.tar.zst"))
+            };
             assert!(held.iter().any(is_archive), "{point}: {id} has no archive: {held:?}");
             scene.run(&["verify", id, "--destination", destination]).exits(0);
         }
@@ -215,6 +219,62 @@ fn prune_that_dies_at_any_point_leaves_nothing_half_and_the_next_one_completes()
             scene.run(&["prune"]).exits(0);
             assert_eq!(scene.manifests("vault"), 1, "{point}");
             assert_nothing_half(&scene, &["vault"], point);
+        },
+    );
+}
+
+#[test]
+fn differential_run_that_dies_at_any_point_is_completed() {
+    let scene = differential_run::scene();
+    differential_run::snapshot(&scene, 0);
+    scene.run(&["run"]).exits(0);
+    differential_run::snapshot(&scene, 1);
+    let full = scene.path("full");
+    copy_tree(&scene.path("vault"), &full);
+    let expected = [&IN_A_FOLDER[1..], OF_A_RUN].concat();
+    at_every_point(
+        &scene.path("trace"),
+        &expected,
+        || scene.command(&["run"]),
+        || again(&scene, &full),
+        |point| {
+            assert_nothing_half(&scene, &["vault"], point);
+            scene.run(&["run"]).exits(0);
+            let id = differential_run::id(1);
+            assert!(scene.held("vault").contains(&format!("{id}.diff.tar.zst")), "{point}: {:?}", scene.held("vault"));
+            assert_eq!(scene.manifests("vault"), 2, "{point}");
+            scene.run(&["verify", "--deep", &id]).exits(0);
+        },
+    );
+}
+
+#[test]
+fn prune_of_a_chain_that_dies_at_any_point_never_leaves_an_archive_without_its_base() {
+    let mut scene = differential_run::scene();
+    scene.sections = scene.sections.replace("last = 3", "last = 9");
+    scene.configure();
+    for night in 0..5 {
+        differential_run::snapshot(&scene, night);
+        scene.run(&["run"]).exits(0);
+    }
+    differential_run::snapshot(&scene, 5);
+    // All those before this one may go.
+    scene.run(&["run", "--full"]).exits(0);
+    scene.sections = "[retention]\nlast = 1\n".to_owned();
+    scene.configure();
+    let full = scene.path("full");
+    copy_tree(&scene.path("vault"), &full);
+    at_every_point(
+        &scene.path("trace"),
+        PRUNING,
+        || scene.command(&["prune"]),
+        || again(&scene, &full),
+        |point| {
+            assert_nothing_half(&scene, &["vault"], point);
+            let listed = scene.run(&["list"]);
+            assert!(!listed.stdout.contains("INCOMPLETE"), "{point}: {listed}");
+            scene.run(&["prune"]).exits(0);
+            assert_eq!(scene.manifests("vault"), 1, "{point}");
         },
     );
 }
