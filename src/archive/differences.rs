@@ -98,8 +98,10 @@ impl<'r, 'a> Differences<'r, 'a> {
         let (reader, encoder, size) = (self.reader, &mut self.encoder, new.entry.size.min(before.size));
         std::thread::scope(|scope| {
             scope.spawn(move || read_base(reader, before, size, &windows, &pool));
-            // By value: the file of the snapshot is closed, and the other side ends, before anybody waits for it.
-            Encoding::new(new, cutter, encoder).run(before, received, free, task, cancel)
+            let result = Encoding::new(new, cutter, encoder).run(before, &received, &free, task, cancel);
+            // The file of the snapshot is closed by now. The other side ends, before anybody waits for it.
+            drop((received, free));
+            result
         })
     }
 }
@@ -161,8 +163,8 @@ impl<'e> Encoding<'e> {
     fn run(
         mut self,
         before: &Entry,
-        base: Receiver<Result<Vec<u8>, String>>,
-        free: Sender<Vec<u8>>,
+        base: &Receiver<Result<Vec<u8>, String>>,
+        free: &Sender<Vec<u8>>,
         task: &dyn Task,
         cancel: &Cancel,
     ) -> Result<Encoded, WriteError> {
@@ -177,7 +179,7 @@ impl<'e> Encoding<'e> {
             if let Some(checker) = &mut self.new.checker {
                 checker.update(target);
             }
-            let old = if at < before.size { next(&base, cancel)? } else { Vec::new() };
+            let old = if at < before.size { next(base, cancel)? } else { Vec::new() };
             window.clear();
             self.encoder.window(target, &old, at, &mut window);
             again.clear();

@@ -108,10 +108,11 @@ pub(super) fn each<E>(index: &Index, mut take: impl FnMut(&str, &[u8]) -> Result
         } else if let Some(one) = skipped.next_if(|one| is_before(&one.path, next)) {
             give(&one.path, &SkippedLine { path: &one.path, skipped: &one.reason })?;
         } else if let Some(entry) = entries.next() {
-            match entry.same {
+            if entry.same {
                 // Where its bytes are, the index of the base says.
-                true => give(&entry.path, &Entry { offset: 0, delta: None, ..entry.clone() })?,
-                false => give(&entry.path, entry)?,
+                give(&entry.path, &Entry { offset: 0, delta: None, ..entry.clone() })?;
+            } else {
+                give(&entry.path, entry)?;
             }
         } else {
             return Ok(());

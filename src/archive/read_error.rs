@@ -69,8 +69,8 @@ impl ReadError {
             | Self::SeekTable(_)
             | Self::FrameOfIndex(_)
             | Self::Index(_)
-            | Self::Contradiction(_) => true,
-            Self::OtherBase => true,
+            | Self::Contradiction(_)
+            | Self::OtherBase => true,
             Self::Manifest(error) => !error.is_newer(),
             Self::Base { source, .. } => source.is_damage(),
             // Shorter than its manifest says, or gone although its manifest is there.

@@ -79,7 +79,7 @@ fn as_before(entry: Entry, before: &Entry) -> Entry {
     let same = entry.modified != before.modified || !looks_like(&entry, before);
     let (sha256, offset, delta, link) = (before.sha256, before.offset, before.delta.clone(), before.link);
     let database = before.database.clone();
-    Entry { sha256, offset, delta, link, same, database, ..entry }
+    Entry { sha256, offset, database, same, delta, link, ..entry }
 }
 
 impl<'a> Tarring<'a> {
@@ -113,12 +113,11 @@ impl<'a> Tarring<'a> {
             let before = differences.as_mut().and_then(|base| base.meet(&member.path, &mut removed));
             let entry = match (before, &mut differences) {
                 (Some(before), Some(base)) => {
-                    let path = member.path.clone();
-                    let entry = self.changed(member, before, base)?;
-                    removed.extend(entry.is_none().then_some(path));
+                    let entry = self.changed(&member, before, base)?;
+                    removed.extend(entry.is_none().then_some(member.path));
                     entry
                 }
-                _ => self.member(member)?,
+                _ => self.member(&member)?,
             };
             entries.extend(entry);
         }
@@ -137,14 +136,14 @@ impl<'a> Tarring<'a> {
     }
 
     /// Stores it as a whole. `None` when it was left out.
-    fn member(&mut self, member: Member) -> Result<Option<Entry>, WriteError> {
+    fn member(&mut self, member: &Member) -> Result<Option<Entry>, WriteError> {
         let need = member.need;
         if is_too_deep(&member.path) {
-            return self.too_deep(&member);
+            return self.too_deep(member);
         }
         let head = header(&member.path, member.folder, member.size, member.modified, member.attributes);
         let source = member.source();
-        let mut entry = Entry { link: self.link, ..entry_of(&member) };
+        let mut entry = Entry { link: self.link, ..entry_of(member) };
         if member.folder {
             self.cutter.reserve(head.len())?;
             self.cutter.append(&head)?;
@@ -189,11 +188,11 @@ impl<'a> Tarring<'a> {
     /// Stores what differs from `before`, what the base has under the same path. `None` when it was left out.
     fn changed(
         &mut self,
-        member: Member,
+        member: &Member,
         before: &Entry,
         base: &mut Differences<'_, '_>,
     ) -> Result<Option<Entry>, WriteError> {
-        let entry = entry_of(&member);
+        let entry = entry_of(member);
         if member.folder != before.folder {
             return self.member(member);
         }

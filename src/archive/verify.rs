@@ -48,8 +48,9 @@ pub enum Depth {
     Deep,
 }
 
-/// Checks an archive: the SHA-256 of the stored file, every frame, the SHA-256 of every file. Without a key, an encrypted archive is compared as it is stored: that finds
-/// every change since it was written, and says nothing of what was written.
+/// Checks an archive: the SHA-256 of the stored file, every frame, the SHA-256 of every file. Without a key, an
+/// encrypted archive is compared as it is stored: that finds every change since it was written, and says nothing of
+/// what was written.
 ///
 /// # Errors
 /// When the archive cannot be read; damage is a result, not an error.

@@ -71,13 +71,11 @@ impl<'r, 'a> View<'r, 'a> {
         let Some(back) = self.back(file).filter(|_| range.start <= range.end && range.end <= file.size) else {
             return Err(self.damaged(0, "what it builds on is not there"));
         };
-        match &file.delta {
-            Some(delta) => self.rebuild(file, delta, range, out),
-            None => {
-                let tar = |at: u64| file.offset.saturating_add(at);
-                self.copy(back, tar(range.start)..tar(range.end), tar(file.size), out)
-            }
+        if let Some(delta) = &file.delta {
+            return self.rebuild(file, delta, range, out);
         }
+        let tar = |at: u64| file.offset.saturating_add(at);
+        self.copy(back, tar(range.start)..tar(range.end), tar(file.size), out)
     }
 
     /// So many links up the chain lies the archive that has the bytes of a file.

@@ -36,7 +36,8 @@ See docs/restore.md and docs/database-checks.md.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Show all columns: kind, archives needed, unpacked size, encryption, details of databases, change tracking, reasons of pins
+    /// Show all columns: kind, archives needed, unpacked size, encryption, details of databases, change tracking,
+    /// reasons of pins
     #[arg(long, short)]
     wide: bool,
     /// Only the newest N archives of each site

@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// Hand over to a running watcher, if any, and return immediately
     #[arg(long)]
     no_wait: bool,
-    /// Write a full archive, whatever [differential] says
+    /// Write a full archive, also where a differential one would do
     #[arg(long, conflicts_with = "no_wait")]
     full: bool,
 }

@@ -14,7 +14,8 @@ pub(super) enum Align {
 /// A column is not made wider for longer cells: a forged name of a million characters would be padded in every row.
 const MOST_WIDTH: usize = 200;
 
-/// Renders rows under their headings. A column of nothing at all is left out. Cells are made visible: they may come from elsewhere.
+/// Renders rows under their headings. A column of nothing at all is left out. Cells are made visible: they may come
+/// from elsewhere.
 pub(super) fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let visible = |row: &Vec<String>| row.iter().map(|cell| units::visible_line(cell).into_owned()).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();

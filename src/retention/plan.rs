@@ -18,9 +18,9 @@
 //!   `min-archives` means the newest so many, like `last`. Filling up to a number instead would break the promise
 //!   that raising one count never loses an archive.
 //! - **Pins** are one more reason, as tags are for restic: a pinned archive still stands for its periods.
-//! - **What others build on.** Everything on the chain of an archive that stays, stays. The newest full archive, and the
-//!   newest weekly one on it, stay as well: a run that began before the decision may be building on them. Nothing older
-//!   than an archive whose manifest cannot be read goes where differential archives are: it may need any of them.
+//! - **What others build on.** Everything on the chain of an archive that stays, stays. The newest full archive, and
+//!   the newest weekly one on it, stay as well: a run that began before the decision may be building on them. Nothing
+//!   older than an archive whose manifest cannot be read goes where differential archives are: it may need any of them.
 //! - restic also keeps the very oldest archive while a count is not used up. We do not: an administrator should be
 //!   able to tell from a calendar what stays.
 

@@ -1,8 +1,8 @@
 //! Which archive is full, which is weekly, and which is nightly: decided from those there are.
 //!
-//! Three tiers lie on the calendar that retention keeps anyway: a full archive now and then, weekly ones that differ from
-//! it, nightly ones that differ from the newest of these. So no more than three archives are ever needed to restore,
-//! and a night that is kept for a year holds two others with it.
+//! Three tiers lie on the calendar that retention keeps anyway: a full archive now and then, weekly ones that differ
+//! from it, nightly ones that differ from the newest of these. So no more than three archives are ever needed to
+//! restore, and a night that is kept for a year holds two others with it.
 
 use std::fmt;
 use std::time::Duration;
@@ -140,8 +140,8 @@ pub fn next(earlier: &[Earlier], id: &ArchiveId, tiers: &Tiers) -> Next {
         }
     }
     let usable = |one: &&Earlier| one.unusable.is_none() && one.chain.len() < MAX_CHAIN;
-    let on_full = |one: &&Earlier| one.level == Level::Weekly && one.chain.len() == 1;
-    let weekly = of_full().filter(on_full).filter(usable).max_by(newest).unwrap_or(full);
+    let is_weekly = |one: &&Earlier| one.level == Level::Weekly && one.chain.len() == 1;
+    let weekly = of_full().filter(is_weekly).filter(usable).max_by(newest).unwrap_or(full);
     if tiers.weekly_every.is_some_and(|every| is_due(weekly, id.stamp(), every)) {
         return Next::On { base: full.id.clone(), level: Level::Weekly };
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use afterbackup::archive::manifest::Manifest;
 use jiff::SignedDuration;
@@ -52,7 +53,10 @@ fn manifest(scene: &Scene, destination: &str, night: i64) -> Manifest {
 fn files(scene: &Scene, destination: &str) -> Vec<String> {
     let held = scene.held(destination);
     let name = |name: &String| name.strip_prefix("XYZ-202111").map(|name| name.replace("T235900Z", ""));
-    held.iter().filter(|name| name.ends_with(".zst")).filter_map(name).collect()
+    held.iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "zst"))
+        .filter_map(name)
+        .collect()
 }
 
 #[test]

@@ -162,7 +162,9 @@ proptest! {
             if let Some(newest) = newest_good {
                 prop_assert!(held[&newest].chain.iter().all(|id| held.contains_key(id) || !before.contains(id)));
             }
-            held.values_mut().for_each(|one| one.below_unreadable = None);
+            for one in held.values_mut() {
+                one.below_unreadable = None;
+            }
         }
     }
 }
