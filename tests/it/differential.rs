@@ -7,7 +7,7 @@ use std::process::Command;
 
 use afterbackup::archive::Identities;
 use afterbackup::archive::extract::{self, Fetched, extract};
-use afterbackup::archive::index::Entry;
+use afterbackup::archive::index::{Delta, Entry, Piece};
 use afterbackup::archive::manifest::Manifest;
 use afterbackup::archive::reader::{ReadError, Reader};
 use afterbackup::archive::verify::{Depth, Verified, verify};
@@ -19,7 +19,8 @@ use afterbackup::monitor::Collector;
 use afterbackup::name::{ArchiveId, Level};
 use proptest::prelude::*;
 
-use crate::support::archives::{self, lay_out, noise};
+use crate::support::archives::{self, Forged, lay_out, noise};
+use crate::vcdiff::deltas;
 
 /// A snapshot that changes from night to night, and the archives of it.
 struct Nights {
@@ -172,7 +173,7 @@ fn three_nights() -> Nights {
     nights.put("SiteServer/is touched", &noise(200_000, 9));
     nights.put("SiteServer/becomes a folder", b"a file");
     nights.put("SiteServer/becomes a file/inside", b"in a folder");
-    nights.put("CD.Latest/a b/\u{e4}\u{1f600}.txt", &noise(70_000, 10));
+    nights.put("CD.Latest/a b/\u{e4}\u{65e5}.txt", &noise(70_000, 10));
     nights.put("CD.Latest/empty/", b"");
     nights.night(None);
 
@@ -404,6 +405,184 @@ if [ -d .afterbackup/delta ]; then
     rm -r .afterbackup/delta
 fi
 "#;
+
+/// A full archive with one file, and what a forged archive on it does with that.
+fn on_a_full_archive(forge: impl FnOnce(&mut Forged, &[u8]) -> Vec<Entry>) -> (Nights, Result<Vec<String>, String>) {
+    let mut nights = Nights::new();
+    let before = noise(300_000, 5);
+    nights.put("file", &before);
+    nights.night(None);
+    let mut forged = Forged { base: Some(nights.manifests[0].as_base(Level::Nightly)), ..Forged::default() };
+    let mut entries = forge(&mut forged, &before);
+    // A file that is whole comes back whatever is wrong with others.
+    let sound = forged.tar_bytes;
+    forged.frame(b"sound");
+    entries.push(archives::file("XYZBackup/sound", sound, b"sound"));
+    let (archive, manifest) = forged.finish(entries);
+    archives::store(&nights.destination, &manifest, &archive);
+    let target = tempfile::tempdir().unwrap();
+    let result = Reader::open(&nights.destination, manifest, &nights.keys)
+        .map_err(|error| {
+            assert!(error.is_damage(), "{error}");
+            afterbackup::error::chain(&error)
+        })
+        .map(|reader| {
+            let fetched = fetch(&reader, |_| true, target.path());
+            assert_eq!(fs::read(target.path().join("XYZBackup/sound")).unwrap(), b"sound");
+            fetched.damaged
+        });
+    (nights, result)
+}
+
+/// The file, as a VCDIFF that is stored in these pieces.
+fn with_pieces(pieces: Vec<Piece>, of: &[u8]) -> Entry {
+    let delta = Some(Box::new(Delta { pieces, from: None }));
+    Entry { delta, ..archives::file("XYZBackup/file", 0, of) }
+}
+
+#[test]
+fn index_that_lies_about_differences_is_refused() {
+    let piece = |at, offset, size| Piece { at, offset, size };
+    let refused = |words: &str, entry: &dyn Fn(&[u8]) -> Entry| {
+        let (_, result) = on_a_full_archive(|forged, before| {
+            forged.frame(&[0; 1000]);
+            vec![entry(before)]
+        });
+        let error = result.unwrap_err();
+        assert!(error.contains(words), "{error}");
+    };
+    for pieces in [
+        vec![],
+        vec![piece(1, 0, 10)],
+        vec![piece(0, 0, 0)],
+        vec![piece(0, 0, 5 << 20)],
+        vec![piece(0, u64::MAX, 10)],
+        vec![piece(0, 0, 10), piece(0, 10, 10)],
+        vec![piece(0, 0, 10), piece(300_000, 10, 10)],
+        vec![piece(0, 10, 10), piece(100, 15, 10)],
+        vec![piece(0, 1 << 40, 10)],
+    ] {
+        refused("impossible place", &|before| with_pieces(pieces.clone(), before));
+    }
+    refused("impossible place", &|before| Entry { offset: 1, ..with_pieces(vec![piece(0, 0, 10)], before) });
+    refused("a file that is not there", &|before| Entry {
+        path: "XYZBackup/other".into(),
+        ..with_pieces(vec![piece(0, 0, 10)], before)
+    });
+    refused("a file that is not there", &|before| Entry {
+        same: true,
+        ..archives::file("XYZBackup/file", 0, &before[1..])
+    });
+    refused("a file that is not there", &|before| Entry { same: true, ..archives::file("XYZBackup/g", 0, before) });
+    refused("a file that is not there", &|before| Entry {
+        path: "XYZBackup".into(),
+        ..with_pieces(vec![piece(0, 0, 10)], before)
+    });
+}
+
+#[test]
+fn full_archive_may_not_speak_of_differences() {
+    for line in [r#""removed":true"#, r#""same":true"#, r#""delta":{"pieces":[[0,0,10]]}"#] {
+        let sum = "0".repeat(64);
+        let line = format!(r#"{{"path":"a","size":5,"modified":"2026-11-22T00:00:00Z","sha256":"{sum}",{line}}}"#);
+        let lines = format!("{{\"format\":1,\"id\":\"{}\"}}\n{line}\n", archives::ID);
+        let mut forged = Forged::default();
+        forged.frame(&[0; 1000]);
+        let (archive, manifest) = forged.finish_with(lines.as_bytes());
+        let destination = in_memory("memory");
+        archives::store(&*destination, &manifest, &archive);
+        let error = Reader::open(&*destination, manifest, &Identities::default()).unwrap_err();
+        assert!(afterbackup::error::chain(&error).contains("a file that is not there"), "{error}");
+    }
+}
+
+#[test]
+fn index_that_removes_what_is_not_there_or_builds_on_another_archive_is_refused() {
+    let mut nights = Nights::new();
+    nights.put("file", b"a");
+    nights.night(None);
+    let base = nights.manifests[0].as_base(Level::Nightly);
+    let json = serde_json::to_string(&base).unwrap();
+    let other = json.replace("\"level\":\"nightly\"", "\"level\":\"weekly\"");
+    for (base_json, line, words) in [
+        (&json, r#"{"path":"XYZBackup/gone","removed":true}"#, "a file that is not there"),
+        (&json, r#"{"path":"ZZZ","removed":true}"#, "a file that is not there"),
+        (&other, r#"{"path":"XYZBackup/file","removed":true}"#, "different archives as the base"),
+    ] {
+        let mut forged = Forged { base: Some(base.clone()), ..Forged::default() };
+        forged.frame(&[0; 512]);
+        let lines = format!("{{\"format\":1,\"id\":\"{}\",\"base\":{base_json}}}\n{line}\n", archives::ID);
+        let (archive, manifest) = forged.finish_with(lines.as_bytes());
+        let destination = in_memory("memory");
+        archives::store(&*destination, &nights.manifests[0], &nights.archive_of(0));
+        archives::store(&*destination, &manifest, &archive);
+        let error = Reader::open(&*destination, manifest, &Identities::default()).unwrap_err();
+        let error = afterbackup::error::chain(&error);
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+type Lie = Box<dyn Fn(&mut Vec<u8>)>;
+
+#[test]
+fn vcdiff_that_lies_costs_its_file_alone() {
+    let after = |before: &[u8]| {
+        let mut after = before.to_vec();
+        change(&mut after, 5, 9);
+        after
+    };
+    let delta = |before: &[u8]| deltas::encode(&after(before), before, 100_000);
+    let lies: Vec<(&str, Lie)> = vec![
+        ("cut", Box::new(|delta| delta.truncate(delta.len() - 1))),
+        ("header", Box::new(|delta| delta[0] ^= 1)),
+        ("a window of the target", Box::new(|delta| delta[5] = 0x06)),
+        (
+            "the first byte of the checksum",
+            Box::new(|delta| {
+                let end = delta.len();
+                delta[end - 40] ^= 1;
+            }),
+        ),
+        ("nothing", Box::new(Vec::clear)),
+        ("zeros", Box::new(|delta| delta.fill(0))),
+        ("lengths", Box::new(|delta| delta[6..16].fill(0xFF))),
+    ];
+    for (name, lie) in &lies {
+        let (_, result) = on_a_full_archive(|forged, before| {
+            let mut delta = delta(before);
+            lie(&mut delta);
+            let size = delta.len().max(1) as u64;
+            delta.resize(delta.len().max(1), 0);
+            let offset = forged.tar_bytes;
+            forged.frame(&delta);
+            vec![with_pieces(vec![Piece { at: 0, offset, size }], &after(before))]
+        });
+        assert_eq!(result.unwrap(), ["XYZBackup/file"], "{name}");
+    }
+    // Honest, but for another size of the file, or with pieces that meet at another place.
+    for (resize, second) in [(299_999, 100_000), (300_001, 100_000), (300_000, 100_001), (300_000, 99_999)] {
+        let (_, result) = on_a_full_archive(|forged, before| {
+            let delta = delta(before);
+            let mut wanted = after(before);
+            let first = deltas::encode(&wanted[..100_000], &before[..100_000], 100_000).len();
+            wanted.resize(resize, 0);
+            let offset = forged.tar_bytes;
+            forged.frame(&delta[..first]);
+            forged.frame(&delta[first..]);
+            let (first, rest) = (first as u64, (delta.len() - first) as u64);
+            let pieces =
+                vec![Piece { at: 0, offset, size: first }, Piece { at: second, offset: offset + first, size: rest }];
+            vec![with_pieces(pieces, &wanted)]
+        });
+        assert_eq!(result.unwrap(), ["XYZBackup/file"], "{resize} {second}");
+    }
+    let (_, honest) = on_a_full_archive(|forged, before| {
+        let (offset, delta) = (forged.tar_bytes, delta(before));
+        forged.frame(&delta);
+        vec![with_pieces(vec![Piece { at: 0, offset, size: delta.len() as u64 }], &after(before))]
+    });
+    assert_eq!(honest.unwrap(), [""; 0]);
+}
 
 /// What happens to a file from one night to the next.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use afterbackup::archive::delta::vcdiff::{Encoder, Fault, HEADER, WINDOW, Window
 use proptest::prelude::*;
 
 #[path = "../support/deltas.rs"]
-mod deltas;
+pub(crate) mod deltas;
 
 use deltas::{decode, encode, noise};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use afterbackup::archive::index::{Entry, INDEX_PATH, Index};
-use afterbackup::archive::manifest::{Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
+use afterbackup::archive::manifest::{Base, Encryption, FORMAT, IndexLocation, Manifest, Sha256Hex};
 use afterbackup::archive::provenance::EvidenceKind;
 use afterbackup::archive::reader::Reader;
 use afterbackup::archive::seek_table::SeekTable;
@@ -203,6 +203,8 @@ pub struct Forged {
     pub table: SeekTable,
     /// Size of the tar so far.
     pub tar_bytes: u64,
+    /// What it builds on.
+    pub base: Option<Base>,
 }
 
 impl Forged {
@@ -229,7 +231,9 @@ impl Forged {
 
     /// Ends the archive with an index of these entries.
     pub fn finish(self, entries: Vec<Entry>) -> (Vec<u8>, Manifest) {
-        self.finish_with(&Index { entries, ..Index::empty(id()) }.to_lines())
+        let (base, link) = (self.base.clone(), self.base.as_ref().map_or(0, |base| base.chain.len()));
+        let entries = entries.into_iter().map(|entry| Entry { link: link.try_into().unwrap(), ..entry }).collect();
+        self.finish_with(&Index { base, entries, ..Index::empty(id()) }.to_lines())
     }
 
     /// Ends the archive with this as its index.
@@ -259,7 +263,7 @@ impl Forged {
                 size: json.len() as u64,
                 sha256: sum(json),
             },
-            index: Index::empty(id()),
+            index: Index { base: self.base, ..Index::empty(id()) },
             databases: vec![],
             fingerprint: String::new(),
             unread: vec![],
