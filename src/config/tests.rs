@@ -72,7 +72,7 @@ fn differential_archives_are_asked_for_by_their_section() {
         ("full-every = \"5min\"", "is too short"),
         ("full-every = \"7 days\"\nweekly-every = \"8 days\"", "leaves no time for weekly archives"),
         ("weekly-every = \"0s\"", "leaves no time for weekly archives"),
-        ("nightly-on = \"prevous\"", "did you mean \"previous\"?"),
+        ("nightly-on = \"weekli\"", "did you mean \"weekly\"?"),
         ("max-share = \"0%\"", "'0%' is no share of a full archive"),
         ("max-share = \"33\"", "'33' is no share of a full archive"),
         ("nightly = \"weekly\"", "nightly-on"),

@@ -91,6 +91,11 @@ pub fn config_text(answers: &Answers) -> String {
     line("# Without this section: last = 7, daily = 14, weekly = 8, monthly = 12, within = \"5 days\"");
     line("#[retention]");
     line("#daily = 14");
+    line("");
+    line(
+        "# Archives that hold only what differs from an earlier one: a fraction of the size, and that one is needed to restore",
+    );
+    line("#[differential]");
     for destination in &answers.destinations {
         line("");
         line("[[destination]]");
