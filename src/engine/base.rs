@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::job::Job;
+use super::state::{Finding, StateFile};
 use crate::archive::Identities;
 use crate::archive::manifest::Manifest;
 use crate::archive::reader::Reader;
@@ -60,7 +61,11 @@ pub(super) fn choose(job: Job<'_>, id: &ArchiveId, held: &[Inventory<'_>]) -> Ti
             known.entry(other).or_insert(&stored.manifest);
         }
     }
-    let earlier: Vec<Earlier> = known.values().map(|manifest| earlier(manifest, &takes_part, held)).collect();
+    // What cannot be read is known to nobody: then what is built upon is read all the same, and compared.
+    let state = StateFile::of(job.context.config).read().ok();
+    let findings = state.map(|state| state.findings).unwrap_or_default();
+    let place = Place { takes_part, held, findings };
+    let earlier: Vec<Earlier> = known.values().map(|manifest| place.earlier(manifest)).collect();
     match next(&earlier, id, tiers) {
         Next::Full(because) => Tier::Full(Some(because.to_string())),
         Next::On { base, level } => match known.get(&base).and_then(|manifest| source(manifest, held)) {
@@ -70,28 +75,43 @@ pub(super) fn choose(job: Job<'_>, id: &ArchiveId, held: &[Inventory<'_>]) -> Ti
     }
 }
 
-fn earlier(manifest: &Manifest, takes_part: &[&Inventory<'_>], held: &[Inventory<'_>]) -> Earlier {
-    Earlier {
-        id: manifest.id.clone(),
-        level: manifest.level(),
-        chain: manifest.chain().to_vec(),
-        bytes: manifest.bytes,
-        full_bytes: manifest.base.as_ref().map_or(manifest.bytes, |base| base.full_bytes),
-        unusable: unusable(manifest, takes_part, held),
-    }
+/// What is known where the archive goes.
+struct Place<'h, 't> {
+    /// The destinations that it goes to.
+    takes_part: Vec<&'h Inventory<'t>>,
+    held: &'h [Inventory<'t>],
+    /// What verifications have found.
+    findings: Vec<Finding>,
 }
 
-/// Why no archive may build on this one.
-fn unusable(manifest: &Manifest, takes_part: &[&Inventory<'_>], held: &[Inventory<'_>]) -> Option<String> {
-    let id = &manifest.id;
-    if manifest.encryption.is_some() {
-        return Some(format!("{id} is encrypted, and only its secret key could read it"));
+impl Place<'_, '_> {
+    fn earlier(&self, manifest: &Manifest) -> Earlier {
+        Earlier {
+            id: manifest.id.clone(),
+            level: manifest.level(),
+            chain: manifest.chain().to_vec(),
+            bytes: manifest.bytes,
+            full_bytes: manifest.base.as_ref().map_or(manifest.bytes, |base| base.full_bytes),
+            unusable: self.unusable(manifest),
+        }
     }
-    let lacks = |one: &&&Inventory<'_>| !stored(one, id).is_some_and(|stored| is_same(stored, manifest));
-    if let Some(one) = takes_part.iter().find(lacks) {
-        return Some(format!("{} does not have {id} with all that it needs", one.target.name()));
+
+    /// Why no archive may build on this one.
+    fn unusable(&self, manifest: &Manifest) -> Option<String> {
+        let id = &manifest.id;
+        if manifest.encryption.is_some() {
+            return Some(format!("{id} is encrypted, and only its secret key could read it"));
+        }
+        let lacks = |one: &&&Inventory<'_>| !stored(one, id).is_some_and(|stored| is_same(stored, manifest));
+        if let Some(one) = self.takes_part.iter().find(lacks) {
+            return Some(format!("{} does not have {id} with all that it needs", one.target.name()));
+        }
+        let needed = |finding: &&Finding| finding.archive == *id || manifest.chain().contains(&finding.archive);
+        if let Some(Finding { archive, destination, .. }) = self.findings.iter().find(needed) {
+            return Some(format!("verify found {archive} damaged on {destination}"));
+        }
+        source(manifest, self.held).is_none().then(|| format!("{id} is in no folder that it could be read from"))
     }
-    source(manifest, held).is_none().then(|| format!("{id} is in no folder that it could be read from"))
 }
 
 fn stored<'h>(one: &'h Inventory<'_>, id: &ArchiveId) -> Option<&'h Stored> {

@@ -18,7 +18,6 @@ use super::write::{LeftOut, write};
 use super::{prune, regression};
 use crate::catalog::{self, Inventory};
 use crate::error::chain;
-use crate::monitor::{Event, EventKind};
 use crate::source::{self, ConfiguredLog, Snapshot, Unfinished};
 
 /// Archives every completed snapshot that the configuration names, and prunes.
@@ -127,7 +126,7 @@ fn archive<'a>(
             match written.and_then(|uploaded| confirm(job, &inspected, uploaded, log)) {
                 Ok(confirmed) => return Ok(confirmed),
                 Err(Dropped::Without(files)) => left_out.add(files)?,
-                Err(Dropped::Full(because)) => full_after_all(job, &mut plan, because),
+                Err(Dropped::Full(because)) => full_after_all(&mut plan, because),
                 Err(Dropped::Halt(halt)) => return Err(halt),
             }
         }
@@ -138,10 +137,11 @@ fn archive<'a>(
     ended.map(|()| true)
 }
 
-/// A night without an archive is worse than a large one.
-fn full_after_all(job: Job<'_>, plan: &mut Plan, because: String) {
-    let message =
-        format!("{} is made a full archive: {because} (hint: 'afterbackup verify' says what is damaged)", plan.id);
-    job.context.tell(&Event::new(EventKind::Warning, message));
+/// A night without an archive is worse than a large one. That an older one cannot be read is told at the end, too.
+fn full_after_all(plan: &mut Plan, because: String) {
+    plan.faults.push(format!(
+        "{} is made a full archive: {because} (hint: 'afterbackup verify' says what is damaged)",
+        plan.id
+    ));
     plan.build_on_nothing(because);
 }

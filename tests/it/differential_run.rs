@@ -149,11 +149,29 @@ fn base_that_cannot_be_read_makes_the_night_a_full_archive() {
     bytes[middle..middle + 2000].fill(0);
     fs::write(&base, &bytes).unwrap();
     snapshot(&scene, 1);
-    let said = scene.run(&["run"]).exits(0);
+    let said = scene.run(&["run"]).exits(3);
     said.says("is made a full archive: the archive to build on cannot be read").says("is damaged");
     assert_eq!(files(&scene, "vault"), ["22.tar.zst", "23.tar.zst"]);
     scene.run(&["verify", "latest"]).exits(0);
     scene.run(&["verify", &id(0)]).exits(6);
+}
+
+#[test]
+fn nothing_builds_on_what_verify_found_damaged() {
+    let scene = scene();
+    nights(&scene, 0..2);
+    let base = scene.path("vault/XYZ").join(format!("{}.tar.zst", id(0)));
+    let sound = fs::read(&base).unwrap();
+    let mut bytes = sound.clone();
+    // In the first file: nothing of it would be read by the next night.
+    bytes[20] ^= 1;
+    fs::write(&base, &bytes).unwrap();
+    scene.run(&["verify"]).exits(6);
+    nights(&scene, 2..3);
+    let because = manifest(&scene, "vault", 2).full_because.unwrap();
+    assert_eq!(because, format!("verify found {} damaged on vault", id(0)));
+    nights(&scene, 3..4);
+    assert_eq!(manifest(&scene, "vault", 3).chain()[0].to_string(), id(2));
 }
 
 #[test]
