@@ -20,6 +20,7 @@ use afterbackup::name::{ArchiveId, Level};
 use proptest::prelude::*;
 
 use crate::support::archives::{self, Forged, lay_out, noise};
+#[cfg(unix)]
 use crate::vcdiff::deltas;
 
 /// A snapshot that changes from night to night, and the archives of it.
@@ -522,9 +523,11 @@ fn index_that_removes_what_is_not_there_or_builds_on_another_archive_is_refused(
     }
 }
 
+#[cfg(unix)]
 type Lie = Box<dyn Fn(&mut Vec<u8>)>;
 
 #[test]
+#[cfg(unix)]
 fn vcdiff_that_lies_costs_its_file_alone() {
     let after = |before: &[u8]| {
         let mut after = before.to_vec();
