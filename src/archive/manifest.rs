@@ -290,6 +290,14 @@ impl Manifest {
 }
 
 impl Base {
+    /// Is this the archive number `at` of the chain, as it was when it was built upon? By its index the last one is the
+    /// right one, and by what each says of its own base, those below it are.
+    #[must_use]
+    pub fn is_link(&self, at: usize, there: &Manifest) -> bool {
+        let is_last = at + 1 == self.chain.len();
+        self.chain.get(..at) == Some(there.chain()) && (!is_last || there.index.sha256 == self.index_sha256)
+    }
+
     /// May an archive of this id build on it? Each is newer than those it needs: there are no circles, and whoever
     /// removes the newest first never breaks a chain.
     fn fits(&self, id: &ArchiveId) -> bool {

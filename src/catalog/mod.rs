@@ -333,10 +333,7 @@ fn chain_fault(archives: &BTreeMap<ArchiveId, Stored>, manifest: &Manifest) -> O
         let Some(stored) = archives.get(id).filter(|stored| stored.whole) else {
             return Some(format!("it builds on {id}, which is not there as a whole: it cannot be restored without"));
         };
-        let is_last = at + 1 == base.chain.len();
-        let same = stored.manifest.chain() == &base.chain[..at]
-            && (!is_last || stored.manifest.index.sha256 == base.index_sha256);
-        if !same {
+        if !base.is_link(at, &stored.manifest) {
             return Some(format!("it builds on {id}, and what is there under that name is another archive"));
         }
     }

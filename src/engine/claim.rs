@@ -83,14 +83,12 @@ pub(super) fn lost_base(
             other => other?,
         };
         let Ok(there) = Manifest::parse(&name, &bytes) else { return Ok(Some(id.clone())) };
-        let is_last = at + 1 == base.chain.len();
-        let same = there.chain() == &base.chain[..at] && (!is_last || there.index.sha256 == base.index_sha256);
         let whole = match destination.stat(&id.key(&there.archive)) {
             Ok(entry) => entry.bytes == there.bytes,
             Err(error) if error.is_not_found() => false,
             Err(error) => return Err(error),
         };
-        if !same || !whole {
+        if !whole || !base.is_link(at, &there) {
             return Ok(Some(id.clone()));
         }
     }
